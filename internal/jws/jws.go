@@ -1,0 +1,187 @@
+// Package jws reads the compact serialisation of a JSON Web Signature
+// (RFC 7515 section 7.1) and its header, and accepts exactly one spelling of
+// each token.
+package jws
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/jwtgate/jwtgate/internal/jsonobj"
+)
+
+// MaxKeyID is the longest kid header parameter that is read, in bytes.
+const MaxKeyID = 256
+
+// maxName bounds alg and typ, so that no unverified header decides how much
+// is allocated for it.
+const maxName = 128
+
+// Reasons that callers tell apart from the malformed rest. They name no part
+// of the input.
+var (
+	ErrSegments  = errors.New("not three non-empty base64url segments")
+	ErrEncoding  = errors.New("segment is not canonical base64url")
+	ErrCritical  = errors.New("header has crit")
+	ErrEncrypted = errors.New("token is encrypted")
+	ErrNested    = errors.New("content is itself a JWT")
+)
+
+// inAlphabet has the characters of base64url (RFC 4648 section 5). There is no
+// padding: RFC 7515 section 2 leaves it out.
+var inAlphabet = func() (set [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		set[c] = true
+	}
+	return set
+}()
+
+// A Compact is a token cut into its segments, still encoded.
+type Compact struct {
+	Header, Payload, Signature []byte
+	SigningInput               []byte // header, dot, payload: what was signed
+}
+
+// Split cuts token at its dots. There must be two, and nothing else outside
+// the base64url alphabet. What it returns refers to token.
+func Split(token []byte) (c Compact, err error) {
+	var dots [2]int
+	n := 0
+	for i, b := range token {
+		if inAlphabet[b] {
+			continue
+		}
+		if b != '.' {
+			return c, ErrSegments
+		}
+		if n == len(dots) {
+			// Five segments are JWE (RFC 7516 section 3.1), any other number
+			// is nothing.
+			return c, ErrSegments
+		}
+		dots[n] = i
+		n++
+	}
+	if n < len(dots) || dots[0] == 0 || dots[1] == dots[0]+1 || dots[1] == len(token)-1 {
+		return c, ErrSegments
+	}
+	c.Header = token[:dots[0]]
+	c.Payload = token[dots[0]+1 : dots[1]]
+	c.Signature = token[dots[1]+1:]
+	c.SigningInput = token[:dots[1]]
+	return c, nil
+}
+
+// encoding refuses non-zero trailing bits, which would make several spellings
+// of one token. That it skips line breaks even so is why Split has to look at
+// the alphabet first.
+var encoding = base64.RawURLEncoding.Strict()
+
+// AppendDecoded appends what a segment of a Compact stands for to dst.
+func AppendDecoded(dst, segment []byte) ([]byte, error) {
+	dst, err := encoding.AppendDecode(dst, segment)
+	if err != nil {
+		return nil, ErrEncoding
+	}
+	return dst, nil
+}
+
+// A Header has the header parameters a verifier acts on. jku, jwk, x5u, x5c
+// and the rest are not among them: a key is never taken from the token it is
+// to verify (RFC 8725 section 3.10).
+type Header struct {
+	Algorithm string // "" if absent
+	KeyID     string // "" if absent
+	Type      string
+	HasType   bool // tells an empty typ from none
+}
+
+// ParseHeader reads a decoded header. Parameters that would change the meaning
+// of the token (crit, b64, a nested or encrypted content) are refused, since
+// none of them is understood here (RFC 7515 section 4.1.11).
+func ParseHeader(data []byte) (Header, error) {
+	var room [8]jsonobj.Member[[]byte]
+	members, err := jsonobj.Parse(data, room[:0])
+	if err != nil {
+		return Header{}, err
+	}
+	var h Header
+	for _, m := range members {
+		switch string(m.Name) {
+		case "alg":
+			h.Algorithm, err = text("alg", m.Value, maxName)
+		case "kid":
+			h.KeyID, err = text("kid", m.Value, MaxKeyID)
+		case "typ":
+			h.HasType = true
+			h.Type, err = text("typ", m.Value, maxName)
+		case "cty":
+			err = checkContentType(m.Value)
+		case "crit":
+			err = ErrCritical
+		case "b64":
+			// RFC 7797: any value but true changes what was signed.
+			if string(m.Value) != "true" {
+				err = ErrCritical
+			}
+		case "enc":
+			// Its presence is what tells JWE from JWS (RFC 7516 section 9).
+			err = ErrEncrypted
+		}
+		if err != nil {
+			return Header{}, err
+		}
+	}
+	return h, nil
+}
+
+func text(name string, raw []byte, limit int) (string, error) {
+	// Every byte of a string takes at most six in its raw form.
+	if len(raw) > 6*limit+2 {
+		return "", fmt.Errorf("%s is longer than %d bytes", name, limit)
+	}
+	s, ok := jsonobj.String(raw)
+	if !ok {
+		return "", fmt.Errorf("%s is not a string", name)
+	}
+	if len(s) > limit {
+		return "", fmt.Errorf("%s is longer than %d bytes", name, limit)
+	}
+	return s, nil
+}
+
+// checkContentType refuses a payload that is a token again (RFC 7519 section
+// 5.2). Other values say nothing that matters here.
+func checkContentType(raw []byte) error {
+	if raw[0] != '"' {
+		return errors.New("cty is not a string")
+	}
+	cty, err := text("cty", raw, maxName)
+	if err == nil && MediaType(cty) == "application/jwt" {
+		return ErrNested
+	}
+	return nil
+}
+
+// MediaType returns the media type that a typ or cty value stands for: in
+// lower case, and with "application/" before it if it has no slash (RFC 7515
+// section 4.1.9).
+func MediaType(value string) string {
+	lower := make([]byte, 0, len("application/")+len(value))
+	slash := false
+	for i := range len(value) {
+		c := value[i]
+		// Letters of ASCII alone: a media type has no others, and Unicode
+		// would let the Kelvin sign pass for a k.
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		slash = slash || c == '/'
+		lower = append(lower, c)
+	}
+	if slash {
+		return string(lower)
+	}
+	return "application/" + string(lower)
+}
