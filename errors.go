@@ -1,0 +1,390 @@
+package jwtgate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The reasons for refusing a request, for use with [errors.Is]. Every error of
+// [Gate.Check] and [Gate.Verify] wraps one of them, unless it came from a
+// function of the caller's. A [Rule], [Extractor], [KeySource] or
+// Options.Validate returns them, or wraps them, to choose the answer.
+var (
+	// ErrNoToken: the request has no credentials for this gate. 401.
+	ErrNoToken = errors.New("no token")
+	// ErrRequest: the credentials are not in the form they must have, such as
+	// two Authorization lines. 400.
+	ErrRequest = errors.New("bad request")
+	// ErrMalformed: the token is too long or does not have the one form that
+	// is accepted (RFC 7515, RFC 7519). 401.
+	ErrMalformed = errors.New("malformed token")
+	// ErrAlgorithm: the token's alg is missing, not accepted, or not that of
+	// the key it names. 401.
+	ErrAlgorithm = errors.New("algorithm not accepted")
+	// ErrUnknownKey: the issuer has no key that may have signed the token. 401.
+	ErrUnknownKey = errors.New("unknown key")
+	// ErrSignature: the signature is not that of any key tried. 401.
+	ErrSignature = errors.New("bad signature")
+	// ErrExpired: exp has passed, or the token is older than MaxAge. 401.
+	ErrExpired = errors.New("token expired")
+	// ErrNotYetValid: nbf or iat lies in the future. 401.
+	ErrNotYetValid = errors.New("token not yet valid")
+	// ErrIssuer: iss is not trusted. 401.
+	ErrIssuer = errors.New("issuer not trusted")
+	// ErrAudience: the token is not meant for this service. 401.
+	ErrAudience = errors.New("token for another audience")
+	// ErrType: typ says that this is another kind of token (RFC 8725 section
+	// 3.11). 401.
+	ErrType = errors.New("token type not accepted")
+	// ErrClaim: a claim is missing, has the wrong form, or a rule of Options
+	// found it wanting. 401.
+	ErrClaim = errors.New("claim not accepted")
+	// ErrRevoked is for Options.Validate: the token is good no more. 401.
+	ErrRevoked = errors.New("token revoked")
+	// ErrForbidden: the token is good and does not grant what the request
+	// needs. 403.
+	ErrForbidden = errors.New("not enough rights")
+	// ErrUnavailable: whether the token is good cannot be told now. 503.
+	ErrUnavailable = errors.New("cannot verify now")
+)
+
+// The error codes of RFC 6750 section 3.1.
+const (
+	codeInvalidRequest    = "invalid_request"
+	codeInvalidToken      = "invalid_token"
+	codeInsufficientScope = "insufficient_scope"
+)
+
+// refusals has the sentinels that mean a bad token, with their labels.
+var refusals = []struct {
+	err   error
+	label string
+}{
+	{ErrMalformed, "malformed"},
+	{ErrAlgorithm, "algorithm"},
+	{ErrUnknownKey, "unknown_key"},
+	{ErrSignature, "signature"},
+	{ErrExpired, "expired"},
+	{ErrNotYetValid, "not_yet_valid"},
+	{ErrIssuer, "issuer"},
+	{ErrAudience, "audience"},
+	{ErrType, "type"},
+	{ErrClaim, "claim"},
+	{ErrRevoked, "revoked"},
+}
+
+// refusalLabel returns the label of the sentinel that err wraps, if that is one
+// of those that mean a bad token.
+func refusalLabel(err error) string {
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return r.label
+		}
+	}
+	return ""
+}
+
+// An Error is why a request was refused, and the answer it gets. Construct one
+// by field name; fields will be added.
+type Error struct {
+	_ struct{}
+
+	// Status is 400, 401, 403 or 503.
+	Status int
+	// Code is the error code of the challenge (RFC 6750 section 3.1). It is
+	// empty where no credentials came and beside 503.
+	Code string
+	// Scope is the scope that would have been enough, as a space-separated
+	// list.
+	Scope string
+	// RetryAfter is sent with 503, in whole seconds; 0 means 5 seconds.
+	RetryAfter time.Duration
+	// Err is the reason, for logs. It is never sent to the client.
+	Err error
+}
+
+// Error returns the reason and the status. It holds no token and no key;
+// values from the token are escaped and cut.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("jwtgate: status %d", e.Status)
+	}
+	return fmt.Sprintf("jwtgate: %v (status %d)", e.Err, e.Status)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Reason returns a label for metrics, one of a fixed set: no_token, request,
+// malformed, algorithm, unknown_key, signature, expired, not_yet_valid,
+// issuer, audience, type, claim, revoked, forbidden, unavailable.
+func (e *Error) Reason() string {
+	switch e.Status {
+	case http.StatusBadRequest:
+		return "request"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusUnauthorized:
+		if errors.Is(e.Err, ErrNoToken) {
+			return "no_token"
+		}
+		return or(refusalLabel(e.Err), "claim")
+	default:
+		return "unavailable"
+	}
+}
+
+// origin is where an error came from. What an error means that is not one of
+// ours depends on it.
+type origin int
+
+const (
+	fromGate     origin = iota // our own errors, and what Deny is called with
+	fromExtract                // Options.Extract
+	fromSource                 // Options.Keys
+	fromOptions                // Options.Rules and Options.Confirm
+	fromRequire                // the rules of Require
+	fromValidate               // Options.Validate
+)
+
+// toError turns err into the answer it stands for. It returns an Error of its
+// own, which the caller may change.
+func toError(err error, from origin) *Error {
+	var given *Error
+	if errors.As(err, &given) && given != nil {
+		switch given.Status {
+		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable:
+			e := *given
+			if err != error(given) {
+				e.Err = err
+			}
+			return &e
+		}
+	}
+
+	e := &Error{Status: http.StatusUnauthorized, Code: codeInvalidToken, Err: err}
+	switch {
+	case errors.Is(err, ErrNoToken):
+		e.Code = ""
+	case errors.Is(err, ErrRequest):
+		e.Status, e.Code = http.StatusBadRequest, codeInvalidRequest
+	case errors.Is(err, ErrForbidden):
+		if from != fromOptions {
+			e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
+		}
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e.Status, e.Code = http.StatusServiceUnavailable, ""
+	case refusalLabel(err) != "", from == fromOptions:
+	case from == fromRequire:
+		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
+	case from == fromExtract:
+		e.Status, e.Code = http.StatusBadRequest, codeInvalidRequest
+	default:
+		e.Status, e.Code = http.StatusServiceUnavailable, ""
+	}
+	var s *scopeError
+	if errors.As(err, &s) {
+		e.Scope = s.scope
+	}
+	return e
+}
+
+// A refusal is one of the sentinels with the detail that a log needs. It is
+// put into words only when somebody asks.
+type refusal struct {
+	err    error
+	detail string
+	value  string // from the token, and not to be trusted; "" for none
+}
+
+func refuse(err error, detail, value string) error {
+	return &refusal{err: err, detail: detail, value: value}
+}
+
+func (r *refusal) Error() string {
+	if r.value == "" {
+		return r.err.Error() + ": " + r.detail
+	}
+	return r.err.Error() + ": " + r.detail + " " + quote(r.value)
+}
+
+func (r *refusal) Unwrap() error { return r.err }
+
+// quote makes a string of anybody's fit for a line of a log: escaped, and cut
+// well before 256 bytes.
+func quote(s string) string {
+	const most = 96
+	cut := len(s) > most
+	if cut {
+		s = s[:most]
+	}
+	q := strconv.QuoteToASCII(s)
+	if len(q) > most {
+		q, cut = q[:most], true
+	}
+	if cut {
+		q += "..."
+	}
+	return q
+}
+
+// Deny answers a request with what err stands for: the status, for 400, 401
+// and 403 a Bearer challenge (RFC 6750 section 3), for 503 a Retry-After, and
+// a short JSON body that tells the client no more than the error code does.
+// Options.OnDeny may replace the body.
+//
+// It is for callers of [Gate.Check], and for handlers that find out later that
+// a request must be refused. An err that is neither an [*Error] nor one of the
+// package's sentinels is answered with 503, and so is nil: Deny never lets a
+// request through.
+func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
+	e := toError(err, fromGate)
+	if err == nil {
+		e.Err = refuse(ErrUnavailable, "Deny was called without an error", "")
+	}
+
+	realm := defaultRealm
+	var onDeny func(http.ResponseWriter, *http.Request, *Error)
+	if g != nil && g.verifier != nil {
+		realm, onDeny = g.verifier.realm, g.verifier.onDeny
+	}
+
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	if e.Status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", retryAfter(e.RetryAfter))
+	} else {
+		header.Set("WWW-Authenticate", challenge(realm, e))
+	}
+	if onDeny != nil {
+		d := &denialWriter{under: w, status: e.Status}
+		onDeny(d, r, e)
+		if d.wrote {
+			return
+		}
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(e.Status)
+	if r.Method != http.MethodHead {
+		code, description := explain(e)
+		fmt.Fprintf(w, "{\"error\":%q,\"error_description\":%q}\n", code, description)
+	}
+}
+
+// defaultRealm stands in the challenge where Options.Realm is not set: RFC
+// 6750 section 3 wants at least one parameter.
+const defaultRealm = "api"
+
+// explain returns the code and the text that a client is told. There is one
+// text for each code, so that nothing of the token or of the service shows.
+func explain(e *Error) (code, description string) {
+	code = ascii(e.Code)
+	switch e.Status {
+	case http.StatusBadRequest:
+		description = "The request does not carry its access token in the form this service expects."
+		code = or(code, codeInvalidRequest)
+	case http.StatusForbidden:
+		description = "The access token does not grant what this request needs."
+		code = or(code, codeInsufficientScope)
+	case http.StatusServiceUnavailable:
+		description = "The access token cannot be verified at the moment. Try again later."
+		code = or(code, "temporarily_unavailable")
+	default:
+		description = "The access token is not valid."
+		switch {
+		case errors.Is(e.Err, ErrExpired):
+			// Only a token with a good signature is found to be expired.
+			description = "The access token has expired."
+		case code == "":
+			code, description = "unauthorized", "This request needs an access token."
+		}
+	}
+	return code, description
+}
+
+func or(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// challenge returns the value of WWW-Authenticate (RFC 6750 section 3).
+func challenge(realm string, e *Error) string {
+	var b strings.Builder
+	b.WriteString(`Bearer realm="`)
+	b.WriteString(quotedPairs.Replace(realm))
+	b.WriteByte('"')
+	if scope := ascii(e.Scope); scope != "" {
+		b.WriteString(`, scope="` + scope + `"`)
+	}
+	if e.Code != "" {
+		code, description := explain(e)
+		b.WriteString(`, error="` + code + `", error_description="` + description + `"`)
+	}
+	return b.String()
+}
+
+// quotedPairs escapes the inside of a quoted-string (RFC 9110 section 5.6.4).
+var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// ascii returns s without the characters that RFC 6750 section 3 keeps out of
+// error, error_description and scope.
+func ascii(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return -1
+		}
+		return c
+	}, s)
+}
+
+// retryAfter returns d in whole seconds, rounded up, and at least one (RFC
+// 9110 section 10.2.3).
+func retryAfter(d time.Duration) string {
+	if d == 0 {
+		d = 5 * time.Second
+	}
+	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
+}
+
+// denialWriter is what OnDeny writes to. A body without WriteHeader goes out
+// with the status of the denial instead of 200.
+type denialWriter struct {
+	under  http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (d *denialWriter) Header() http.Header { return d.under.Header() }
+
+func (d *denialWriter) WriteHeader(status int) {
+	// Informational responses come before the answer and are none.
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		d.wrote = true
+	}
+	d.under.WriteHeader(status)
+}
+
+func (d *denialWriter) Write(p []byte) (int, error) {
+	if !d.wrote {
+		d.WriteHeader(d.status)
+	}
+	return d.under.Write(p)
+}
+
+// Flush sends the status too, since the one beneath would send 200.
+func (d *denialWriter) Flush() {
+	if !d.wrote {
+		d.WriteHeader(d.status)
+	}
+	// A writer that cannot flush sends everything in the end.
+	_ = http.NewResponseController(d.under).Flush()
+}

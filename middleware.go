@@ -1,0 +1,343 @@
+package jwtgate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Gate lets requests through that carry a token as its [Options] ask for,
+// with the token in their context, and refuses all others. Make one with [New];
+// the zero Gate refuses everything. A Gate is immutable and safe for concurrent
+// use.
+type Gate struct {
+	verifier *verifier // nil in the zero Gate
+	rules    []Rule    // of Require
+	scopes   []string  // what all the gate's Scope rules ask for
+}
+
+// Handler returns a handler that calls next for requests that pass, with the
+// token in the request's context, and answers the others as [Gate.Deny] does.
+// next gets the ResponseWriter it would have had without the gate. It panics
+// if next is nil.
+//
+// Preflight requests of CORS (OPTIONS without credentials) are refused like any
+// other without a token: put the CORS middleware outside the gate.
+//
+// Gates may stand inside one another. A gate takes over what a gate of its
+// family, those derived from one New, has verified for the same request, and
+// applies its own rules; it never takes over an identity from a request with
+// other credentials, such as one that a batch handler sends on its own context.
+func (g *Gate) Handler(next http.Handler) http.Handler {
+	return g.handler("Handler", next, false)
+}
+
+// Optional is like Handler, but a request without credentials passes too, with
+// no token in its context. One with credentials that are not good is refused,
+// as with Handler.
+func (g *Gate) Optional(next http.Handler) http.Handler {
+	return g.handler("Optional", next, true)
+}
+
+func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http.Handler {
+	if g == nil {
+		panic("jwtgate: " + method + " of a nil *Gate; check the error of New first")
+	}
+	if isNil(next) {
+		panic("jwtgate: " + method + " of a nil handler; pass the handler to guard")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t, err := g.check(r, anonymousToo)
+		switch {
+		case err != nil:
+			g.Deny(w, r, err)
+		case t == nil && hasToken(r):
+			// Nobody is anonymous with somebody else's token in the context.
+			next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), nil)))
+		case t == nil:
+			next.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), t)))
+		}
+	})
+}
+
+func hasToken(r *http.Request) bool {
+	_, ok := FromContext(r.Context())
+	return ok
+}
+
+// Require returns a gate that also asks for all of rules. A token that fails
+// one is answered with 403, unless the rule's error says otherwise. The new
+// gate shares what g has verified; g itself does not change. Require panics
+// without rules, and for a nil one.
+func (g *Gate) Require(rules ...Rule) *Gate {
+	if g == nil {
+		panic("jwtgate: Require of a nil *Gate; check the error of New first")
+	}
+	if len(rules) == 0 {
+		panic("jwtgate: Require without rules; pass at least one, or use the gate itself")
+	}
+	mustRules("jwtgate: Require", rules)
+	return &Gate{
+		verifier: g.verifier,
+		rules:    slices.Concat(g.rules, rules),
+		scopes:   slices.Concat(g.scopes, scopesOf(rules)),
+	}
+}
+
+// Check decides about a request and writes nothing, for frameworks with
+// handlers of their own. Put the token into the context with [NewContext], or
+// answer the error with [Gate.Deny]. The error is always an [*Error]; without
+// credentials it wraps [ErrNoToken].
+func (g *Gate) Check(r *http.Request) (*Token, error) {
+	t, err := g.check(r, false)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// check returns neither token nor error for the anonymous request of Optional.
+func (g *Gate) check(r *http.Request, anonymousToo bool) (*Token, *Error) {
+	if e := g.unusable(); e != nil {
+		return nil, e
+	}
+	v := g.verifier
+	done := v.observing(r.Context(), r)
+
+	credential, err := v.extract(r)
+	if err == nil && credential == "" {
+		err = refuse(ErrNoToken, "the request has none", "")
+	}
+	if err != nil {
+		e := g.withScopes(toError(err, fromExtract))
+		if anonymousToo && e.Status == http.StatusUnauthorized && errors.Is(err, ErrNoToken) {
+			e = nil
+		}
+		done(nil, false, e)
+		return nil, e
+	}
+
+	if t, _ := FromContext(r.Context()); t.belongs(v) && t.verified.request == fingerprintOf(r, credential) && !v.expired(t, v.now()) {
+		e := g.checkRules(r, t, v.rules, fromOptions)
+		if e == nil {
+			e = g.checkRules(r, t, g.rules, fromRequire)
+		}
+		if e != nil {
+			done(t, false, e)
+			return nil, e
+		}
+		return t, nil
+	}
+
+	t, cached, e := g.decide(r, credential)
+	if t != nil {
+		t.verified.request = fingerprintOf(r, credential)
+	}
+	done(t, cached, e)
+	if e != nil {
+		return nil, e
+	}
+	return t, nil
+}
+
+// unusable returns the refusal of a gate that New did not make.
+func (g *Gate) unusable() *Error {
+	if g != nil && g.verifier != nil {
+		return nil
+	}
+	return toError(refuse(ErrUnavailable, "the gate was not made by jwtgate.New", ""), fromGate)
+}
+
+// observing returns what reports the decision that begins now.
+func (v *verifier) observing(ctx context.Context, r *http.Request) func(*Token, bool, *Error) {
+	if v.observe == nil {
+		return func(*Token, bool, *Error) {}
+	}
+	start := time.Now()
+	return func(t *Token, cached bool, e *Error) {
+		event := Event{Request: r, Token: t, Cached: cached, Duration: time.Since(start)}
+		if e != nil { // a nil *Error in an error would not be nil
+			event.Err = e
+		}
+		v.observe(ctx, event)
+	}
+}
+
+// Ready returns nil if the keys of every issuer in Options.Issuers can be had,
+// fetching them if need be, and otherwise an error that tells of each that
+// cannot. It is for start-up and for readiness probes. Under
+// [Options.TrustIssuer] no issuer is known ahead, and Ready has nothing to ask
+// for.
+func (g *Gate) Ready(ctx context.Context) error {
+	if e := g.unusable(); e != nil {
+		return e
+	}
+	v := g.verifier
+	issuers := v.issuers
+	if v.anyIssuer {
+		issuers = []string{""}
+	}
+	var errs []error
+	for _, issuer := range issuers {
+		keys, err := v.source.Keys(ctx, issuer, "")
+		if err == nil && !slices.ContainsFunc(keys, func(k *Key) bool { return k != nil && v.algorithms[k.algorithm] }) {
+			err = errors.New("there is none for an accepted algorithm")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("jwtgate: keys of issuer %s: %w", quote(issuer), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// An Extractor takes the token out of a request. It returns "" or an error
+// wrapping [ErrNoToken] if there is none, and an error wrapping [ErrRequest]
+// if the request is ambiguous. It must be safe for concurrent use.
+//
+// Tokens in the query or the body are not supported: they end up in logs and
+// histories (RFC 6750 section 5.3).
+type Extractor func(*http.Request) (string, error)
+
+// Bearer takes the token from the Authorization header, by the strict reading
+// of RFC 6750 section 2.1: one line, the scheme Bearer in any letter case, one
+// or more spaces, one token68. Credentials of another scheme are none.
+func Bearer(r *http.Request) (string, error) {
+	value, err := single(r, "Authorization")
+	if err != nil {
+		return "", err
+	}
+	scheme, credential, _ := strings.Cut(value, " ")
+	if !isToken(scheme) {
+		return "", refuse(ErrRequest, "the Authorization header does not start with a scheme", "")
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", refuse(ErrNoToken, "the Authorization header has the scheme", scheme)
+	}
+	credential = strings.TrimLeft(credential, " ")
+	if !isToken68(credential) {
+		return "", refuse(ErrRequest, "what follows Bearer is not one token68", "")
+	}
+	return credential, nil
+}
+
+// single returns the value of a header that may stand once.
+func single(r *http.Request, name string) (string, error) {
+	switch values := r.Header[name]; len(values) {
+	case 0:
+		return "", ErrNoToken
+	case 1:
+		return values[0], nil
+	default:
+		return "", refuse(ErrRequest, "more than one line of header", name)
+	}
+}
+
+// isToken tells whether s is a token (RFC 9110 section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isToken68 tells whether s is a token68 (RFC 9110 section 11.2).
+func isToken68(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' && c != '~' && c != '+' && c != '/' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// Header returns an extractor for a header whose whole value is the token, such
+// as a gateway may set. An empty value or a second line is a bad request.
+// Header panics for a name that is not one, and for Authorization, whose value
+// is more than a token: that is [Bearer]'s.
+func Header(name string) Extractor {
+	canonical := textproto.CanonicalMIMEHeaderKey(name)
+	if !isToken(name) {
+		panic(fmt.Sprintf("jwtgate.Header: %q is not the name of a header", name))
+	}
+	if canonical == "Authorization" {
+		panic("jwtgate.Header: use jwtgate.Bearer for Authorization")
+	}
+	return func(r *http.Request) (string, error) {
+		value, err := single(r, canonical)
+		if err == nil && value == "" {
+			err = refuse(ErrRequest, "no value in header", canonical)
+		}
+		return value, err
+	}
+}
+
+// Cookie returns an extractor for a cookie whose value is the token. An empty
+// value, which is left when a site signs its user out, is no token; two cookies
+// of the name are a bad request, since either may be somebody else's.
+//
+// Browsers attach cookies unasked: requests that change something also need a
+// protection against CSRF, such as [http.CrossOriginProtection], outside the
+// gate. Cookie panics for a name that no cookie can have.
+func Cookie(name string) Extractor {
+	if !isToken(name) {
+		panic(fmt.Sprintf("jwtgate.Cookie: %q is not the name of a cookie", name))
+	}
+	return func(r *http.Request) (string, error) {
+		// http.Request.Cookies leaves out cookies it finds malformed. Here they
+		// count, or a second one could hide.
+		token, found := "", false
+		for _, line := range r.Header["Cookie"] {
+			for pair := range strings.SplitSeq(line, ";") {
+				key, value, _ := strings.Cut(pair, "=")
+				if textproto.TrimString(key) != name {
+					continue
+				}
+				if found {
+					return "", refuse(ErrRequest, "more than one cookie", name)
+				}
+				token, found = textproto.TrimString(value), true
+			}
+		}
+		return token, nil
+	}
+}
+
+// FirstOf returns an extractor that asks each of extractors in turn and takes
+// the first answer that is not "no token". The order decides which token counts
+// where a request has several; a bad request is not passed over. It panics
+// without extractors, and for a nil one.
+func FirstOf(extractors ...Extractor) Extractor {
+	if len(extractors) == 0 {
+		panic("jwtgate.FirstOf: pass at least one extractor")
+	}
+	for i, extract := range extractors {
+		if extract == nil {
+			panic(fmt.Sprintf("jwtgate.FirstOf: extractor %d is nil", i+1))
+		}
+	}
+	extractors = slices.Clone(extractors)
+	return func(r *http.Request) (string, error) {
+		for _, extract := range extractors {
+			token, err := extract(r)
+			if token == "" && err == nil || errors.Is(err, ErrNoToken) {
+				continue
+			}
+			return token, err
+		}
+		return "", ErrNoToken
+	}
+}
