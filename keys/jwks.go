@@ -1,0 +1,326 @@
+package keys
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/jsonobj"
+)
+
+// JWKS returns a source with the keys of a JWK Set document (RFC 7517 section
+// 5), such as an issuer publishes. A key that cannot be used is skipped and
+// logged to [slog.Default], and the others serve: one that is unknown,
+// malformed, weak, private, symmetric or not for verifying. A document without
+// a single usable key is an error.
+//
+// A key without alg is used for RS256, for the algorithm of its curve, or for
+// EdDSA. A key with an issuer member, as Entra ID has it, serves that issuer
+// only; "{tenantid}" in it stands for one segment of a path.
+func JWKS(document []byte) jwtgate.KeySource {
+	s, skipped, err := parseJWKS(document, nil)
+	if err != nil {
+		return failed("keys.JWKS", err)
+	}
+	logSkipped(slog.Default(), "keys.JWKS", skipped)
+	return &fixed{set: s}
+}
+
+// logSkipped tells of the keys of a set that are not used. A nil logger is
+// slog.Default.
+func logSkipped(logger *slog.Logger, source string, skipped []error) {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	for _, err := range skipped {
+		logger.Warn("jwtgate: key skipped", "source", source, "error", err)
+	}
+}
+
+// mostKeys is how many keys a set may have.
+const mostKeys = 100
+
+// parseJWKS reads a JWK Set. skipped tells of the keys in it that are not used.
+// algorithms are for RSA keys without alg.
+func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, err error) {
+	// Members of the set beyond keys are not looked at (RFC 7517 section 5), so
+	// that one the issuer invents does not stop its keys from serving. Reading
+	// into a map keeps the case of names.
+	var members map[string]json.RawMessage
+	var jwks []json.RawMessage
+	if err := json.Unmarshal(document, &members); err != nil {
+		return nil, nil, fmt.Errorf("it is not a JWK Set: %w", err)
+	}
+	if err := json.Unmarshal(members["keys"], &jwks); err != nil || jwks == nil {
+		return nil, nil, errors.New("it is not a JWK Set: keys is not an array")
+	}
+	if len(jwks) > mostKeys {
+		return nil, nil, fmt.Errorf("it has %d keys, more than the %d that are read", len(jwks), mostKeys)
+	}
+	var ks []*jwtgate.Key
+	issuers := map[*jwtgate.Key]string{}
+	for i, raw := range jwks {
+		made, issuer, err := parseJWK(raw, algorithms)
+		if err != nil {
+			skipped = append(skipped, fmt.Errorf("key %d: %w", i+1, err))
+			continue
+		}
+		for _, k := range made {
+			ks = append(ks, k)
+			if issuer != "" {
+				issuers[k] = issuer
+			}
+		}
+	}
+	if len(ks) == 0 {
+		return nil, skipped, errors.Join(append([]error{errors.New("it has no usable key")}, skipped...)...)
+	}
+	return newSet(ks, issuers), skipped, nil
+}
+
+// jwk has the members of a JSON Web Key that matter here (RFC 7517 section 4,
+// RFC 7518 section 6, RFC 8037 section 2).
+type jwk struct {
+	kty, kid, alg, use, crv, issuer string
+	n, e, x, y                      []byte
+}
+
+// parseJWK returns the keys that a JWK stands for: one, or for an RSA key
+// without alg one for each of algorithms.
+func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string, err error) {
+	j, err := readJWK(raw)
+	if err != nil {
+		return nil, "", err
+	}
+	if j.use != "" && j.use != "sig" {
+		return nil, "", fmt.Errorf("it is for use %.40q, not for signatures", j.use)
+	}
+	var material any
+	var names []string
+	switch j.kty {
+	case "RSA":
+		material, err = j.rsa()
+		names = algorithms
+		if names == nil {
+			names = []string{"RS256"}
+		}
+	case "EC":
+		material, names, err = j.ec()
+	case "OKP":
+		material, names, err = j.okp()
+	case "oct":
+		err = errors.New("it is a symmetric key, which a set of public keys must not have")
+	case "":
+		err = errors.New("kty is missing")
+	default:
+		err = fmt.Errorf("kty %.40q is not supported", j.kty)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if j.alg != "" {
+		names = []string{j.alg}
+	}
+	for _, name := range names {
+		k, err := jwtgate.NewKey(j.kid, name, material)
+		if err != nil {
+			return nil, "", err
+		}
+		ks = append(ks, k)
+	}
+	return ks, j.issuer, nil
+}
+
+func readJWK(raw []byte) (*jwk, error) {
+	members, err := jsonobj.Parse(raw, nil)
+	if err != nil {
+		return nil, err
+	}
+	var j jwk
+	for _, m := range members {
+		name := string(m.Name)
+		switch name {
+		case "kty":
+			j.kty, err = text(m)
+		case "kid":
+			j.kid, err = text(m)
+		case "alg":
+			if j.alg, err = text(m); err == nil && j.alg == "" {
+				err = errors.New("alg is empty")
+			}
+		case "use":
+			j.use, err = text(m)
+		case "crv":
+			j.crv, err = text(m)
+		case "issuer":
+			if j.issuer, err = text(m); err == nil && j.issuer == "" {
+				err = errors.New("issuer is empty")
+			}
+		case "n":
+			j.n, err = octets(m)
+		case "e":
+			j.e, err = octets(m)
+		case "x":
+			j.x, err = octets(m)
+		case "y":
+			j.y, err = octets(m)
+		case "key_ops":
+			err = checkOperations(m.Value)
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k":
+			err = fmt.Errorf("it has the private member %q", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &j, nil
+}
+
+func text(m jsonobj.Member[[]byte]) (string, error) {
+	s, ok := jsonobj.String(m.Value)
+	if !ok {
+		return "", fmt.Errorf("%s is not a string", m.Name)
+	}
+	return s, nil
+}
+
+func octets(m jsonobj.Member[[]byte]) ([]byte, error) {
+	s, err := text(m)
+	if err != nil {
+		return nil, err
+	}
+	// Line breaks are skipped by package base64, but have no place here.
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || strings.ContainsAny(s, "\r\n") {
+		return nil, fmt.Errorf("%s is not base64url", m.Name)
+	}
+	return b, nil
+}
+
+func checkOperations(raw []byte) error {
+	operations, ok := jsonobj.Elements(raw, nil)
+	if !ok {
+		return errors.New("key_ops is not an array")
+	}
+	for _, operation := range operations {
+		if s, _ := jsonobj.String(operation); s == "verify" {
+			return nil
+		}
+	}
+	return errors.New("verify is not among its key_ops")
+}
+
+func (j *jwk) rsa() (*rsa.PublicKey, error) {
+	if len(j.n) == 0 || len(j.e) == 0 {
+		return nil, errors.New("n or e is missing")
+	}
+	e := new(big.Int).SetBytes(j.e)
+	if e.BitLen() > 31 {
+		return nil, errors.New("e is larger than 2^31-1")
+	}
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(j.n), E: int(e.Int64())}, nil
+}
+
+func (j *jwk) ec() (*ecdsa.PublicKey, []string, error) {
+	var curve elliptic.Curve
+	switch j.crv {
+	case "P-256":
+		curve = elliptic.P256()
+	case "P-384":
+		curve = elliptic.P384()
+	case "P-521":
+		curve = elliptic.P521()
+	default:
+		return nil, nil, fmt.Errorf("crv %.40q is not supported", j.crv)
+	}
+	// Coordinates have their full length, leading zeros included (RFC 7518
+	// section 6.2.1.2).
+	size := (curve.Params().BitSize + 7) / 8
+	if len(j.x) != size || len(j.y) != size {
+		return nil, nil, fmt.Errorf("x and y do not have %d bytes each", size)
+	}
+	point := append(append([]byte{4}, j.x...), j.y...)
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+	if err != nil {
+		return nil, nil, fmt.Errorf("x and y are not a point on %s", j.crv)
+	}
+	return key, []string{curveAlgorithm(key)}, nil
+}
+
+func (j *jwk) okp() (ed25519.PublicKey, []string, error) {
+	if j.crv != "Ed25519" {
+		return nil, nil, fmt.Errorf("crv %.40q is not supported", j.crv)
+	}
+	return ed25519.PublicKey(j.x), []string{"EdDSA"}, nil
+}
+
+// set is an immutable collection of keys, arranged for being found.
+type set struct {
+	all     []*jwtgate.Key
+	byID    map[string][]*jwtgate.Key // with the keys without ID behind
+	anyID   []*jwtgate.Key
+	issuers map[*jwtgate.Key]string // of the keys that serve one issuer only
+}
+
+func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
+	s := &set{all: slices.Clone(keys), byID: map[string][]*jwtgate.Key{}, issuers: issuers}
+	for _, k := range keys {
+		if k.ID() == "" {
+			s.anyID = append(s.anyID, k)
+		} else {
+			s.byID[k.ID()] = append(s.byID[k.ID()], k)
+		}
+	}
+	for id := range s.byID {
+		s.byID[id] = append(s.byID[id], s.anyID...)
+	}
+	return s
+}
+
+// has tells whether a key has this very ID.
+func (s *set) has(kid string) bool { return s.byID[kid] != nil }
+
+// find returns the keys of issuer for tokens that name kid.
+func (s *set) find(issuer, kid string) []*jwtgate.Key {
+	found := s.anyID
+	if kid == "" {
+		found = s.all
+	} else if named, ok := s.byID[kid]; ok {
+		found = named
+	}
+	if len(s.issuers) == 0 {
+		return found
+	}
+	var ours []*jwtgate.Key
+	for _, k := range found {
+		if pattern, ok := s.issuers[k]; !ok || matchIssuer(pattern, issuer) {
+			ours = append(ours, k)
+		}
+	}
+	return ours
+}
+
+// matchIssuer compares an issuer with that of a key, in which "{tenantid}"
+// stands for one segment of a path.
+func matchIssuer(pattern, issuer string) bool {
+	before, after, ok := strings.Cut(pattern, "{tenantid}")
+	if !ok {
+		return pattern == issuer
+	}
+	rest, ok := strings.CutPrefix(issuer, before)
+	if !ok {
+		return false
+	}
+	tenant, ok := strings.CutSuffix(rest, after)
+	return ok && tenant != "" && !strings.ContainsAny(tenant, "/?#")
+}

@@ -1,0 +1,74 @@
+package keys
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jwtgate/jwtgate"
+)
+
+// PEM returns a source with the public keys and certificates of a PEM text (RFC
+// 7468): blocks of PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, used as [Public]
+// uses them. Of a certificate only the public key counts; neither its dates nor
+// its issuer are checked. A private key is refused.
+func PEM(text []byte) jwtgate.KeySource {
+	ks, err := parsePEM(text)
+	if err != nil {
+		return failed("keys.PEM", err)
+	}
+	return static("keys.PEM", ks)
+}
+
+func parsePEM(text []byte) ([]*jwtgate.Key, error) {
+	var ks []*jwtgate.Key
+	for len(bytes.TrimSpace(text)) > 0 {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			if len(ks) == 0 {
+				return nil, errors.New("it has no PEM block; a public key starts with -----BEGIN PUBLIC KEY-----")
+			}
+			return nil, fmt.Errorf("after block %d there is something that is no PEM block", len(ks))
+		}
+		text = rest
+		k, err := blockKey(block)
+		if err != nil {
+			return nil, fmt.Errorf("block %d: %w", len(ks)+1, err)
+		}
+		ks = append(ks, k)
+	}
+	if len(ks) == 0 {
+		return nil, errors.New("the PEM text is empty")
+	}
+	return ks, nil
+}
+
+func blockKey(block *pem.Block) (*jwtgate.Key, error) {
+	var public crypto.PublicKey
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		public, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		public, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case "CERTIFICATE":
+		var certificate *x509.Certificate
+		if certificate, err = x509.ParseCertificate(block.Bytes); err == nil {
+			public = certificate.PublicKey
+		}
+	default:
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return nil, errors.New("it is a private key, which a service that verifies must not have; " +
+				"take its public key with: openssl pkey -pubout")
+		}
+		return nil, fmt.Errorf("a %.40q block was found; use PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE", block.Type)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return publicKey(public)
+}
