@@ -239,29 +239,34 @@ func single(r *http.Request, name string) (string, error) {
 	}
 }
 
-// isToken tells whether s is a token (RFC 9110 section 5.6.2).
-func isToken(s string) bool {
+// The characters of a token (RFC 9110 section 5.6.2) and of a token68 (section
+// 11.2), which may also end in equals signs.
+var (
+	inToken   = setOf("!#$%&'*+-.^_`|~")
+	inToken68 = setOf("-._~+/")
+)
+
+// setOf returns a set of letters, digits and others.
+func setOf(others string) (set [256]bool) {
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	for _, c := range []byte(alphanumeric + others) {
+		set[c] = true
+	}
+	return set
+}
+
+func isToken(s string) bool { return consistsOf(s, &inToken) }
+
+func isToken68(s string) bool { return consistsOf(strings.TrimRight(s, "="), &inToken68) }
+
+// consistsOf tells whether s is not empty and has no character outside set.
+func consistsOf(s string, set *[256]bool) bool {
 	for i := range len(s) {
-		if !isAlphanumeric(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
+		if !set[s[i]] {
 			return false
 		}
 	}
 	return s != ""
-}
-
-// isToken68 tells whether s is a token68 (RFC 9110 section 11.2).
-func isToken68(s string) bool {
-	s = strings.TrimRight(s, "=")
-	for i := range len(s) {
-		if c := s[i]; !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' && c != '~' && c != '+' && c != '/' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // Header returns an extractor for a header whose whole value is the token, such

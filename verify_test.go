@@ -1,0 +1,1063 @@
+package jwtgate_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+const (
+	issuer   = "https://auth.example.com/"
+	audience = "https://api.example.com"
+)
+
+// now is the time in all tests that do not tell another one.
+var now = time.Date(2026, time.January, 1, 0, 30, 0, 0, time.UTC)
+
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
+var secret = []byte("a secret of thirty-two bytes....")
+
+// allAlgorithms is every algorithm under its usual name.
+var allAlgorithms = []string{
+	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512",
+	"PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+}
+
+// private returns a private key for an algorithm, the same at each call.
+func private(algorithm string) any {
+	if strings.HasPrefix(algorithm, "HS") {
+		return []byte(strings.Repeat("secret..", 8))
+	}
+	return map[string]func() any{
+		"RS": rsaKey, "PS": rsaKey, "Ed": edKey,
+		"ES256": p256Key, "ES384": p384Key, "ES512": p521Key,
+	}[map[bool]string{true: algorithm, false: algorithm[:2]}[algorithm[:2] == "ES"]]()
+}
+
+var (
+	rsaKey = sync.OnceValue(func() any { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	edKey  = sync.OnceValue(func() any {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return must(key, err)
+	})
+	p256Key = sync.OnceValue(func() any { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	p384Key = sync.OnceValue(func() any { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+	p521Key = sync.OnceValue(func() any { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// public returns what a verifier of a private key needs.
+func public(private any) any {
+	if signer, ok := private.(crypto.Signer); ok {
+		return signer.Public()
+	}
+	return private
+}
+
+func key(kid, algorithm string) *jwtgate.Key {
+	return must(jwtgate.NewKey(kid, algorithm, public(private(algorithm))))
+}
+
+func encode[T string | []byte](s T) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// sign signs any header and payload, well-formed or not.
+func sign(algorithm string, private any, header, payload string) string {
+	return signEncoded(algorithm, private, encode(header)+"."+encode(payload))
+}
+
+func signEncoded(algorithm string, private any, input string) string {
+	return input + "." + encode(must(jwt.GetSigningMethod(algorithm).Sign(input, private)))
+}
+
+// claims returns the claims of a good token with some of them replaced, or
+// left out where the value is nil.
+func claims(changes map[string]any) map[string]any {
+	all := map[string]any{
+		"iss": issuer, "sub": "alice", "aud": audience, "jti": "token-1",
+		"scope": "orders:read orders:write",
+		"iat":   now.Add(-time.Minute).Unix(), "exp": now.Add(time.Hour).Unix(),
+	}
+	maps.Copy(all, changes)
+	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
+	return all
+}
+
+func payload(changes map[string]any) string { return string(must(json.Marshal(claims(changes)))) }
+
+// hs256 returns a token signed with secret.
+func hs256(changes map[string]any) string {
+	return sign("HS256", secret, `{"alg":"HS256"}`, payload(changes))
+}
+
+// options returns those of a gate that accepts hs256(nil).
+func options(change ...func(*jwtgate.Options)) jwtgate.Options {
+	o := jwtgate.Options{
+		Keys:      keys.HS256(secret),
+		Issuers:   []string{issuer},
+		Audiences: []string{audience},
+		Now:       at(now),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	return o
+}
+
+func newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
+	t.Helper()
+	gate, err := jwtgate.New(options(change...))
+	require.NoError(t, err)
+	return gate
+}
+
+// requireRefused asserts what every refusal has in common, and which it is.
+func requireRefused(t testing.TB, err error, status int, sentinel error) *jwtgate.Error {
+	t.Helper()
+	var e *jwtgate.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, status, e.Status, "%v", err)
+	require.ErrorIs(t, err, sentinel)
+	return e
+}
+
+func TestVerifyAlgorithms(t *testing.T) {
+	t.Parallel()
+	for _, name := range append(allAlgorithms, "Ed25519") {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			method := name
+			if name == "Ed25519" {
+				method = "EdDSA"
+			}
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", method)) })
+			header := fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, name)
+			token := sign(method, private(method), header, payload(nil))
+			for range 2 { // the second time the header is known
+				got, err := gate.Verify(t.Context(), token)
+				require.NoError(t, err)
+				assert.Equal(t, "alice", got.Subject)
+				assert.Equal(t, name, got.Algorithm)
+				assert.Equal(t, "k1", got.KeyID)
+				assert.Equal(t, "JWT", got.Type)
+			}
+
+			// The same bytes with one bit of the signature changed.
+			forged := []byte(token)
+			i := len(forged) - 10
+			forged[i] ^= 1
+			if forged[i] == token[i]|0x20 || !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", rune(forged[i])) {
+				forged[i] = 'A' + (token[i]+1)%26
+			}
+			_, err := gate.Verify(t.Context(), string(forged))
+			requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrSignature)
+		})
+	}
+}
+
+func TestVerifyReadsEveryClaim(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t)
+	got, err := gate.Verify(t.Context(), sign("HS256", secret, `{"alg":"HS256","kid":"any","typ":"at+jwt"}`, `{
+		"iss": "https:\/\/auth.example.com\/", "sub": "\u0061lice", "jti": "id", "client_id": "web", "azp": "other",
+		"aud": ["https://other.example.com", "https://api.example.com"],
+		"scope": " a  b ", "scp": ["c d", "e"],
+		"exp": 1767227400.25e0, "nbf": 1767225600.5, "iat": 1767225600, "extra": {"deep": [1]}
+	}`))
+	require.NoError(t, err)
+	assert.Equal(t, issuer, got.Issuer)
+	assert.Equal(t, "alice", got.Subject)
+	assert.Equal(t, "id", got.ID)
+	assert.Equal(t, "web", got.ClientID)
+	assert.Equal(t, []string{"https://other.example.com", audience}, got.Audience)
+	assert.Equal(t, []string{"a", "b", "c d", "e"}, got.Scopes)
+	assert.Equal(t, time.Unix(1767227400, 250e6).UTC(), got.Expires)
+	assert.Equal(t, time.Unix(1767225600, 500e6).UTC(), got.NotBefore)
+	assert.Equal(t, time.Unix(1767225600, 0).UTC(), got.IssuedAt)
+	assert.Equal(t, "at+jwt", got.Type)
+
+	got, err = gate.Verify(t.Context(), hs256(map[string]any{"azp": "other"}))
+	require.NoError(t, err)
+	assert.Equal(t, "other", got.ClientID)
+	assert.Zero(t, got.NotBefore)
+}
+
+// A token that was not changed is accepted, so each of these is refused for
+// what was done to it.
+func TestVerifyRefusesMalformedTokens(t *testing.T) {
+	t.Parallel()
+	good := hs256(nil)
+	header, rest, _ := strings.Cut(good, ".")
+	body, signature, _ := strings.Cut(rest, ".")
+	signed := func(input string) string { return signEncoded("HS256", secret, input) }
+
+	for _, tt := range []struct{ name, token string }{
+		// acceptance 13
+		{"one segment", header},
+		{"two segments", header + "." + body},
+		{"four segments", good + "." + signature},
+		{"five segments", good + "." + body + "." + signature},
+		{"dots only", ".."},
+		{"a million dots", strings.Repeat(".", 10_000)},
+		{"no header", "." + body + "." + signature},
+		{"no claims", signed(header + ".")},
+		{"no signature", header + "." + body + "."},
+		{"leading dot", "." + good},
+		{"JSON serialisation", fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q}`, body, header, signature)},
+		{"standard base64", signed(header + "." + strings.Replace(body, "a", "+", 1))},
+		{"not ASCII", signed(header + "." + body + "é")},
+		{"NUL", signed(header + "." + body + "\x00")},
+		{"percent sign", signed(header + "." + body + "%3D")},
+		// acceptance 14
+		{"padded header", signed(header + "=." + body)},
+		{"padded claims", signed(header + "." + body + "=")},
+		{"padded signature", good + "="},
+		{"leading space", " " + good},
+		{"trailing space", good + " "},
+		{"line break in claims", signed(header + "." + body[:8] + "\n" + body[8:])},
+		{"carriage return in header", signed(header[:8] + "\r\n" + header[8:] + "." + body)},
+		{"line break at the end", good + "\n"},
+		{"trailing bits in header", signed(withTrailingBits(encode(`{"alg":"HS256"} `)) + "." + body)},
+		{"trailing bits in claims", signed(header + "." + withTrailingBits(encode(payload(map[string]any{"x": strings.Repeat("x", 4-len(payload(nil)+`,"x":""`)%3)}))))},
+		{"trailing bits in signature", header + "." + body + "." + withTrailingBits(signature)},
+		{"lone character at the end", signed(header + "." + body + "AAA"[:(5-len(body)%4)%4])},
+		// acceptance 15, 16 for the header
+		{"header is not JSON", sign("HS256", secret, `alg=HS256`, payload(nil))},
+		{"header is an array", sign("HS256", secret, `["HS256"]`, payload(nil))},
+		{"header is null", sign("HS256", secret, `null`, payload(nil))},
+		{"header with data behind", sign("HS256", secret, `{"alg":"HS256"}{}`, payload(nil))},
+		{"header with a comma behind", sign("HS256", secret, `{"alg":"HS256",}`, payload(nil))},
+		{"header with invalid UTF-8", sign("HS256", secret, "{\"alg\":\"HS256\",\"x\":\"\xff\"}", payload(nil))},
+		{"header with a byte order mark", sign("HS256", secret, "\ufeff{\"alg\":\"HS256\"}", payload(nil))},
+		{"header nested too deeply", sign("HS256", secret, `{"alg":"HS256","x":`+strings.Repeat("[", 32)+strings.Repeat("]", 32)+`}`, payload(nil))},
+		{"duplicate alg", sign("HS256", secret, `{"alg":"none","alg":"HS256"}`, payload(nil))},
+		{"alg in two cases", sign("HS256", secret, `{"alg":"HS256","Alg":"none"}`, payload(nil))},
+		{"alg twice by an escape", sign("HS256", secret, `{"alg":"HS256","\u0061lg":"none"}`, payload(nil))},
+		{"duplicate within a parameter", sign("HS256", secret, `{"alg":"HS256","jwk":{"k":1,"k":2}}`, payload(nil))},
+		// acceptance 17
+		{"crit", sign("HS256", secret, `{"alg":"HS256","crit":["exp"],"exp":1}`, payload(nil))},
+		{"empty crit", sign("HS256", secret, `{"alg":"HS256","crit":[]}`, payload(nil))},
+		{"null crit", sign("HS256", secret, `{"alg":"HS256","crit":null}`, payload(nil))},
+		{"b64 false", sign("HS256", secret, `{"alg":"HS256","b64":false}`, payload(nil))},
+		{"b64 false and critical", sign("HS256", secret, `{"alg":"HS256","b64":false,"crit":["b64"]}`, payload(nil))},
+		{"b64 as a string", sign("HS256", secret, `{"alg":"HS256","b64":"true"}`, payload(nil))},
+		// acceptance 23
+		{"cty JWT", sign("HS256", secret, `{"alg":"HS256","cty":"JWT"}`, payload(nil))},
+		{"cty jwt", sign("HS256", secret, `{"alg":"HS256","cty":"jWt"}`, payload(nil))},
+		{"cty application/jwt", sign("HS256", secret, `{"alg":"HS256","cty":"application/JWT"}`, payload(nil))},
+		{"cty is a number", sign("HS256", secret, `{"alg":"HS256","cty":1}`, payload(nil))},
+		{"JWE header in three segments", sign("HS256", secret, `{"alg":"HS256","enc":"A256GCM"}`, payload(nil))},
+		{"nested token as claims", signed(header + "." + encode(good))},
+		// acceptance 24
+		{"kid is a number", sign("HS256", secret, `{"alg":"HS256","kid":1}`, payload(nil))},
+		{"kid is null", sign("HS256", secret, `{"alg":"HS256","kid":null}`, payload(nil))},
+		{"kid is an array", sign("HS256", secret, `{"alg":"HS256","kid":["a"]}`, payload(nil))},
+		{"kid of 257 bytes", sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat("k", 257)+`"}`, payload(nil))},
+		{"kid of 257 bytes by escapes", sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat(`\u006b`, 257)+`"}`, payload(nil))},
+		{"alg is a number", sign("HS256", secret, `{"alg":256}`, payload(nil))},
+		{"typ is a number", sign("HS256", secret, `{"alg":"HS256","typ":1}`, payload(nil))},
+		// acceptance 15, 16 for the claims
+		{"claims are not JSON", sign("HS256", secret, `{"alg":"HS256"}`, `iss=x`)},
+		{"claims are an array", sign("HS256", secret, `{"alg":"HS256"}`, `[`+payload(nil)+`]`)},
+		{"claims are a string", sign("HS256", secret, `{"alg":"HS256"}`, `"x"`)},
+		{"claims with data behind", sign("HS256", secret, `{"alg":"HS256"}`, payload(nil)+`{}`)},
+		{"claims with NUL behind", sign("HS256", secret, `{"alg":"HS256"}`, payload(nil)+"\x00")},
+		{"claims with invalid UTF-8", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", "al\xffce", 1))},
+		{"claims with an overlong encoding", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", "al\xc1\xa9ce", 1))},
+		{"claims with a lone surrogate", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", `al\ud800ce`, 1))},
+		{"claims with a control character", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", "al\tce", 1))},
+		{"claims nested too deeply", hs256(map[string]any{"x": json.RawMessage(strings.Repeat("[", 32) + strings.Repeat("]", 32))})},
+		{"duplicate sub", sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"admin",`+payload(nil)[1:])},
+		{"sub in two cases", hs256(map[string]any{"SUB": "admin"})},
+		{"sub in two cases of Unicode", hs256(map[string]any{"\u017fub": "admin"})},
+		{"sub twice by an escape", sign("HS256", secret, `{"alg":"HS256"}`, `{"\u0073ub":"admin",`+payload(nil)[1:])},
+		{"duplicate iss behind", sign("HS256", secret, `{"alg":"HS256"}`, strings.TrimSuffix(payload(nil), "}")+`,"iss":"https://evil.example"}`)},
+		{"duplicate at depth", hs256(map[string]any{"realm_access": json.RawMessage(`{"roles":[],"roles":["admin"]}`)})},
+		{"two cases at depth", hs256(map[string]any{"realm_access": []any{map[string]any{"roles": 1, "Roles": 2}}})},
+		// acceptance 26
+		{"longer than 16 KiB", hs256(map[string]any{"x": strings.Repeat("x", 16<<10)})},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := newGate(t).Verify(t.Context(), tt.token)
+			e := requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
+			assert.Equal(t, "invalid_token", e.Code)
+			assert.Equal(t, "malformed", e.Reason())
+			assert.Nil(t, got)
+		})
+	}
+}
+
+// withTrailingBits returns another spelling of base64url whose last character
+// has unused bits.
+func withTrailingBits(segment string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(segment) - 1
+	if len(segment)%4 == 0 {
+		panic("the last character has no unused bits")
+	}
+	return segment[:last] + string(alphabet[strings.IndexByte(alphabet, segment[last])^1])
+}
+
+func TestVerifyMaxTokenBytes(t *testing.T) {
+	t.Parallel()
+	// acceptance 26: not one byte is decoded, so what is wrong with it does not
+	// show.
+	token := hs256(nil)
+	exact := newGate(t, func(o *jwtgate.Options) { o.MaxTokenBytes = len(token) })
+	_, err := exact.Verify(t.Context(), token)
+	require.NoError(t, err)
+	_, err = exact.Verify(t.Context(), token+"!")
+	e := requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
+	assert.ErrorContains(t, e, "more than")
+}
+
+func TestVerifyAlgorithmIsTheKeys(t *testing.T) {
+	t.Parallel()
+	rsaPublic := public(rsaKey()).(*rsa.PublicKey)
+
+	for _, tt := range []struct {
+		name   string
+		keys   jwtgate.KeySource
+		header string
+		method string
+		key    any
+	}{
+		// acceptance 18
+		{"alg missing", keys.HS256(secret), `{"typ":"JWT"}`, "HS256", secret},
+		{"alg empty", keys.HS256(secret), `{"alg":""}`, "HS256", secret},
+		{"alg none", keys.HS256(secret), `{"alg":"none"}`, "HS256", secret},
+		{"alg None", keys.HS256(secret), `{"alg":"None"}`, "HS256", secret},
+		{"alg nOnE", keys.HS256(secret), `{"alg":"nOnE"}`, "HS256", secret},
+		{"alg unknown", keys.HS256(secret), `{"alg":"HS257"}`, "HS256", secret},
+		{"alg in lower case", keys.HS256(secret), `{"alg":"hs256"}`, "HS256", secret},
+		{"alg with a space", keys.HS256(secret), `{"alg":"HS256 "}`, "HS256", secret},
+		{"Alg instead of alg", keys.HS256(secret), `{"Alg":"HS256"}`, "HS256", secret},
+		// acceptance 19
+		{"HS256 with the public modulus", keys.Public(rsaPublic), `{"alg":"HS256"}`, "HS256", rsaPublic.N.Bytes()},
+		{"PS256 for an RS256 key", keys.Public(rsaPublic), `{"alg":"PS256"}`, "PS256", rsaKey()},
+		{"RS256 for a PS256 key", keys.Static(key("", "PS256")), `{"alg":"RS256"}`, "RS256", rsaKey()},
+		{"RS512 for an RS256 key", keys.Public(rsaPublic), `{"alg":"RS512"}`, "RS512", rsaKey()},
+		{"HS512 for an HS256 key", keys.HS256(secret), `{"alg":"HS512"}`, "HS512", secret},
+		{"ES256 for a P-384 key", keys.Static(key("", "ES384")), `{"alg":"ES256"}`, "ES256", p256Key()},
+		{"EdDSA for an ES256 key", keys.Static(key("", "ES256")), `{"alg":"EdDSA"}`, "EdDSA", edKey()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = tt.keys })
+			_, err := gate.Verify(t.Context(), sign(tt.method, tt.key, tt.header, payload(nil)))
+			requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrAlgorithm)
+		})
+	}
+
+	t.Run("outside the list", func(t *testing.T) { // acceptance 18
+		t.Parallel()
+		source := keys.Static(key("", "RS256"), key("", "ES256"))
+		gate := newGate(t, func(o *jwtgate.Options) { o.Keys = source; o.Algorithms = []string{"ES256"} })
+		_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256"}`, payload(nil)))
+		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrAlgorithm)
+		_, err = gate.Verify(t.Context(), sign("ES256", p256Key(), `{"alg":"ES256"}`, payload(nil)))
+		require.NoError(t, err)
+	})
+
+	t.Run("unsigned", func(t *testing.T) { // acceptance 18
+		t.Parallel()
+		input := encode(`{"alg":"none"}`) + "." + encode(payload(nil))
+		_, err := newGate(t).Verify(t.Context(), input+".")
+		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
+		_, err = newGate(t).Verify(t.Context(), input+".AA")
+		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrAlgorithm)
+	})
+}
+
+func TestVerifySignatureForms(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ECDSA", func(t *testing.T) { // acceptance 21
+		t.Parallel()
+		for algorithm, size := range map[string]int{"ES256": 32, "ES384": 48, "ES512": 66} {
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", algorithm)) })
+			input := encode(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." + encode(payload(nil))
+			signed := must(jwt.GetSigningMethod(algorithm).Sign(input, private(algorithm)))
+			zero := make([]byte, size)
+			h := map[string]crypto.Hash{"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512}[algorithm].New()
+			h.Write([]byte(input))
+			der := must(ecdsa.SignASN1(rand.Reader, private(algorithm).(*ecdsa.PrivateKey), h.Sum(nil)))
+			order := private(algorithm).(*ecdsa.PrivateKey).Params().N.FillBytes(make([]byte, size))
+
+			_, err := gate.Verify(t.Context(), input+"."+encode(signed))
+			require.NoError(t, err)
+			for name, signature := range map[string][]byte{
+				"r zero":        append(zero, signed[size:]...),
+				"s zero":        append(signed[:size:size], zero...),
+				"both zero":     make([]byte, 2*size),
+				"r the order":   append(order, signed[size:]...),
+				"s the order":   append(signed[:size:size], order...),
+				"one too short": signed[:2*size-1],
+				"one too long":  append(signed[:2*size:2*size], 0),
+				"zero in front": append([]byte{0}, signed...),
+				"DER":           der,
+				"r alone":       signed[:size],
+			} {
+				_, err := gate.Verify(t.Context(), input+"."+encode(signature))
+				assert.ErrorIs(t, err, jwtgate.ErrSignature, "%s %s", algorithm, name)
+			}
+		}
+	})
+
+	t.Run("RSA-PSS salt is as long as the hash", func(t *testing.T) {
+		t.Parallel()
+		for algorithm, hash := range map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512} {
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", algorithm)) })
+			input := encode(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." + encode(payload(nil))
+			h := hash.New()
+			h.Write([]byte(input))
+			for _, salt := range []int{0, 20, hash.Size() - 1, hash.Size(), hash.Size() + 1, rsa.PSSSaltLengthAuto} {
+				signature := must(rsa.SignPSS(rand.Reader, rsaKey().(*rsa.PrivateKey), hash, h.Sum(nil), &rsa.PSSOptions{SaltLength: salt}))
+				_, err := gate.Verify(t.Context(), input+"."+encode(signature))
+				if salt == hash.Size() {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, jwtgate.ErrSignature, "%s, salt of %d", algorithm, salt)
+				}
+			}
+		}
+	})
+
+	t.Run("HMAC is compared whole", func(t *testing.T) {
+		t.Parallel()
+		token := hs256(nil)
+		input := token[:strings.LastIndexByte(token, '.')]
+		signature := must(base64.RawURLEncoding.DecodeString(token[len(input)+1:]))
+		for n := 1; n < len(signature); n++ {
+			_, err := newGate(t).Verify(t.Context(), input+"."+encode(signature[:n]))
+			require.ErrorIs(t, err, jwtgate.ErrSignature, "cut to %d bytes", n)
+		}
+		_, err := newGate(t).Verify(t.Context(), input+"."+encode(append(signature, 0)))
+		require.ErrorIs(t, err, jwtgate.ErrSignature)
+	})
+
+	t.Run("Ed25519 S is reduced", func(t *testing.T) {
+		t.Parallel()
+		gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", "EdDSA")) })
+		input := encode(`{"alg":"EdDSA"}`) + "." + encode(payload(nil))
+		signature := must(jwt.SigningMethodEdDSA.Sign(input, edKey()))
+		_, err := gate.Verify(t.Context(), input+"."+encode(signature))
+		require.NoError(t, err)
+		// Adding the group's order to S gives another encoding of it.
+		order := must(base64.StdEncoding.DecodeString("7dP1XBpjEljWnPei3vneFAAAAAAAAAAAAAAAAAAAABA="))
+		carry := 0
+		for i, b := range order {
+			carry += int(signature[32+i]) + int(b)
+			signature[32+i] = byte(carry)
+			carry >>= 8
+		}
+		_, err = gate.Verify(t.Context(), input+"."+encode(signature))
+		require.ErrorIs(t, err, jwtgate.ErrSignature)
+	})
+}
+
+// acceptance 22: what a token says about its own key is not even looked at.
+func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
+	t.Parallel()
+	attacker := must(rsa.GenerateKey(rand.Reader, 2048))
+	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, encode(attacker.N.Bytes()))
+	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", "RS256")) })
+	for _, extra := range []string{
+		`"jwk":` + jwk, `"jku":"https://evil.example/jwks"`, `"x5u":"https://evil.example/cert"`, `"x5c":["MIIB"]`,
+		`"jwk":1,"jku":1,"x5u":1,"x5c":1`, `"x5t":"x","x5t#S256":"x"`,
+	} {
+		header := `{"alg":"RS256",` + extra + `}`
+		_, err := gate.Verify(t.Context(), sign("RS256", attacker, header, payload(nil)))
+		require.ErrorIs(t, err, jwtgate.ErrSignature, extra)
+		_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), header, payload(nil)))
+		require.NoError(t, err, extra)
+	}
+	// acceptance 23: a cty that does not mean a token says nothing.
+	_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"application/json"}`, payload(nil)))
+	require.NoError(t, err)
+	_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"`+strings.Repeat("x", 2000)+`"}`, payload(nil)))
+	require.NoError(t, err)
+}
+
+// acceptance 25
+func TestVerifyType(t *testing.T) {
+	t.Parallel()
+	profile := map[string]any{"client_id": "web"}
+	for _, tt := range []struct {
+		name     string
+		types    []string
+		rfc9068  bool
+		typ      string // JSON; "" for absent
+		accepted bool
+	}{
+		{"absent", nil, false, ``, true},
+		{"JWT", nil, false, `"JWT"`, true},
+		{"jwt", nil, false, `"jwt"`, true},
+		{"application/jwt", nil, false, `"Application/JWT"`, true},
+		{"at+jwt", nil, false, `"at+jwt"`, true},
+		{"application/at+jwt", nil, false, `"application/AT+JWT"`, true},
+		{"empty", nil, false, `""`, false},
+		{"with parameters", nil, false, `"application/jwt; charset=utf-8"`, false},
+		{"of another tree", nil, false, `"text/jwt"`, false},
+		{"application/ alone", nil, false, `"application/"`, false},
+		{"Kelvin sign", []string{"k"}, false, "\"\u212a\"", false},
+		{"dpop+jwt", nil, false, `"dpop+jwt"`, false},
+		{"logout+jwt", nil, false, `"logout+jwt"`, false},
+		{"secevent+jwt", nil, false, `"application/secevent+jwt"`, false},
+		{"statuslist+jwt", nil, false, `"statuslist+jwt"`, false},
+		{"oauth-authz-req+jwt", nil, false, `"oauth-authz-req+jwt"`, false},
+		{"JOSE", nil, false, `"JOSE"`, false},
+		{"listed", []string{"secevent+jwt"}, false, `"application/secevent+jwt"`, true},
+		{"listed, absent", []string{"secevent+jwt"}, false, ``, false},
+		{"listed, another", []string{"secevent+jwt"}, false, `"JWT"`, false},
+		{"only absent listed", []string{""}, false, ``, true},
+		{"only absent listed, JWT", []string{""}, false, `"JWT"`, false},
+		{"profile", nil, true, `"at+jwt"`, true},
+		{"profile, long form", nil, true, `"application/at+jwt"`, true},
+		{"profile, JWT", nil, true, `"JWT"`, false},
+		{"profile, absent", nil, true, ``, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gate := newGate(t, func(o *jwtgate.Options) { o.Types = tt.types; o.RFC9068 = tt.rfc9068 })
+			header := `{"alg":"HS256"}`
+			if tt.typ != "" {
+				header = `{"alg":"HS256","typ":` + tt.typ + `}`
+			}
+			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(profile)))
+			if tt.accepted {
+				require.NoError(t, err)
+			} else {
+				requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrType)
+			}
+		})
+	}
+}
+
+func TestVerifyClaims(t *testing.T) {
+	t.Parallel()
+	unix := func(d time.Duration) int64 { return now.Add(d).Unix() }
+	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
+	type change = func(*jwtgate.Options)
+	var (
+		none      change = func(*jwtgate.Options) {}
+		noLeeway  change = func(o *jwtgate.Options) { o.Leeway = -1 }
+		noExpiry  change = func(o *jwtgate.Options) { o.AllowNoExpiry = true }
+		maxAge    change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute; o.Leeway = -1 }
+		anyIssuer change = func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }
+		trust     change = func(o *jwtgate.Options) {
+			o.Issuers = nil
+			o.TrustIssuer = func(s string) bool { return strings.HasSuffix(s, ".example.com/") }
+		}
+		anyAud     change = func(o *jwtgate.Options) { o.Audiences = nil; o.AnyAudience = true }
+		noSubject  change = func(o *jwtgate.Options) { o.AllowNoSubject = true }
+		idIsUser   change = func(o *jwtgate.Options) { o.SubjectClaim = "id" }
+		rfc9068    change = func(o *jwtgate.Options) { o.RFC9068 = true; o.SubjectClaim = "uid" }
+		confirmYes change = func(o *jwtgate.Options) {
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil })
+		}
+		confirmNo change = func(o *jwtgate.Options) {
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return errors.New("not his key") })
+		}
+		long = strings.Repeat("s", 1024)
+	)
+	for _, tt := range []struct {
+		name    string
+		options change
+		claims  map[string]any
+		err     error // nil: accepted
+	}{
+		// acceptance 34
+		{"exp missing", none, map[string]any{"exp": nil}, jwtgate.ErrClaim},
+		{"exp missing, allowed", noExpiry, map[string]any{"exp": nil}, nil},
+		{"exp passed, absence allowed", noExpiry, map[string]any{"exp": unix(-time.Hour)}, jwtgate.ErrExpired},
+		{"exp zero", noExpiry, map[string]any{"exp": 0}, jwtgate.ErrExpired},
+		{"exp at the leeway", none, map[string]any{"exp": unix(-30 * time.Second)}, jwtgate.ErrExpired},
+		{"exp within the leeway", none, map[string]any{"exp": unix(-29 * time.Second)}, nil},
+		{"exp now, no leeway", noLeeway, map[string]any{"exp": unix(0)}, jwtgate.ErrExpired},
+		{"exp in a second, no leeway", noLeeway, map[string]any{"exp": unix(time.Second)}, nil},
+		{"exp half a second ago, no leeway", noLeeway, map[string]any{"exp": float64(unix(0)) - 0.5}, jwtgate.ErrExpired},
+		{"exp in half a second, no leeway", noLeeway, map[string]any{"exp": float64(unix(0)) + 0.5}, nil},
+		{"exp far ahead", none, map[string]any{"exp": 253402300799}, nil},
+		// acceptance 35
+		{"nbf ahead", none, map[string]any{"nbf": unix(31 * time.Second)}, jwtgate.ErrNotYetValid},
+		{"nbf within the leeway", none, map[string]any{"nbf": unix(30 * time.Second)}, nil},
+		{"nbf ahead, no leeway", noLeeway, map[string]any{"nbf": unix(time.Second)}, jwtgate.ErrNotYetValid},
+		{"iat ahead", none, map[string]any{"iat": unix(31 * time.Second)}, jwtgate.ErrNotYetValid},
+		{"iat within the leeway", none, map[string]any{"iat": unix(30 * time.Second)}, nil},
+		{"iat missing", none, map[string]any{"iat": nil}, nil},
+		{"MaxAge reached", maxAge, map[string]any{"iat": unix(-10 * time.Minute)}, nil},
+		{"MaxAge exceeded", maxAge, map[string]any{"iat": unix(-10*time.Minute - time.Second)}, jwtgate.ErrExpired},
+		{"MaxAge without iat", maxAge, map[string]any{"iat": nil}, jwtgate.ErrClaim},
+		// acceptance 36
+		{"exp a string", none, map[string]any{"exp": "1767229200"}, jwtgate.ErrClaim},
+		{"exp null", noExpiry, map[string]any{"exp": raw("null")}, jwtgate.ErrClaim},
+		{"exp true", none, map[string]any{"exp": true}, jwtgate.ErrClaim},
+		{"exp an array", none, map[string]any{"exp": []int{1767229200}}, jwtgate.ErrClaim},
+		{"exp NaN", none, map[string]any{"exp": "NaN"}, jwtgate.ErrClaim},
+		{"exp negative", none, map[string]any{"exp": -1}, jwtgate.ErrClaim},
+		{"exp beyond the year 9999", none, map[string]any{"exp": 253402300800}, jwtgate.ErrClaim},
+		{"exp just beyond the year 9999", none, map[string]any{"exp": raw("253402300799.5")}, jwtgate.ErrClaim},
+		{"exp 1e300", none, map[string]any{"exp": raw("1e300")}, jwtgate.ErrClaim},
+		{"exp 1e400", none, map[string]any{"exp": raw("1e400")}, jwtgate.ErrClaim},
+		{"exp of many digits", none, map[string]any{"exp": raw("99999999999999999999")}, jwtgate.ErrClaim},
+		{"exp with an exponent", none, map[string]any{"exp": raw("1.7672292e9")}, nil},
+		{"nbf 1e300", none, map[string]any{"nbf": raw("1e300")}, jwtgate.ErrClaim},
+		{"nbf -1e300", none, map[string]any{"nbf": raw("-1e300")}, jwtgate.ErrClaim},
+		{"nbf a string", none, map[string]any{"nbf": "0"}, jwtgate.ErrClaim},
+		{"iat a string", none, map[string]any{"iat": "0"}, jwtgate.ErrClaim},
+		{"iat an object", none, map[string]any{"iat": map[string]any{}}, jwtgate.ErrClaim},
+		{"iat zero", none, map[string]any{"iat": 0}, nil},
+		{"nbf minus zero", none, map[string]any{"nbf": raw("-0")}, nil},
+		// acceptance 37
+		{"iss missing", none, map[string]any{"iss": nil}, jwtgate.ErrIssuer},
+		{"iss empty", none, map[string]any{"iss": ""}, jwtgate.ErrIssuer},
+		{"iss of another", none, map[string]any{"iss": "https://evil.example/"}, jwtgate.ErrIssuer},
+		{"iss without slash", none, map[string]any{"iss": "https://auth.example.com"}, jwtgate.ErrIssuer},
+		{"iss with port", none, map[string]any{"iss": "https://auth.example.com:443/"}, jwtgate.ErrIssuer},
+		{"iss in upper case", none, map[string]any{"iss": "https://AUTH.example.com/"}, jwtgate.ErrIssuer},
+		{"iss with a longer host", none, map[string]any{"iss": "https://auth.example.com/.evil.example"}, jwtgate.ErrIssuer},
+		{"iss with a look-alike", none, map[string]any{"iss": "https://\u0430uth.example.com/"}, jwtgate.ErrIssuer},
+		{"iss an array", none, map[string]any{"iss": []string{issuer}}, jwtgate.ErrIssuer},
+		{"iss a number", none, map[string]any{"iss": 1}, jwtgate.ErrIssuer},
+		{"iss null", none, map[string]any{"iss": raw("null")}, jwtgate.ErrIssuer},
+		{"iss very long", none, map[string]any{"iss": strings.Repeat("i", 8000)}, jwtgate.ErrIssuer},
+		{"iss long by escapes", trust, map[string]any{"iss": raw(`"` + strings.Repeat(`\u0069`, 1025) + `"`)}, jwtgate.ErrIssuer},
+		{"iss within another claim", none, map[string]any{"iss": nil, "a": map[string]any{"iss": issuer}}, jwtgate.ErrIssuer},
+		{"iss missing, any allowed", anyIssuer, map[string]any{"iss": nil}, nil},
+		{"iss a number, any allowed", anyIssuer, map[string]any{"iss": 1}, jwtgate.ErrIssuer},
+		{"iss approved", trust, map[string]any{"iss": "https://tenant-7.example.com/"}, nil},
+		{"iss not approved", trust, map[string]any{"iss": "https://tenant-7.example.com"}, jwtgate.ErrIssuer},
+		// acceptance 38
+		{"aud missing", none, map[string]any{"aud": nil}, jwtgate.ErrAudience},
+		{"aud empty", none, map[string]any{"aud": ""}, jwtgate.ErrAudience},
+		{"aud of another", none, map[string]any{"aud": "https://other.example.com"}, jwtgate.ErrAudience},
+		{"aud with ours as prefix", none, map[string]any{"aud": audience + ".evil.example"}, jwtgate.ErrAudience},
+		{"aud as prefix of ours", none, map[string]any{"aud": "https://api"}, jwtgate.ErrAudience},
+		{"aud with a slash", none, map[string]any{"aud": audience + "/"}, jwtgate.ErrAudience},
+		{"aud separated by spaces", none, map[string]any{"aud": audience + " x"}, jwtgate.ErrAudience},
+		{"aud array with ours", none, map[string]any{"aud": []string{"x", audience}}, nil},
+		{"aud array without ours", none, map[string]any{"aud": []string{"x", "y"}}, jwtgate.ErrAudience},
+		{"aud empty array", none, map[string]any{"aud": []string{}}, jwtgate.ErrAudience},
+		{"aud nested", none, map[string]any{"aud": [][]string{{audience}}}, jwtgate.ErrAudience},
+		{"aud array with a number", none, map[string]any{"aud": []any{audience, 1}}, jwtgate.ErrAudience},
+		{"aud an object", none, map[string]any{"aud": map[string]any{audience: true}}, jwtgate.ErrAudience},
+		{"aud a number", none, map[string]any{"aud": 1}, jwtgate.ErrAudience},
+		{"aud null", none, map[string]any{"aud": raw("null")}, jwtgate.ErrAudience},
+		{"aud missing, any allowed", anyAud, map[string]any{"aud": nil}, nil},
+		{"aud of another, any allowed", anyAud, map[string]any{"aud": "x"}, nil},
+		{"aud a number, any allowed", anyAud, map[string]any{"aud": 1}, jwtgate.ErrAudience},
+		// acceptance 39
+		{"sub missing", none, map[string]any{"sub": nil}, jwtgate.ErrClaim},
+		{"sub empty", none, map[string]any{"sub": ""}, jwtgate.ErrClaim},
+		{"sub a number", none, map[string]any{"sub": 42}, jwtgate.ErrClaim},
+		{"sub null", none, map[string]any{"sub": raw("null")}, jwtgate.ErrClaim},
+		{"sub an array", none, map[string]any{"sub": []string{"alice"}}, jwtgate.ErrClaim},
+		{"sub of 1024 bytes", none, map[string]any{"sub": long}, nil},
+		{"sub of 1025 bytes", none, map[string]any{"sub": long + "s"}, jwtgate.ErrClaim},
+		{"sub missing, allowed", noSubject, map[string]any{"sub": nil}, nil},
+		{"sub empty, absence allowed", noSubject, map[string]any{"sub": ""}, jwtgate.ErrClaim},
+		{"sub a number, absence allowed", noSubject, map[string]any{"sub": 42}, jwtgate.ErrClaim},
+		{"id a string", idIsUser, map[string]any{"id": "u1", "sub": nil}, nil},
+		{"id an integer", idIsUser, map[string]any{"id": raw("90071992547409931"), "sub": nil}, nil},
+		{"id zero", idIsUser, map[string]any{"id": 0}, nil},
+		{"id negative", idIsUser, map[string]any{"id": -1}, jwtgate.ErrClaim},
+		{"id with a fraction", idIsUser, map[string]any{"id": raw("42.0")}, jwtgate.ErrClaim},
+		{"id with an exponent", idIsUser, map[string]any{"id": raw("42e0")}, jwtgate.ErrClaim},
+		{"id true", idIsUser, map[string]any{"id": true}, jwtgate.ErrClaim},
+		{"id missing", idIsUser, nil, jwtgate.ErrClaim},
+		// acceptance 40
+		{"profile", rfc9068, map[string]any{"client_id": "web", "uid": 7}, nil},
+		{"profile without iss", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iss": nil}, jwtgate.ErrIssuer},
+		{"profile without exp", rfc9068, map[string]any{"client_id": "web", "uid": 7, "exp": nil}, jwtgate.ErrClaim},
+		{"profile without aud", rfc9068, map[string]any{"client_id": "web", "uid": 7, "aud": nil}, jwtgate.ErrAudience},
+		{"profile without sub", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": nil}, jwtgate.ErrClaim},
+		{"profile with sub a number", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": 1}, jwtgate.ErrClaim},
+		{"profile without client_id", rfc9068, map[string]any{"uid": 7}, jwtgate.ErrClaim},
+		{"profile with azp for client_id", rfc9068, map[string]any{"azp": "web", "uid": 7}, jwtgate.ErrClaim},
+		{"profile without iat", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iat": nil}, jwtgate.ErrClaim},
+		{"profile without jti", rfc9068, map[string]any{"client_id": "web", "uid": 7, "jti": nil}, jwtgate.ErrClaim},
+		// The other claims that a Token has fields for.
+		{"jti a number", none, map[string]any{"jti": 1}, jwtgate.ErrClaim},
+		{"client_id an array", none, map[string]any{"client_id": []string{"web"}}, jwtgate.ErrClaim},
+		{"azp a number", none, map[string]any{"azp": 1}, jwtgate.ErrClaim},
+		{"scope a number", none, map[string]any{"scope": 1}, jwtgate.ErrClaim},
+		{"scope an array", none, map[string]any{"scope": []string{"a"}}, nil},
+		{"scp with a number", none, map[string]any{"scp": []any{"a", 1}}, jwtgate.ErrClaim},
+		// acceptance 44
+		{"cnf", none, map[string]any{"cnf": map[string]any{"jkt": "x"}}, jwtgate.ErrClaim},
+		{"cnf empty", none, map[string]any{"cnf": map[string]any{}}, jwtgate.ErrClaim},
+		{"cnf null", none, map[string]any{"cnf": raw("null")}, jwtgate.ErrClaim},
+		{"cnf a string", none, map[string]any{"cnf": "x"}, jwtgate.ErrClaim},
+		{"cnf confirmed", confirmYes, map[string]any{"cnf": map[string]any{"jkt": "x"}}, nil},
+		{"cnf null confirmed", confirmYes, map[string]any{"cnf": raw("null")}, nil},
+		{"no cnf, Confirm not asked", confirmNo, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			header := `{"alg":"HS256","typ":"at+jwt"}`
+			for _, cache := range []int{0, 16} {
+				gate := newGate(t, tt.options, func(o *jwtgate.Options) { o.CacheSize = cache })
+				for range 2 {
+					got, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(tt.claims)))
+					if tt.err == nil {
+						require.NoError(t, err)
+						require.NotNil(t, got)
+						continue
+					}
+					e := requireRefused(t, err, http.StatusUnauthorized, tt.err)
+					assert.Equal(t, "invalid_token", e.Code)
+					assert.Nil(t, got)
+				}
+			}
+		})
+	}
+
+	t.Run("not confirmed", func(t *testing.T) { // acceptance 44
+		t.Parallel()
+		_, err := newGate(t, confirmNo).Verify(t.Context(), hs256(map[string]any{"cnf": 1}))
+		var e *jwtgate.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, http.StatusUnauthorized, e.Status)
+	})
+}
+
+// acceptance 39
+func TestVerifySubjectClaim(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t, func(o *jwtgate.Options) { o.SubjectClaim = "id" })
+	for want, id := range map[string]any{"u1": "u1", "42": 42, "0": 0, "90071992547409931": json.RawMessage("90071992547409931")} {
+		got, err := gate.Verify(t.Context(), hs256(map[string]any{"id": id}))
+		require.NoError(t, err)
+		assert.Equal(t, want, got.Subject)
+	}
+}
+
+func TestVerifyKeys(t *testing.T) {
+	t.Parallel()
+	other := []byte(strings.Repeat("o", 32))
+	hs := func(kid string, secret []byte) *jwtgate.Key { return must(jwtgate.NewKey(kid, "HS256", secret)) }
+	source := func(ks ...*jwtgate.Key) jwtgate.KeySource {
+		return jwtgate.KeySourceFunc(func(context.Context, string, string) ([]*jwtgate.Key, error) { return ks, nil })
+	}
+	right, wrong := hs("", secret), hs("", other)
+	for _, tt := range []struct {
+		name   string
+		source jwtgate.KeySource
+		kid    string
+		err    error
+	}{
+		{"key without ID", source(right), "whatever", nil},
+		{"key with the ID", source(hs("a", other), hs("b", secret)), "b", nil},
+		// acceptance 29
+		{"ID in another case", source(hs("B", secret)), "b", jwtgate.ErrUnknownKey},
+		{"two keys with one ID", source(hs("a", other), hs("a", secret)), "a", nil},
+		{"fourth of one ID", source(hs("a", other), hs("a", other), hs("a", other), hs("a", secret)), "a", nil},
+		{"fifth of one ID", source(hs("a", other), hs("a", other), hs("a", other), hs("a", other), hs("a", secret)), "a", jwtgate.ErrSignature},
+		{"right key under another ID", source(hs("a", secret), hs("b", other)), "b", jwtgate.ErrSignature},
+		// acceptance 30
+		{"no kid, fourth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", secret)), "", nil},
+		{"no kid, fifth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", other), hs("e", secret)), "", jwtgate.ErrSignature},
+		{"others do not count", source(key("a", "RS256"), key("a", "ES256"), hs("b", other), hs("c", other), hs("d", other), hs("a", secret)), "a", nil},
+		{"none", source(), "a", jwtgate.ErrUnknownKey},
+		{"nil and zero keys", source(nil, &jwtgate.Key{}), "a", jwtgate.ErrUnknownKey},
+		{"nil and zero keys beside a good one", source(nil, &jwtgate.Key{}, right), "a", nil},
+		{"of another algorithm", source(key("a", "RS256")), "a", jwtgate.ErrAlgorithm},
+		{"wrong", source(wrong), "a", jwtgate.ErrSignature},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = tt.source })
+			header := `{"alg":"HS256"}`
+			if tt.kid != "" {
+				header = fmt.Sprintf(`{"alg":"HS256","kid":%q}`, tt.kid)
+			}
+			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(nil)))
+			if tt.err == nil {
+				require.NoError(t, err)
+			} else {
+				requireRefused(t, err, http.StatusUnauthorized, tt.err)
+			}
+		})
+	}
+}
+
+// The source is asked for a trusted issuer and a bounded kid, and not at all
+// for a token that must be refused whatever the key.
+func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {
+	t.Parallel()
+	type question struct{ issuer, kid string }
+	for _, tt := range []struct {
+		name   string
+		token  string
+		change func(*jwtgate.Options)
+		asked  []question
+	}{
+		{"trusted", sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, payload(nil)), nil, []question{{issuer, "k"}}},
+		{"second issuer", hs256(map[string]any{"iss": "https://b.example"}),
+			func(o *jwtgate.Options) { o.Issuers = []string{issuer, "https://b.example"} }, []question{{"https://b.example", ""}}},
+		{"any issuer", hs256(nil), func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }, []question{{"", ""}}},
+		{"untrusted issuer", hs256(map[string]any{"iss": "https://evil.example"}), nil, nil},
+		{"not approved", hs256(nil), func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return false } }, nil},
+		{"no issuer", hs256(map[string]any{"iss": nil}), nil, nil},
+		{"unsupported alg", sign("HS256", secret, `{"alg":"none","kid":"k"}`, payload(nil)), nil, nil},
+		{"malformed", hs256(nil) + "=", nil, nil},
+		{"malformed before iss", sign("HS256", secret, `{"alg":"HS256"}`, `{"a":nil,`+payload(nil)[1:]), nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var asked []question
+			gate := newGate(t, func(o *jwtgate.Options) {
+				if tt.change != nil {
+					tt.change(o)
+				}
+				o.Keys = jwtgate.KeySourceFunc(func(_ context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+					asked = append(asked, question{issuer, kid})
+					return nil, nil
+				})
+			})
+			_, err := gate.Verify(t.Context(), tt.token)
+			require.Error(t, err)
+			assert.Equal(t, tt.asked, asked)
+		})
+	}
+}
+
+// acceptance 10, 55
+func TestVerifyUnavailableKeys(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"any error":        errors.New("dial tcp: connection refused"),
+		"unavailable":      fmt.Errorf("fetching: %w", jwtgate.ErrUnavailable),
+		"deadline":         context.DeadlineExceeded,
+		"with Retry-After": &jwtgate.Error{Status: http.StatusServiceUnavailable, RetryAfter: 17 * time.Second, Err: jwtgate.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			gate := newGate(t, func(o *jwtgate.Options) {
+				o.Keys = jwtgate.KeySourceFunc(func(context.Context, string, string) ([]*jwtgate.Key, error) {
+					return []*jwtgate.Key{must(jwtgate.NewKey("", "HS256", secret))}, err
+				})
+			})
+			_, got := gate.Verify(t.Context(), hs256(nil))
+			e := requireRefused(t, got, http.StatusServiceUnavailable, err)
+			assert.Empty(t, e.Code)
+			assert.Equal(t, "unavailable", e.Reason())
+			if name == "with Retry-After" {
+				assert.Equal(t, 17*time.Second, e.RetryAfter)
+			}
+		})
+	}
+}
+
+func TestVerifyWithoutToken(t *testing.T) {
+	t.Parallel()
+	_, err := newGate(t).Verify(t.Context(), "")
+	e := requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrNoToken)
+	assert.Empty(t, e.Code)
+}
+
+func TestVerifyRules(t *testing.T) {
+	t.Parallel()
+	type contextKey struct{}
+	var seen *http.Request
+	gate := newGate(t, func(o *jwtgate.Options) {
+		o.Rules = []jwtgate.Rule{jwtgate.RuleFunc(func(r *http.Request, _ *jwtgate.Token) error { seen = r; return nil })}
+	})
+	_, err := gate.Verify(context.WithValue(t.Context(), contextKey{}, "here"), hs256(nil))
+	require.NoError(t, err)
+	// Under Verify a rule may look at what there is not without a panic.
+	assert.Equal(t, "here", seen.Context().Value(contextKey{}))
+	assert.Empty(t, seen.URL.Path)
+	assert.Empty(t, seen.Header.Get("Accept"))
+	seen.Header.Set("X", "y")
+	_, err = gate.Verify(t.Context(), hs256(nil))
+	require.NoError(t, err)
+	assert.Empty(t, seen.Header.Get("X"))
+
+	_, err = gate.Require(jwtgate.Scope("admin")).Verify(t.Context(), hs256(nil))
+	e := requireRefused(t, err, http.StatusForbidden, jwtgate.ErrForbidden)
+	assert.Equal(t, "admin", e.Scope)
+}
+
+// Tokens signed by other people's libraries, in other languages.
+func TestVerifyInterop(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Now    int64
+		Tokens []struct {
+			Library, Algorithm, Kid, Token, Secret, PEM, Certificate string
+			JWK                                                      json.RawMessage
+		}
+	}
+	require.NoError(t, json.Unmarshal(must(os.ReadFile("testdata/interop/tokens.json")), &file))
+	libraries := map[string]bool{}
+	for _, tt := range file.Tokens {
+		library, _, _ := strings.Cut(tt.Library, " ")
+		libraries[library] = true
+		t.Run(tt.Kid, func(t *testing.T) {
+			t.Parallel()
+			sources := map[string]jwtgate.KeySource{}
+			if tt.Secret != "" {
+				secret := must(base64.RawURLEncoding.DecodeString(tt.Secret))
+				sources["secret"] = keys.Static(must(jwtgate.NewKey(tt.Kid, tt.Algorithm, secret)))
+			} else {
+				sources["JWK"] = keys.JWKS([]byte(`{"keys":[` + string(tt.JWK) + `]}`))
+			}
+			if tt.PEM != "" {
+				sources["PEM"] = keys.PEM([]byte(tt.PEM))
+			}
+			if tt.Certificate != "" {
+				sources["certificate"] = keys.PEM([]byte(tt.Certificate))
+			}
+			for name, source := range sources {
+				gate := newGate(t, func(o *jwtgate.Options) {
+					o.Keys = source
+					o.Now = at(time.Unix(file.Now, 0))
+				})
+				got, err := gate.Verify(t.Context(), tt.Token)
+				require.NoError(t, err, name)
+				assert.Equal(t, "alice", got.Subject)
+				assert.Equal(t, tt.Algorithm, got.Algorithm)
+				assert.Equal(t, []string{"orders:read", "orders:write"}, got.Scopes)
+				var extra struct{ Name string }
+				require.NoError(t, got.Decode(&extra))
+				assert.Equal(t, "Zo\u00eb \u4e2d\u6587 \U0001d11e", extra.Name)
+			}
+		})
+	}
+	assert.GreaterOrEqual(t, len(libraries), 2)
+}
+
+// FuzzVerifyAgreesWithGolangJWT signs whatever header and claims it is given.
+// What the gate accepts, golang-jwt in its strictest configuration accepts too,
+// and both read the same claims.
+func FuzzVerifyAgreesWithGolangJWT(f *testing.F) {
+	for _, header := range []string{
+		`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT","kid":"k"}`, `{"typ":"at+jwt","alg":"HS256","x5c":[1]}`,
+		`{"alg":"HS256","crit":["b64"],"b64":false}`, ` { "\u0061lg" : "HS256" } `, `{"alg":"HS256","Alg":"none"}`,
+	} {
+		f.Add([]byte(header), []byte(payload(nil)))
+	}
+	for _, changes := range []map[string]any{
+		{"nbf": now.Unix()}, {"exp": 1.7672292e9}, {"exp": json.RawMessage("1e300")}, {"aud": []string{"x", audience}},
+		{"sub": nil}, {"big": json.RawMessage("12345678901234567890123")}, {"SUB": "x"}, {"scope": []string{"a"}},
+		{"name": "Zo\u00eb \U0001d11e"}, {"deep": []any{map[string]any{"a": []any{nil, true}}}},
+	} {
+		f.Add([]byte(`{"alg":"HS256"}`), []byte(payload(changes)))
+	}
+	f.Add([]byte(`{"alg":"HS256"}`), []byte(strings.ReplaceAll(payload(nil), "/", `\/`)))
+
+	gate := newGate(f, func(o *jwtgate.Options) { o.Leeway = -1 })
+	strict := jwt.NewParser(
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
+		jwt.WithTimeFunc(at(now)))
+	f.Fuzz(func(t *testing.T, header, claims []byte) {
+		token := sign("HS256", secret, string(header), string(claims))
+		got, err := gate.Verify(t.Context(), token)
+		if err != nil {
+			return
+		}
+		theirs, err := strict.Parse(token, func(*jwt.Token) (any, error) { return secret, nil })
+		require.NoError(t, err)
+
+		ours := jwt.MapClaims{}
+		require.NoError(t, got.Decode(&ours))
+		require.Equal(t, theirs.Claims, ours)
+		subject, err := theirs.Claims.GetSubject()
+		require.NoError(t, err)
+		require.Equal(t, subject, got.Subject)
+		audiences, err := theirs.Claims.GetAudience()
+		require.NoError(t, err)
+		require.Equal(t, []string(audiences), got.Audience)
+		expires, err := theirs.Claims.GetExpirationTime()
+		require.NoError(t, err)
+		require.WithinDuration(t, expires.Time, got.Expires, time.Second)
+		require.Equal(t, theirs.Header["alg"], got.Algorithm)
+	})
+}
+
+// FuzzVerify hands the gate arbitrary tokens. Nothing panics, whatever the gate
+// accepts has the one signature that the key makes, and refusing is always 401.
+func FuzzVerify(f *testing.F) {
+	good := hs256(nil)
+	for _, token := range []string{good, good + "=", good + "\n", "." + good, good[:len(good)-1], strings.ToUpper(good), "..", "a.b.c", ""} {
+		f.Add(token)
+	}
+	gate := newGate(f)
+	f.Fuzz(func(t *testing.T, token string) {
+		got, err := gate.Verify(t.Context(), token)
+		if err == nil {
+			require.NotNil(t, got)
+			input := token[:strings.LastIndexByte(token, '.')]
+			require.Equal(t, signEncoded("HS256", secret, input), token)
+			return
+		}
+		var e *jwtgate.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, http.StatusUnauthorized, e.Status)
+		require.Less(t, len(err.Error()), 256) // acceptance 33
+		require.NotContains(t, err.Error(), secret)
+	})
+}
+
+// Each algorithm beside the bare check of the same signature.
+func BenchmarkVerify(b *testing.B) {
+	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
+		token := sign(algorithm, private(algorithm), fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, algorithm), payload(map[string]any{
+			"nbf": now.Unix(), "client_id": "web", "name": "Alice", "email": "alice@example.com", "roles": []string{"admin", "user"},
+		}))
+		dot := strings.LastIndexByte(token, '.')
+		signature := must(base64.RawURLEncoding.DecodeString(token[dot+1:]))
+		b.Run(algorithm+"/bare", func(b *testing.B) {
+			method, key := jwt.GetSigningMethod(algorithm), public(private(algorithm))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := method.Verify(token[:dot], signature, key); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		for name, size := range map[string]int{"gate": 0, "cached": 16} {
+			b.Run(algorithm+"/"+name, func(b *testing.B) {
+				gate := newGate(b, func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", algorithm)); o.CacheSize = size })
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := gate.Verify(b.Context(), token); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
