@@ -112,6 +112,9 @@ type Error struct {
 // Error returns the reason and the status. It holds no token and no key;
 // values from the token are escaped and cut.
 func (e *Error) Error() string {
+	if e == nil {
+		return "jwtgate: a nil *Error; return a plain nil where there is none"
+	}
 	if e.Err == nil {
 		return fmt.Sprintf("jwtgate: status %d", e.Status)
 	}
@@ -119,7 +122,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns Err.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Reason returns a label for metrics, one of a fixed set: no_token, request,
 // malformed, algorithm, unknown_key, signature, expired, not_yet_valid,
@@ -157,7 +165,7 @@ const (
 // own, which the caller may change.
 func toError(err error, from origin) *Error {
 	var given *Error
-	if errors.As(err, &given) && given != nil {
+	if errors.As(err, &given) && given != nil { // a nil of its type is an error like any other
 		switch given.Status {
 		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable:
 			e := *given

@@ -96,10 +96,14 @@ type verifyFunc func(text string, input, signature []byte) bool
 // point of small order, a private key, nil.
 func NewKey(id, algorithm string, material any) (*Key, error) {
 	k, err := newKey(id, algorithm, material)
-	if err != nil {
+	switch {
+	case err == nil:
+		return k, nil
+	case id == "":
+		return nil, fmt.Errorf("jwtgate: key for %s: %w", quote(algorithm), err)
+	default:
 		return nil, fmt.Errorf("jwtgate: key %s for %s: %w", quote(id), quote(algorithm), err)
 	}
-	return k, nil
 }
 
 func newKey(id, name string, material any) (*Key, error) {
@@ -288,7 +292,7 @@ func useECDSA(alg *algorithm, material any) (verifyFunc, []byte, error) {
 	if !ok {
 		return nil, nil, wrongKind(alg, "an *ecdsa.PublicKey", material)
 	}
-	if key == nil || key.Curve == nil {
+	if key == nil || key.Curve == nil || key.X == nil || key.Y == nil {
 		return nil, nil, errors.New("the ECDSA key is nil")
 	}
 	// golang-jwt does not tie the curve to the algorithm (RFC 7518 section 3.4).

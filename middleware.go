@@ -1,3 +1,63 @@
+// Package jwtgate guards net/http handlers with JSON Web Tokens.
+//
+// A [Gate] takes the token out of a request, finds the key in a pluggable
+// [KeySource], verifies the token, and puts it into the request's context:
+//
+//	gate, err := jwtgate.New(jwtgate.Options{
+//		Keys:      keys.PEM(publicKey),
+//		Issuers:   []string{"https://auth.example.com/"},
+//		Audiences: []string{"https://api.example.com"},
+//	})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	mux.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(create))
+//	http.ListenAndServe(":8080", gate.Handler(mux))
+//
+// Handlers find the user's ID with [Subject], the token with [FromContext], and
+// claims of their own with [Decode]. Package keys has the key sources.
+//
+// # What is checked
+//
+// A token is read in one way only: compact serialisation, canonical base64url,
+// a JSON header and JSON claims without duplicate members at any depth (RFC
+// 7515, RFC 7519). Its signature is verified, with a key that is pinned to one
+// algorithm and belongs to the issuer, before any claim is used. The issuer
+// alone is looked at earlier, to be compared with the trusted ones.
+//
+// Then exp, nbf, iat, iss, aud, the header's typ and the subject are checked,
+// and the rules of [Options]. Where one of them is not wanted, a field with Any
+// or Allow in its name says so. [New] refuses options that would check less
+// than they seem to, and the zero Gate refuses everything.
+//
+// # What is answered
+//
+// No credentials, a bad request, a bad token, too few rights and "cannot tell
+// now" are five different answers: 401 without error code, 400, 401, 403 and
+// 503 (RFC 6750 section 3). Trouble of the service's own, such as keys that
+// cannot be had, is never reported as the client's fault. Clients get fixed
+// texts; the reason is in [Error] and in the [Event] that Options.Observe gets.
+//
+// # Threat model
+//
+// The attacker is a client, who sends any bytes, or who holds a good token that
+// is meant for another service or was issued by somebody else. Trusted are the
+// issuers listed, the key source, and the code of this process. jwtgate does
+// not by itself revoke tokens, tell a stolen bearer token from its owner's,
+// protect cookies against CSRF, or limit rates; Options.Validate,
+// Options.Confirm and other middleware are for these.
+//
+// # Concurrency
+//
+// All exported functions, and the methods of a Gate, a Key and the sources of
+// package keys, are safe for concurrent use. The functions in Options must be
+// so too. The package starts no goroutine and makes no request of its own.
+//
+// # Backwards compatibility
+//
+// Struct types will gain fields, so construct them by field name. A stricter
+// reading of a malformed or ambiguous token is a bug fix. The texts of errors
+// may change; the sentinel values and [Error.Reason] do not.
 package jwtgate
 
 import (
@@ -27,7 +87,8 @@ type Gate struct {
 // if next is nil.
 //
 // Preflight requests of CORS (OPTIONS without credentials) are refused like any
-// other without a token: put the CORS middleware outside the gate.
+// other without a token: put the CORS middleware outside the gate, where it also
+// lets a page read the refusals.
 //
 // Gates may stand inside one another. A gate takes over what a gate of its
 // family, those derived from one New, has verified for the same request, and
@@ -39,7 +100,8 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 
 // Optional is like Handler, but a request without credentials passes too, with
 // no token in its context. One with credentials that are not good is refused,
-// as with Handler.
+// as with Handler. An answer that may be cached and differs by who asks needs a
+// Vary header, which is next's to set.
 func (g *Gate) Optional(next http.Handler) http.Handler {
 	return g.handler("Optional", next, true)
 }
@@ -73,7 +135,8 @@ func hasToken(r *http.Request) bool {
 }
 
 // Require returns a gate that also asks for all of rules. A token that fails
-// one is answered with 403, unless the rule's error says otherwise. The new
+// one is answered with 403, unless the rule's error says otherwise; the code is
+// insufficient_scope whatever the rule, since RFC 6750 has no other. The new
 // gate shares what g has verified; g itself does not change. Require panics
 // without rules, and for a nil one.
 func (g *Gate) Require(rules ...Rule) *Gate {
@@ -296,7 +359,8 @@ func Header(name string) Extractor {
 //
 // Browsers attach cookies unasked: requests that change something also need a
 // protection against CSRF, such as [http.CrossOriginProtection], outside the
-// gate. Cookie panics for a name that no cookie can have.
+// gate. Let the cookie expire with its token, and leave the handler that signs
+// out unguarded, or an old cookie locks its user out. Cookie panics for a name that no cookie can have.
 func Cookie(name string) Extractor {
 	if !isToken(name) {
 		panic(fmt.Sprintf("jwtgate.Cookie: %q is not the name of a cookie", name))

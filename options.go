@@ -146,6 +146,7 @@ func newVerifier(o Options) (*verifier, error) {
 		trustIssuer:    o.TrustIssuer,
 		anyIssuer:      o.AnyIssuer,
 		audiences:      slices.Clone(o.Audiences),
+		anyAudience:    o.AnyAudience,
 		algorithms:     p.algorithms(o.Algorithms),
 		types:          p.types(o),
 		profile:        o.RFC9068,

@@ -578,7 +578,7 @@ func TestVerifyClaims(t *testing.T) {
 			o.Issuers = nil
 			o.TrustIssuer = func(s string) bool { return strings.HasSuffix(s, ".example.com/") }
 		}
-		anyAud     change = func(o *jwtgate.Options) { o.Audiences = nil; o.AnyAudience = true }
+		anyAud     change = func(o *jwtgate.Options) { o.Audiences = []string{}; o.AnyAudience = true }
 		noSubject  change = func(o *jwtgate.Options) { o.AllowNoSubject = true }
 		idIsUser   change = func(o *jwtgate.Options) { o.SubjectClaim = "id" }
 		rfc9068    change = func(o *jwtgate.Options) { o.RFC9068 = true; o.SubjectClaim = "uid" }

@@ -1,0 +1,198 @@
+package jwtgate_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// A key with an ID of its own, for an algorithm that keys.Public does not
+// choose by itself.
+func ExampleNewKey() {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	key, err := jwtgate.NewKey("2026-01", "PS256", &private.PublicKey)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(key)
+	// Output:
+	// key "2026-01" for PS256
+}
+
+// acceptance 20
+func TestNewKeyRefuses(t *testing.T) {
+	t.Parallel()
+	rsaPublic := public(rsaKey()).(*rsa.PublicKey)
+	rsaOf := func(bits int) *big.Int {
+		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+		return n.Add(n, big.NewInt(1))
+	}
+	rsaWith := func(e int) *rsa.PublicKey { return &rsa.PublicKey{N: rsaPublic.N, E: e} }
+	p256 := public(p256Key()).(*ecdsa.PublicKey)
+	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).PublicKey
+	ed := public(edKey()).(ed25519.PublicKey)
+	pkix := must(x509.MarshalPKIXPublicKey(rsaPublic))
+	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, encode(rsaPublic.N.Bytes()))
+	var (
+		nilRSA   *rsa.PublicKey
+		nilECDSA *ecdsa.PublicKey
+	)
+	for _, tt := range []struct {
+		name      string
+		algorithm string
+		material  any
+		message   string
+	}{
+		{"unknown algorithm", "HS257", secret, "not supported; use one of HS256"},
+		{"none", "none", secret, "not supported"},
+		{"no algorithm", "", secret, "not supported"},
+		{"nothing", "HS256", nil, "the key is nil"},
+		{"nothing for RSA", "RS256", nil, "the key is nil"},
+		{"empty secret", "HS256", []byte{}, "has 0 bytes and HS256 needs at least 32"},
+		{"nil secret", "HS256", []byte(nil), "has 0 bytes"},
+		{"short secret", "HS256", secret[:31], "has 31 bytes and HS256 needs at least 32"},
+		{"short secret for HS384", "HS384", secret, "has 32 bytes and HS384 needs at least 48"},
+		{"short secret for HS512", "HS512", make([]byte, 63), "has 63 bytes and HS512 needs at least 64"},
+		{"secret a string", "HS256", string(secret), "convert a secret with []byte(s)"},
+		// acceptance 19
+		{"PEM as the secret", "HS256", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix}), "looks like a public key"},
+		{"PEM after white space", "HS256", append([]byte("\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pkix})...), "looks like a public key"},
+		{"DER as the secret", "HS256", pkix, "looks like a public key"},
+		{"PKCS #1 as the secret", "HS256", x509.MarshalPKCS1PublicKey(rsaPublic), "looks like a public key"},
+		{"JWK as the secret", "HS256", []byte(jwk), "looks like a public key"},
+		{"SSH key as the secret", "HS256", []byte("ssh-rsa " + encode(pkix)), "looks like a public key"},
+		{"public key for HS256", "HS256", rsaPublic, "a *rsa.PublicKey was given and HS256 needs a []byte secret"},
+		{"private key", "RS256", rsaKey(), "pass its Public()"},
+		{"private ECDSA key", "ES256", p256Key(), "pass its Public()"},
+		{"private Ed25519 key", "EdDSA", edKey(), "pass its Public()"},
+		{"RSA by value", "RS256", *rsaPublic, "a rsa.PublicKey was given and RS256 needs an *rsa.PublicKey"},
+		{"nil RSA", "RS256", nilRSA, "the RSA key is nil"},
+		{"zero RSA", "PS256", &rsa.PublicKey{}, "the RSA key is nil"},
+		{"RSA of 1024 bits", "RS256", &rsa.PublicKey{N: rsaOf(1024), E: 65537}, "has 1024 bits"},
+		{"RSA of 2047 bits", "PS384", &rsa.PublicKey{N: rsaOf(2047), E: 65537}, "has 2047 bits"},
+		{"RSA of 8193 bits", "RS512", &rsa.PublicKey{N: rsaOf(8193), E: 65537}, "has 8193 bits"},
+		{"RSA with an even modulus", "RS256", &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537}, "odd"},
+		{"RSA with a negative modulus", "RS256", &rsa.PublicKey{N: new(big.Int).Neg(rsaPublic.N), E: 65537}, "positive"},
+		{"RSA exponent 0", "RS256", rsaWith(0), "exponent 0"},
+		{"RSA exponent 1", "RS256", rsaWith(1), "exponent 1"},
+		{"RSA exponent 65536", "RS256", rsaWith(65536), "exponent 65536"},
+		{"RSA exponent negative", "RS256", rsaWith(-3), "exponent -3"},
+		{"RSA exponent 2^31-2", "RS256", rsaWith(1<<31 - 2), "exponent"},
+		{"RSA for ES256", "ES256", rsaPublic, "needs an *ecdsa.PublicKey"},
+		{"nil ECDSA", "ES256", nilECDSA, "the ECDSA key is nil"},
+		{"zero ECDSA", "ES256", &ecdsa.PublicKey{}, "the ECDSA key is nil"},
+		{"ECDSA without a point", "ES256", &ecdsa.PublicKey{Curve: elliptic.P256()}, "the ECDSA key is nil"},
+		{"ECDSA off the curve", "ES256", &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}, "not a point"},
+		{"ECDSA at infinity", "ES256", &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)}, "not a point"},
+		{"P-256 for ES384", "ES384", p256, "needs a key on curve P-384, not P-256"},
+		{"P-256 for ES512", "ES512", p256, "needs a key on curve P-521, not P-256"},
+		{"P-224", "ES256", &p224, "not P-224"},
+		{"ECDSA for EdDSA", "EdDSA", p256, "needs an ed25519.PublicKey"},
+		{"nil Ed25519", "EdDSA", ed25519.PublicKey(nil), "has 0 bytes"},
+		{"short Ed25519", "Ed25519", ed[:31], "has 31 bytes"},
+		{"Ed25519 as bytes", "EdDSA", []byte(ed), "a []uint8 was given"},
+		{"Ed25519 zero", "EdDSA", ed25519.PublicKey(make([]byte, 32)), "small order"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			k, err := jwtgate.NewKey("k", tt.algorithm, tt.material)
+			require.ErrorContains(t, err, tt.message)
+			assert.Nil(t, k)
+			assert.True(t, strings.HasPrefix(err.Error(), "jwtgate: key "), err)
+		})
+	}
+
+	_, err := jwtgate.NewKey(strings.Repeat("k", 257), "HS256", secret)
+	require.ErrorContains(t, err, "longer than 256 bytes")
+	_, err = jwtgate.NewKey(strings.Repeat("k", 256), "HS256", secret)
+	require.NoError(t, err)
+}
+
+func TestNewKeyTakesWhatIsStrongEnough(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range append(allAlgorithms, "Ed25519") {
+		private := private(strings.Replace(algorithm, "Ed25519", "EdDSA", 1))
+		k, err := jwtgate.NewKey("k", algorithm, public(private))
+		require.NoError(t, err)
+		assert.Equal(t, "k", k.ID())
+		assert.Equal(t, strings.Replace(algorithm, "Ed25519", "EdDSA", 1), k.Algorithm())
+	}
+	for _, e := range []int{3, 65537, 1<<31 - 1} {
+		_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: public(rsaKey()).(*rsa.PublicKey).N, E: e})
+		require.NoError(t, err, e)
+	}
+	_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 8192), big.NewInt(1)), E: 65537})
+	require.NoError(t, err)
+	assert.Empty(t, (&jwtgate.Key{}).Algorithm())
+}
+
+// For a key of small order somebody without a private key finds signatures
+// soon: R and S zero, but for the one bit that makes R the neutral point. Each
+// key that is refused for it is of that kind.
+func TestNewKeyRefusesEd25519OfSmallOrder(t *testing.T) {
+	t.Parallel()
+	ff := func(first string) string { return first + strings.Repeat("ff", 30) }
+	for _, y := range []string{
+		strings.Repeat("00", 31) + "00", "01" + strings.Repeat("00", 30) + "00",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		ff("ec") + "7f", ff("ed") + "7f", ff("ee") + "7f",
+	} {
+		for _, sign := range []byte{0, 0x80} {
+			point := ed25519.PublicKey(must(hex.DecodeString(y)))
+			point[31] |= sign
+			_, err := jwtgate.NewKey("", "EdDSA", point)
+			require.ErrorContains(t, err, "small order", "%x", point)
+
+			signature := make([]byte, ed25519.SignatureSize)
+			signature[0] = 1
+			forged := false
+			for i := range 500 {
+				forged = forged || ed25519.Verify(point, fmt.Append(nil, i), signature)
+			}
+			// Some of the fourteen do not decode, and then verify nothing.
+			if y[:2] == "26" || y[:2] == "c7" {
+				assert.True(t, forged, "%x", point)
+			}
+		}
+	}
+}
+
+// What NewKey was given may be changed afterwards.
+func TestNewKeyCopies(t *testing.T) {
+	t.Parallel()
+	mine := bytes.Clone(secret)
+	rsaMine := &rsa.PublicKey{N: new(big.Int).Set(public(rsaKey()).(*rsa.PublicKey).N), E: 65537}
+	edMine := bytes.Clone(public(edKey()).(ed25519.PublicKey))
+	source := keys.Static(
+		must(jwtgate.NewKey("", "HS256", mine)),
+		must(jwtgate.NewKey("", "RS256", rsaMine)),
+		must(jwtgate.NewKey("", "EdDSA", ed25519.PublicKey(edMine))))
+	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = source })
+	clear(mine)
+	rsaMine.N.SetInt64(15)
+	clear(edMine)
+	for algorithm, private := range map[string]any{"HS256": secret, "RS256": rsaKey(), "EdDSA": edKey()} {
+		_, err := gate.Verify(t.Context(), sign(algorithm, private, fmt.Sprintf(`{"alg":%q}`, algorithm), payload(nil)))
+		require.NoError(t, err, algorithm)
+	}
+}
