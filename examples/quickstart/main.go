@@ -1,0 +1,118 @@
+// Quickstart guards an HTTP API with jwtgate and shows what the gate lets
+// through and what it refuses.
+//
+//	go run ./examples/quickstart         # then paste the curl lines it prints
+//	go run ./examples/quickstart -once   # exits after the table
+//
+// It needs nothing but Go: the issuer of the tokens runs in the same process.
+// What a service of your own would have is newHandler.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// audience is the API's own name. Tokens have to be meant for it.
+const audience = "https://api.example.com"
+
+// newHandler returns the API, which trusts the tokens of one issuer.
+func newHandler(issuer *localIssuer) (http.Handler, error) {
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.JWKS(issuer.jwks),
+		Issuers:   []string{issuer.url},
+		Audiences: []string{audience},
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	// One route is guarded; the others of this mux are public.
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", showSubject)
+	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(showSubject)))
+
+	// A whole mux is guarded: without a token, not even an unknown path of it
+	// answers. One of its routes asks for a scope as well.
+	api := http.NewServeMux()
+	api.HandleFunc("GET /orders", showSubject)
+	api.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(http.HandlerFunc(showSubject)))
+	mux.Handle("/api/", http.StripPrefix("/api", gate.Handler(api)))
+	return mux, nil
+}
+
+// showSubject stands for your handlers. Behind a gate, Subject is the user's ID.
+func showSubject(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	err := json.NewEncoder(w).Encode(map[string]string{"subject": jwtgate.Subject(r.Context())})
+	if err != nil {
+		log.Print(err) // the client has gone
+	}
+}
+
+func main() {
+	once := flag.Bool("once", false, "exit after the table, with status 1 if a row is not as it should be")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Stdout, *once)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves the API and prints the table. Unless it is to do so just once, it
+// prints the curl lines too and goes on serving until ctx ends.
+func run(ctx context.Context, out io.Writer, once bool) error {
+	issuer, err := newIssuer("https://issuer.example")
+	if err != nil {
+		return err
+	}
+	handler, err := newHandler(issuer)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(listener) }()
+
+	url := "http://" + listener.Addr().String()
+	err = printTable(ctx, out, url, issuer)
+	if err == nil && !once {
+		err = printCurl(out, url, issuer)
+	}
+	if err == nil && !once {
+		select {
+		case <-ctx.Done():
+		case err = <-stopped:
+		}
+	}
+
+	// ctx may have ended, and requests under way still get their answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, server.Shutdown(ctx))
+}

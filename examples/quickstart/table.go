@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// An answer is what came back for a request.
+type answer struct {
+	status    int
+	subject   string // as the handler saw it; "" if there was none
+	challenge string // WWW-Authenticate
+}
+
+// The challenges that a gate answers with (RFC 6750 section 3). A request
+// without a token made no error, so it is told of none.
+const (
+	bare         = `Bearer realm="api"`
+	expired      = bare + `, error="invalid_token", error_description="The access token has expired."`
+	invalid      = bare + `, error="invalid_token", error_description="The access token is not valid."`
+	insufficient = bare + `, scope="orders:write", error="insufficient_scope", ` +
+		`error_description="The access token does not grant what this request needs."`
+)
+
+// A trial is a request and the answer it should get.
+type trial struct {
+	method, path string
+	token        string        // what the table says of the token
+	claims       jwt.MapClaims // how it differs from a good one; nil: none is sent
+	tampered     bool          // it has the signature of another token
+	want         answer
+}
+
+// trials returns the rows of the table.
+func trials() []trial {
+	good := jwt.MapClaims{}
+	past := jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()}
+	elsewhere := jwt.MapClaims{"aud": "https://mail.example.com"}
+	mallory := jwt.MapClaims{"sub": "mallory"}
+	writer := jwt.MapClaims{"scope": "orders:read orders:write"}
+	return []trial{
+		{"GET", "/", "none", nil, false, answer{200, "", ""}},
+		{"GET", "/orders", "valid", good, false, answer{200, "alice", ""}},
+		{"GET", "/orders", "none", nil, false, answer{401, "", bare}},
+		{"GET", "/orders", "expired", past, false, answer{401, "", expired}},
+		{"GET", "/orders", "wrong audience", elsewhere, false, answer{401, "", invalid}},
+		{"GET", "/orders", "tampered", mallory, true, answer{401, "", invalid}},
+		{"GET", "/api/orders", "valid", good, false, answer{200, "alice", ""}},
+		{"GET", "/api/nothing", "none", nil, false, answer{401, "", bare}},
+		{"POST", "/api/orders", "missing scope", good, false, answer{403, "", insufficient}},
+		{"POST", "/api/orders", "valid with scope", writer, false, answer{200, "alice", ""}},
+	}
+}
+
+// printTable sends each request and prints what came back. Its error tells of
+// the rows that are not as they should be.
+func printTable(ctx context.Context, out io.Writer, url string, issuer *localIssuer) error {
+	client := &http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "REQUEST\tTOKEN\tSTATUS\tSUBJECT\tCHALLENGE")
+	var wrong []error
+	for _, t := range trials() {
+		got, err := t.send(ctx, client, url, issuer)
+		if err != nil {
+			return errors.Join(table.Flush(), err)
+		}
+		fmt.Fprintf(table, "%s %s\t%s\t%d\t%s\t%s\n", t.method, t.path, t.token, got.status, dash(got.subject), dash(got.challenge))
+		if got != t.want {
+			wrong = append(wrong, fmt.Errorf("%s %s, token %s: got %+v, want %+v", t.method, t.path, t.token, got, t.want))
+		}
+	}
+	return errors.Join(table.Flush(), errors.Join(wrong...))
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// send sends the request with a new token.
+func (t trial) send(ctx context.Context, client *http.Client, url string, issuer *localIssuer) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, t.method, url+t.path, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	if t.claims != nil {
+		token, err := issuer.token(t.claims)
+		if err != nil {
+			return answer{}, err
+		}
+		if t.tampered {
+			genuine, err := issuer.token(nil)
+			if err != nil {
+				return answer{}, err
+			}
+			token = token[:strings.LastIndex(token, ".")] + genuine[strings.LastIndex(genuine, "."):]
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	// A refusal is JSON as well, and has no subject.
+	var body struct {
+		Subject string `json:"subject"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		return answer{}, fmt.Errorf("%s %s: reading the answer: %w", t.method, t.path, err)
+	}
+	return answer{response.StatusCode, body.Subject, response.Header.Get("WWW-Authenticate")}, nil
+}
+
+// printCurl prints requests for the reader to send.
+func printCurl(out io.Writer, url string, issuer *localIssuer) error {
+	token, err := issuer.token(jwt.MapClaims{"scope": "orders:read orders:write"})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, `
+The server stays up. Try it from another terminal; the token is good for an hour:
+
+curl -i -H "Authorization: Bearer %[2]s" %[1]s/orders
+
+curl -i -X POST -H "Authorization: Bearer %[2]s" %[1]s/api/orders
+
+curl -i %[1]s/orders
+
+Ctrl-C ends the server.
+`, url, token)
+	return err
+}

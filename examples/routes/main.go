@@ -1,0 +1,120 @@
+// Routes protects the routes of one service differently: some are public, some
+// are for anybody signed in, and some ask for a role or a scope. A browser
+// application of another origin may call it.
+//
+//	go run ./examples/routes
+//
+// prints a token of an administrator. With it in $TOKEN:
+//
+//	curl -i http://127.0.0.1:8080/
+//	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/me
+//	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/admin
+//	curl -i -H "Authorization: Bearer $TOKEN" -X POST http://127.0.0.1:8080/reports
+//
+// The last is refused with 403: the token has the role, but not the scope.
+package main
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+const (
+	issuer   = "https://auth.example.com/realms/shop"
+	audience = "https://reports.example.com"
+	frontend = "https://app.example.com" // the origin of the browser application
+)
+
+// profile is what this service reads from a token beyond what jwtgate knows:
+// the claims as Keycloak has them.
+type profile struct {
+	Name        string `json:"name"`
+	RealmAccess struct {
+		Roles []string `json:"roles"`
+	} `json:"realm_access"`
+}
+
+// newHandler returns the service, for tokens signed with the issuer's key.
+func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
+	signedIn, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.Public(issuerKey),
+		Issuers:   []string{issuer},
+		Audiences: []string{audience},
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	// A name that starts with a slash is a path into the claims. Roles in a
+	// claim of their own would be jwtgate.Claim("roles", "admin").
+	isAdmin := jwtgate.Claim("/realm_access/roles", "admin")
+	admin := signedIn.Require(isAdmin)
+	reader := signedIn.Require(jwtgate.AnyOf(jwtgate.Scope("reports:read"), isAdmin))
+	writer := signedIn.Require(jwtgate.Scope("reports:write"))
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", say("welcome"))
+	mux.Handle("GET /me", signedIn.Handler(http.HandlerFunc(me)))
+	mux.Handle("GET /admin", admin.Handler(say("admin")))
+	mux.Handle("GET /reports", reader.Handler(say("reports")))
+	mux.Handle("POST /reports", writer.Handler(say("written")))
+
+	// CORS goes outside of the gates: a browser sends its preflight requests
+	// without a token, and shows a refusal to the application only if it too
+	// has the CORS headers.
+	return allowOrigin(frontend, mux), nil
+}
+
+func say(what string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s\n", what, jwtgate.Subject(r.Context()))
+	})
+}
+
+func me(w http.ResponseWriter, r *http.Request) {
+	claims, err := jwtgate.Decode[profile](r.Context())
+	if err != nil {
+		// The token is genuine, and a claim has another type than we expect:
+		// no fault of the client's.
+		log.Print(err)
+		http.Error(w, "cannot read the profile", http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintf(w, "%q has the roles %q\n", claims.Name, claims.RealmAccess.Roles)
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
+	flag.Parse()
+
+	// The identity provider has this key, and signs the tokens.
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := newHandler(public)
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": issuer, "aud": audience, "sub": "7d1c", "exp": time.Now().Add(time.Hour).Unix(), "name": "Alice",
+		"realm_access": map[string]any{"roles": []string{"admin"}},
+	}).SignedString(private)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("curl -i -H \"Authorization: Bearer %s\" http://%s/me\n", token, *addr)
+
+	server := &http.Server{Addr: *addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}
