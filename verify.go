@@ -147,7 +147,8 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (t *
 	if err != nil {
 		return nil, false, malformed("token", err)
 	}
-	h, knownHeader, err := v.readHeader(s, parts.Header)
+	headerText := token[:len(parts.Header)]
+	h, knownHeader, err := v.readHeader(s, headerText, parts.Header)
 	if err != nil {
 		return nil, false, err
 	}
@@ -172,7 +173,7 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (t *
 
 	// From here on the token is what a trusted key signed.
 	if !knownHeader {
-		v.headers.put(string(parts.Header), h, nil)
+		v.headers.put(strings.Clone(headerText), h, nil)
 	}
 	c, err := v.readClaims(s, h)
 	if err != nil {
@@ -202,9 +203,9 @@ type header struct {
 }
 
 // readHeader decodes and checks a header, or recognises that of a token that
-// was verified before.
-func (v *verifier) readHeader(s *scratch, segment []byte) (h *header, known bool, err error) {
-	if h := v.headers.findBytes(segment); h != nil {
+// was verified before. The segment comes as a string and as bytes.
+func (v *verifier) readHeader(s *scratch, text string, segment []byte) (h *header, known bool, err error) {
+	if h := v.headers.find(text); h != nil {
 		return h, true, nil
 	}
 	if s.header, err = jws.AppendDecoded(s.header[:0], segment); err != nil {
@@ -592,11 +593,14 @@ func (v *verifier) recall(ctx context.Context, known *remembered, now time.Time)
 // replaces something else of it, which is then simply not remembered.
 type slots[T any] struct {
 	places []atomic.Pointer[slot[T]]
-	ways   int // places for one hash
+	ways   int // places for one hash; 0 if there are none at all
 	seed   maphash.Seed
 }
 
+// slot is one remembered thing. Its hash, which nobody outside can know, is
+// compared before its key, so that time tells a stranger nothing of a key.
 type slot[T any] struct {
+	hash  uint64
 	key   string
 	value *T
 }
@@ -619,19 +623,10 @@ func (s *slots[T]) find(key string) *T {
 	if s.ways == 0 {
 		return nil
 	}
-	set := s.set(maphash.String(s.seed, key))
+	hash := maphash.String(s.seed, key)
+	set := s.set(hash)
 	for i := range set {
-		if found := set[i].Load(); found != nil && found.key == key {
-			return found.value
-		}
-	}
-	return nil
-}
-
-func (s *slots[T]) findBytes(key []byte) *T {
-	set := s.set(maphash.Bytes(s.seed, key))
-	for i := range set {
-		if found := set[i].Load(); found != nil && found.key == string(key) {
+		if found := set[i].Load(); found != nil && found.hash == hash && found.key == key {
 			return found.value
 		}
 	}
@@ -641,7 +636,8 @@ func (s *slots[T]) findBytes(key []byte) *T {
 // put remembers value under key, in an empty place, one whose value is of no
 // more use, or any.
 func (s *slots[T]) put(key string, value *T, useless func(*T) bool) {
-	set := s.set(maphash.String(s.seed, key))
+	hash := maphash.String(s.seed, key)
+	set := s.set(hash)
 	victim := rand.IntN(len(set))
 	for i := range set {
 		found := set[i].Load()
@@ -650,5 +646,5 @@ func (s *slots[T]) put(key string, value *T, useless func(*T) bool) {
 			break
 		}
 	}
-	set[victim].Store(&slot[T]{key: key, value: value})
+	set[victim].Store(&slot[T]{hash: hash, key: key, value: value})
 }
