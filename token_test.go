@@ -32,7 +32,7 @@ func TestDecode(t *testing.T) {
 		Big json.Number
 	}
 	require.NoError(t, token.Decode(&typed))
-	assert.EqualValues(t, 9007199254740993, typed.ID)
+	assert.EqualValues(t, int64(9007199254740993), typed.ID)
 	assert.EqualValues(t, "12345678901234567890123", typed.Big)
 	var wrong struct{ Sub int }
 	require.Error(t, token.Decode(&wrong))
