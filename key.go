@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	_ "crypto/sha512" // links SHA-384 and SHA-512 for the algorithms that use them
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -246,24 +247,44 @@ type keyedHash struct {
 }
 
 func checkSecret(alg *algorithm, secret []byte) error {
-	// A public key as a secret is the oldest of forgeries: whoever reads the
-	// key can sign (RFC 8725 section 2.1).
-	text := bytes.TrimSpace(secret)
-	_, notDER := x509.ParsePKIXPublicKey(secret)
-	_, notPKCS1 := x509.ParsePKCS1PublicKey(secret)
-	_, notCertificate := x509.ParseCertificate(secret)
 	switch {
-	case bytes.HasPrefix(text, []byte("-----BEGIN")),
-		bytes.HasPrefix(text, []byte("ssh-rsa ")), bytes.HasPrefix(text, []byte("ssh-ed25519 ")),
-		bytes.HasPrefix(text, []byte("{")) && bytes.Contains(text, []byte(`"kty"`)),
-		notDER == nil, notPKCS1 == nil, notCertificate == nil:
+	case looksPublic(secret):
 		return fmt.Errorf("the secret looks like a public key or certificate, which anybody may know; "+
 			"%s needs a secret, and tokens signed with a private key need RS256, ES256 or EdDSA", alg.name)
 	case len(secret) < alg.hash.Size():
 		return fmt.Errorf("the secret has %d bytes and %s needs at least %d (RFC 7518 section 3.2); "+
-			"make one with: openssl rand -base64 %d", len(secret), alg.name, alg.hash.Size(), alg.hash.Size())
+			"make one with: openssl rand -hex %d", len(secret), alg.name, alg.hash.Size(), alg.hash.Size())
 	}
 	return nil
+}
+
+// looksPublic tells whether a secret is a public key or certificate in one of
+// the forms they are copied in. As a secret it is the oldest of forgeries:
+// whoever reads the key can sign (RFC 8725 section 2.1).
+func looksPublic(secret []byte) bool {
+	text := string(bytes.TrimSpace(secret))
+	if strings.Contains(text, "-----BEGIN ") || text != "" && text[0] == '{' && strings.Contains(text, `"kty"`) {
+		return true
+	}
+	first, _, more := strings.Cut(text, " ")
+	for _, ssh := range []string{"ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"} {
+		if more && strings.HasPrefix(first, ssh) {
+			return true
+		}
+	}
+	// Consoles show the inside of a PEM without its armour. The decoder skips
+	// line breaks by itself.
+	if der, err := base64.StdEncoding.DecodeString(text); err == nil && isPublicDER(der) {
+		return true
+	}
+	return isPublicDER(secret)
+}
+
+func isPublicDER(der []byte) bool {
+	_, pkix := x509.ParsePKIXPublicKey(der)
+	_, pkcs1 := x509.ParsePKCS1PublicKey(der)
+	_, certificate := x509.ParseCertificate(der)
+	return pkix == nil || pkcs1 == nil || certificate == nil
 }
 
 func useRSA(alg *algorithm, material any) (verifyFunc, []byte, error) {

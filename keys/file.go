@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -33,15 +34,15 @@ type File struct {
 	// [slog.Default].
 	Logger *slog.Logger
 
-	current atomic.Pointer[set] // the last good keys
-	looked  atomic.Int64        // when the last look began, in nanoseconds since 1970
+	current atomic.Pointer[set]   // the last good keys
+	failure atomic.Pointer[error] // of the last look; nil if it was good
+	looked  atomic.Int64          // when it began, in nanoseconds since 1970
 
 	mu    sync.Mutex
 	under chan struct{} // closed when the look under way ends; nil if there is none
 
-	// Of the last look, and used by the one under way only.
-	content []byte
-	err     atomic.Pointer[error]
+	// The content that was last parsed, for the look under way only.
+	parsed *[sha256.Size]byte
 }
 
 const (
@@ -50,57 +51,66 @@ const (
 	// lookAgain is how soon the file is looked at again for a key ID that it
 	// did not have. It bounds what forged key IDs can cause.
 	lookAgain = 100 * time.Millisecond
-	// lookTimeout is how long a request waits for a slow file system if there
-	// are keys to go on with.
-	lookTimeout = time.Second
+	// lookTimeout is how long after a look has begun requests still wait for
+	// it, and firstTimeout how long if there are no keys to go on with.
+	lookTimeout  = time.Second
+	firstTimeout = 10 * time.Second
 
 	mostFileBytes = 1 << 20
 )
 
+// Format prints the path, whatever the verb.
+func (f *File) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.File %s", f.Path) }
+
 // Keys returns the keys of the file as it was at most a second ago. Once a
-// second one request looks at the file; the others do no I/O.
+// second one request looks at the file, and the others do no I/O. For a key ID
+// that the file did not have, it is looked at sooner; if that fails, Keys
+// returns the reason, since the key may be in what cannot be read.
 func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	s := f.current.Load()
-	looked := f.looked.Load()
-	age := time.Duration(time.Now().UnixNano() - looked)
-	missing := s == nil || kid != "" && !s.has(kid) && len(s.anyID) == 0
-	if age >= lookEvery || missing && age >= lookAgain || age < 0 {
-		// Who comes second has a look under way to wait for, if its key is
-		// missing, and otherwise goes on with what there is.
-		if f.looked.CompareAndSwap(looked, time.Now().UnixNano()) || missing {
-			f.look(ctx, s != nil)
-			s = f.current.Load()
+	missing := s.misses(kid)
+	if missing || f.age() >= lookEvery {
+		told := f.look(ctx, s == nil, missing)
+		if s = f.current.Load(); s.misses(kid) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if err := f.failure.Load(); err != nil {
+				return nil, *err
+			}
+			if !told || s == nil {
+				return nil, fmt.Errorf("keys.File %s: reading it takes too long", f.Path)
+			}
 		}
 	}
-	if s != nil {
-		return s.find(issuer, kid), nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := f.err.Load(); err != nil && *err != nil {
-		return nil, *err
-	}
-	return nil, errors.New("keys.File: the file has not been read yet")
+	return s.find(issuer, kid), nil
 }
 
-// CheckIssuers reads the file and returns why it has no keys.
-func (f *File) CheckIssuers([]string) error {
-	if f.Path == "" {
-		return errors.New("keys.File: Path is empty; name the file")
+// age returns the time since the last look began. A clock that was set back
+// makes it large.
+func (f *File) age() time.Duration {
+	age := time.Duration(time.Now().UnixNano() - f.looked.Load())
+	if age < 0 {
+		return lookEvery
 	}
-	_, err := f.Keys(context.Background(), "", "")
-	return err
+	return age
 }
 
-// look waits for a look at the file, its own or the one under way. The look
-// has a goroutine of its own, since reading a file cannot be interrupted.
-func (f *File) look(ctx context.Context, impatient bool) {
+// look waits for a look at the file where there has to be one: one under way,
+// if the caller misses a key, or else one of its own, if the last is old enough.
+// It returns false if it had to leave before the look ended.
+func (f *File) look(ctx context.Context, first, missing bool) bool {
 	f.mu.Lock()
 	done := f.under
-	if done == nil {
+	switch age := f.age(); {
+	case done != nil && !missing, done == nil && age < lookEvery && !(missing && age >= lookAgain):
+		f.mu.Unlock()
+		return true
+	case done == nil:
+		f.looked.Store(time.Now().UnixNano())
 		done = make(chan struct{})
 		f.under = done
+		// A goroutine of its own, since reading a file cannot be interrupted.
 		go func() {
 			f.load()
 			f.mu.Lock()
@@ -111,31 +121,46 @@ func (f *File) look(ctx context.Context, impatient bool) {
 	}
 	f.mu.Unlock()
 
-	var timeout <-chan time.Time
-	if impatient {
-		timer := time.NewTimer(lookTimeout)
-		defer timer.Stop()
-		timeout = timer.C
+	timeout := lookTimeout
+	if first {
+		timeout = firstTimeout
 	}
+	timer := time.NewTimer(timeout - f.age())
+	defer timer.Stop()
 	select {
 	case <-done:
+		return true
 	case <-ctx.Done():
-	case <-timeout:
+	case <-timer.C:
 	}
+	return false
+}
+
+// CheckIssuers reads the file and returns why it has no keys, or for which of
+// issuers.
+func (f *File) CheckIssuers(issuers []string) error {
+	if f.Path == "" {
+		return errors.New("keys.File: Path is empty; name the file")
+	}
+	if _, err := f.Keys(context.Background(), "", ""); err != nil {
+		return err
+	}
+	return f.current.Load().checkIssuers(issuers)
 }
 
 // load reads the file and makes its keys the current ones.
 func (f *File) load() {
 	content, err := f.read()
-	if err == nil && f.content != nil && bytes.Equal(content, f.content) {
-		return // nothing new, and what was wrong with it has been said
-	}
 	var s *set
 	if err == nil {
-		f.content = content
+		sum := sha256.Sum256(content)
+		if f.parsed != nil && *f.parsed == sum {
+			return // nothing new, and what was wrong with it has been said
+		}
+		f.parsed = &sum
 		s, err = f.parse(content)
 	} else {
-		f.content = nil // what comes back is new
+		f.parsed = nil // what comes back is new
 	}
 
 	logger := f.Logger
@@ -144,14 +169,14 @@ func (f *File) load() {
 	}
 	if err != nil {
 		err = fmt.Errorf("keys.File %s: %w", f.Path, err)
-		last := f.err.Swap(&err)
-		if f.current.Load() != nil && (last == nil || *last == nil || (*last).Error() != err.Error()) {
+		last := f.failure.Swap(&err)
+		if f.current.Load() != nil && (last == nil || (*last).Error() != err.Error()) {
 			logger.Warn("jwtgate: key file not usable, the old keys stay", "path", f.Path, "error", err)
 		}
 		return
 	}
-	f.err.Store(nil)
 	f.current.Store(s)
+	f.failure.Store(nil)
 	logger.Info("jwtgate: key file read", "path", f.Path, "keys", len(s.all))
 }
 
@@ -168,7 +193,13 @@ func (f *File) read() ([]byte, error) {
 	return content, err
 }
 
-func (f *File) parse(content []byte) (*set, error) {
+func (f *File) parse(content []byte) (_ *set, err error) {
+	defer func() {
+		// Parse is somebody else's, and no request's goroutine runs it.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("reading its keys panicked: %v", r)
+		}
+	}()
 	text := bytes.TrimSpace(content)
 	if f.Parse == nil && bytes.HasPrefix(text, []byte("{")) {
 		s, skipped, err := parseJWKS(content, nil)

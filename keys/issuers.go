@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/jwtgate/jwtgate"
@@ -45,7 +46,7 @@ func (b ByIssuer) CheckIssuers(issuers []string) error {
 		if issuers != nil && !slices.Contains(issuers, issuer) {
 			errs = append(errs, fmt.Errorf("keys.ByIssuer has a source for %q, which is not one of Options.Issuers", issuer))
 		}
-		if b[issuer] == nil {
+		if v := reflect.ValueOf(b[issuer]); !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func || v.Kind() == reflect.Map) && v.IsNil() {
 			errs = append(errs, fmt.Errorf("keys.ByIssuer: the source for %q is nil", issuer))
 			continue
 		}

@@ -91,8 +91,8 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 // jwk has the members of a JSON Web Key that matter here (RFC 7517 section 4,
 // RFC 7518 section 6, RFC 8037 section 2).
 type jwk struct {
-	kty, kid, alg, use, crv, issuer string
-	n, e, x, y                      []byte
+	kty, kid, alg, crv, issuer string
+	n, e, x, y                 []byte
 }
 
 // parseJWK returns the keys that a JWK stands for: one, or for an RSA key
@@ -102,16 +102,13 @@ func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string
 	if err != nil {
 		return nil, "", err
 	}
-	if j.use != "" && j.use != "sig" {
-		return nil, "", fmt.Errorf("it is for use %.40q, not for signatures", j.use)
-	}
 	var material any
 	var names []string
 	switch j.kty {
 	case "RSA":
 		material, err = j.rsa()
 		names = algorithms
-		if names == nil {
+		if len(names) == 0 {
 			names = []string{"RS256"}
 		}
 	case "EC":
@@ -159,7 +156,10 @@ func readJWK(raw []byte) (*jwk, error) {
 				err = errors.New("alg is empty")
 			}
 		case "use":
-			j.use, err = text(m)
+			var use string
+			if use, err = text(m); err == nil && use != "sig" {
+				err = fmt.Errorf("it is for use %.40q, not for signatures", use)
+			}
 		case "crv":
 			j.crv, err = text(m)
 		case "issuer":
@@ -287,8 +287,10 @@ func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
 	return s
 }
 
-// has tells whether a key has this very ID.
-func (s *set) has(kid string) bool { return s.byID[kid] != nil }
+// misses tells whether there is no key for tokens that name kid, or no set.
+func (s *set) misses(kid string) bool {
+	return s == nil || kid != "" && s.byID[kid] == nil && len(s.anyID) == 0
+}
 
 // find returns the keys of issuer for tokens that name kid.
 func (s *set) find(issuer, kid string) []*jwtgate.Key {
@@ -308,6 +310,17 @@ func (s *set) find(issuer, kid string) []*jwtgate.Key {
 		}
 	}
 	return ours
+}
+
+// checkIssuers returns an error for each of issuers that no key serves.
+func (s *set) checkIssuers(issuers []string) error {
+	var errs []error
+	for _, issuer := range issuers {
+		if len(s.find(issuer, "")) == 0 {
+			errs = append(errs, fmt.Errorf("each key is for another issuer than %q, by its issuer member", issuer))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // matchIssuer compares an issuer with that of a key, in which "{tenantid}"

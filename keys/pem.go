@@ -25,6 +25,8 @@ func PEM(text []byte) jwtgate.KeySource {
 }
 
 func parsePEM(text []byte) ([]*jwtgate.Key, error) {
+	// A damaged block is passed over by package pem, and with it a key.
+	blocks := bytes.Count(text, []byte("-----BEGIN "))
 	var ks []*jwtgate.Key
 	for len(bytes.TrimSpace(text)) > 0 {
 		block, rest := pem.Decode(text)
@@ -43,6 +45,9 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 	}
 	if len(ks) == 0 {
 		return nil, errors.New("the PEM text is empty")
+	}
+	if len(ks) != blocks {
+		return nil, fmt.Errorf("%d of its %d PEM blocks are damaged", blocks-len(ks), blocks)
 	}
 	return ks, nil
 }

@@ -33,7 +33,7 @@ func secret(algorithm string, secrets [][]byte) jwtgate.KeySource {
 	for i, s := range secrets {
 		k, err := jwtgate.NewKey("", algorithm, s)
 		if err == nil && looksUntrimmed(s) {
-			err = errors.New("the secret is a line of text with its line break, which the issuer hardly signs with; " +
+			err = errors.New("the secret is text with a line break at its end, which the issuer hardly signs with; " +
 				"trim it with bytes.TrimSpace")
 		}
 		if err != nil {
@@ -48,7 +48,9 @@ func secret(algorithm string, secrets [][]byte) jwtgate.KeySource {
 // break at its end. Random bytes look like that once in 10^13.
 func looksUntrimmed(secret []byte) bool {
 	text := bytes.TrimRight(secret, "\r\n")
-	return len(text) < len(secret) && !bytes.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
+	return len(text) < len(secret) && !bytes.ContainsFunc(text, func(c rune) bool {
+		return (c < ' ' || c > '~') && c != '\r' && c != '\n'
+	})
 }
 
 // Public returns a source with the public keys of an issuer: *rsa.PublicKey,
@@ -73,6 +75,9 @@ func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
 	algorithm := "RS256" // also the one to complain about what is none of these
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
+		if p == nil || p.Curve == nil {
+			return nil, errors.New("the ECDSA key is nil")
+		}
 		if algorithm = curveAlgorithm(p); algorithm == "" {
 			return nil, errors.New("the ECDSA key is not on P-256, P-384 or P-521")
 		}
@@ -89,9 +94,6 @@ func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
 
 // curveAlgorithm returns the algorithm of a key's curve (RFC 7518 section 3.4).
 func curveAlgorithm(p *ecdsa.PublicKey) string {
-	if p == nil || p.Curve == nil {
-		return ""
-	}
 	switch p.Params().Name {
 	case "P-256":
 		return "ES256"
@@ -142,13 +144,14 @@ func checkKeys(keys []*jwtgate.Key) error {
 		}
 		count[[2]string{k.ID(), k.Algorithm()}]++
 	}
-	for name, n := range count {
-		if name[0] != "" {
-			n += count[[2]string{"", name[1]}]
+	for _, k := range keys {
+		n := count[[2]string{k.ID(), k.Algorithm()}]
+		if k.ID() != "" {
+			n += count[[2]string{"", k.Algorithm()}]
 		}
 		if n > mostTried {
 			return fmt.Errorf("%d keys for %s may have to be tried for one token, and only %d are; "+
-				"remove the old ones, or give each its ID with jwtgate.NewKey", n, name[1], mostTried)
+				"remove the old ones, or give each its ID with jwtgate.NewKey", n, k.Algorithm(), mostTried)
 		}
 	}
 	return nil
@@ -161,5 +164,11 @@ func (f *fixed) Keys(_ context.Context, issuer, kid string) ([]*jwtgate.Key, err
 	return f.set.find(issuer, kid), nil
 }
 
-// CheckIssuers returns what the constructor could not use.
-func (f *fixed) CheckIssuers([]string) error { return f.err }
+// CheckIssuers returns what the constructor could not use, and an error for
+// each issuer that none of the keys serves.
+func (f *fixed) CheckIssuers(issuers []string) error {
+	if f.err != nil {
+		return f.err
+	}
+	return f.set.checkIssuers(issuers)
+}

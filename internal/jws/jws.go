@@ -78,13 +78,14 @@ func Split(token []byte) (c Compact, err error) {
 // the alphabet first.
 var encoding = base64.RawURLEncoding.Strict()
 
-// AppendDecoded appends what a segment of a Compact stands for to dst.
+// AppendDecoded appends what a segment of a Compact stands for to dst. It
+// returns dst as it was beside an error.
 func AppendDecoded(dst, segment []byte) ([]byte, error) {
-	dst, err := encoding.AppendDecode(dst, segment)
+	decoded, err := encoding.AppendDecode(dst, segment)
 	if err != nil {
-		return nil, ErrEncoding
+		return dst, ErrEncoding
 	}
-	return dst, nil
+	return decoded, nil
 }
 
 // A Header has the header parameters a verifier acts on. jku, jwk, x5u, x5c

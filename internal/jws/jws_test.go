@@ -1,0 +1,464 @@
+package jws_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate/internal/jsonobj"
+	"github.com/jwtgate/jwtgate/internal/jws"
+)
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, token                string
+		header, payload, signature string
+	}{
+		{"shortest", "a.b.c", "a", "b", "c"},
+		{"every character", alphabet + "." + alphabet + "." + alphabet, alphabet, alphabet, alphabet},
+		{"a real one", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln", "eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiJhbGljZSJ9", "c2ln"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := jws.Split([]byte(tt.token))
+			require.NoError(t, err)
+			assert.Equal(t, tt.header, string(got.Header))
+			assert.Equal(t, tt.payload, string(got.Payload))
+			assert.Equal(t, tt.signature, string(got.Signature))
+			assert.Equal(t, tt.header+"."+tt.payload, string(got.SigningInput))
+		})
+	}
+}
+
+func TestSplit_Refuses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, token string }{
+		// acceptance 13
+		{"nothing", ""},
+		{"one segment", "abc"},
+		{"two segments", "abc.def"},
+		{"two segments with a dot after them", "abc.def."},
+		{"four segments", "abc.def.ghi.jkl"},
+		{"five segments: JWE", "abc.def.ghi.jkl.mno"},
+		{"six segments", "a.b.c.d.e.f"},
+		{"one dot", "."},
+		{"two dots", ".."},
+		{"three dots", "..."},
+		{"no header", ".def.ghi"},
+		{"no payload", "abc..ghi"},
+		{"no signature", "abc.def."},
+		{"a dot before it", ".abc.def.ghi"},
+		{"a dot after it", "abc.def.ghi."},
+		{"the JSON serialisation", `{"payload":"abc","protected":"def","signature":"ghi"}`},
+		{"the JSON serialisation with dots", `{"a":"b.c.d"}`},
+		{"base64 of the other alphabet: plus", "ab+c.def.ghi"},
+		{"base64 of the other alphabet: slash", "abc.de/f.ghi"},
+		{"percent-encoded dots", "abc%2Edef%2Eghi"},
+		{"a full-width dot", "abc\uff0edef\uff0eghi"},
+		{"a full-width letter", "ａbc.def.ghi"},
+		{"a Cyrillic letter", "аbc.def.ghi"},
+		{"a list of tokens", "abc.def.ghi,abc.def.ghi"},
+		{"with its scheme", "Bearer abc.def.ghi"},
+		// acceptance 14
+		{"padding in the header", "YWJjZA==.def.ghi"},
+		{"padding in the payload", "abc.YWJjZA==.ghi"},
+		{"padding in the signature", "abc.def.YWJjZA=="},
+		{"padding between", "abc=.def.ghi"},
+		{"a space before it", " abc.def.ghi"},
+		{"a space after it", "abc.def.ghi "},
+		{"a space inside", "abc.d ef.ghi"},
+		{"a line break after it", "abc.def.ghi\n"},
+		{"a line break inside", "abc.de\r\nf.ghi"},
+		{"a tab", "abc.def\t.ghi"},
+		{"a NUL", "abc.def.ghi\x00"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := jws.Split([]byte(tt.token))
+			assert.ErrorIs(t, err, jws.ErrSegments)
+			assert.Zero(t, got)
+		})
+	}
+}
+
+// acceptance 13: each of the 256 bytes, in each segment.
+func TestSplit_Alphabet(t *testing.T) {
+	t.Parallel()
+	for b := range 256 {
+		if b == '.' {
+			continue
+		}
+		inside := strings.IndexByte(alphabet, byte(b)) >= 0
+		for _, at := range []int{0, 1, 2, 3, 4, 6, 8, 9} {
+			token := []byte("aa.bb.ccc")
+			token = append(token[:at], append([]byte{byte(b)}, token[at:]...)...)
+			got, err := jws.Split(token)
+			if !inside {
+				assert.ErrorIs(t, err, jws.ErrSegments, "%q", token)
+				continue
+			}
+			if assert.NoError(t, err, "%q", token) {
+				assert.Equal(t, string(token), string(got.SigningInput)+"."+string(got.Signature))
+			}
+		}
+	}
+}
+
+func TestAppendDecoded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, segment, want string }{
+		{"one byte", "YQ", "a"},
+		{"two bytes", "YWI", "ab"},
+		{"three bytes", "YWJj", "abc"},
+		{"four bytes", "YWJjZA", "abcd"},
+		{"the characters of base64url alone", "-_-_", "\xfb\xff\xbf"},
+		{"nothing", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := jws.AppendDecoded(nil, []byte(tt.segment))
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, string(got))
+			got, err = jws.AppendDecoded([]byte("before "), []byte(tt.segment))
+			require.NoError(t, err)
+			assert.Equal(t, "before "+tt.want, string(got))
+		})
+	}
+	for _, tt := range []struct{ name, segment string }{
+		// acceptance 14
+		{"trailing bits after one byte", "YR"},
+		{"trailing bits after two bytes", "YWJ"},
+		{"trailing bits after four bytes", "YWJjZB"},
+		{"all trailing bits", "Y_"},
+		{"one character", "Y"},
+		{"one character too many", "YWJjZ"},
+		{"padding", "YQ=="},
+		{"part of the padding", "YQ="},
+		{"the other alphabet", "+/+/"},
+		{"a dot", "YW.I"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := jws.AppendDecoded([]byte("before "), []byte(tt.segment))
+			assert.ErrorIs(t, err, jws.ErrEncoding)
+			assert.Equal(t, "before ", string(got))
+		})
+	}
+}
+
+// Each segment of two or three characters decodes exactly if encoding gives it
+// back, so of the spellings of one value one is taken.
+//
+// acceptance 14
+func TestAppendDecoded_OneSpelling(t *testing.T) {
+	t.Parallel()
+	values := 0
+	for _, a := range alphabet {
+		for _, b := range alphabet {
+			segments := []string{string(a) + string(b)}
+			for _, c := range alphabet {
+				segments = append(segments, string(a)+string(b)+string(c))
+			}
+			for _, segment := range segments {
+				decoded, err := jws.AppendDecoded(nil, []byte(segment))
+				if err != nil {
+					continue
+				}
+				values++
+				if again := base64.RawURLEncoding.EncodeToString(decoded); again != segment {
+					t.Errorf("%q is taken, and the spelling is %q", segment, again)
+				}
+			}
+		}
+	}
+	assert.Equal(t, 1<<8+1<<16, values, "each value of one or two bytes has its spelling")
+}
+
+func TestParseHeader(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		data string
+		want jws.Header
+	}{
+		{"algorithm", `{"alg":"RS256"}`, jws.Header{Algorithm: "RS256"}},
+		{"all", `{"alg":"RS256","kid":"k1","typ":"at+jwt"}`, jws.Header{Algorithm: "RS256", KeyID: "k1", Type: "at+jwt", HasType: true}},
+		{"order does not matter", ` { "typ" : "JWT" , "kid" : "k1" , "alg" : "ES256" } `, jws.Header{Algorithm: "ES256", KeyID: "k1", Type: "JWT", HasType: true}},
+		{"escapes", `{"\u0061lg":"\u0052S256","kid":"k\u0031"}`, jws.Header{Algorithm: "RS256", KeyID: "k1"}},
+		{"nothing", `{}`, jws.Header{}}, // acceptance 18: the algorithm is missing, and stays so
+		{"an empty typ is no absent one", `{"alg":"RS256","typ":""}`, jws.Header{Algorithm: "RS256", HasType: true}},
+		{"an empty kid", `{"alg":"RS256","kid":""}`, jws.Header{Algorithm: "RS256"}},
+		{"values are kept as they are", `{"alg":"nOnE","kid":"K1 ","typ":"At+JWT"}`, jws.Header{Algorithm: "nOnE", KeyID: "K1 ", Type: "At+JWT", HasType: true}},
+		{"a kid that is a path", `{"alg":"RS256","kid":"../../etc/passwd\u0000"}`, jws.Header{Algorithm: "RS256", KeyID: "../../etc/passwd\x00"}},
+		// acceptance 24
+		{"the longest kid", `{"alg":"RS256","kid":"` + strings.Repeat("k", 256) + `"}`, jws.Header{Algorithm: "RS256", KeyID: strings.Repeat("k", 256)}},
+		{"the longest kid, escaped", `{"alg":"RS256","kid":"` + strings.Repeat(`\u006b`, 256) + `"}`, jws.Header{Algorithm: "RS256", KeyID: strings.Repeat("k", 256)}},
+		{"the longest typ", `{"alg":"RS256","typ":"` + strings.Repeat("t", 128) + `"}`, jws.Header{Algorithm: "RS256", Type: strings.Repeat("t", 128), HasType: true}},
+		// acceptance 22
+		{
+			"keys and addresses of keys",
+			`{"alg":"RS256","jwk":{"kty":"oct","k":"AAAA","alg":"HS256","kid":"evil"},"jku":"https://evil.example/jwks","x5u":"https://evil.example/x5u","x5c":["MIIB"],"x5t":"a","x5t#S256":"b","kid":"k1"}`,
+			jws.Header{Algorithm: "RS256", KeyID: "k1"},
+		},
+		{"parameters nobody knows", `{"alg":"RS256","foo":{"alg":"none","kid":1,"crit":["a"]},"bar":[1]}`, jws.Header{Algorithm: "RS256"}},
+		// acceptance 23
+		{"another content type", `{"alg":"RS256","cty":"text/plain"}`, jws.Header{Algorithm: "RS256"}},
+		{"a content type without slash", `{"alg":"RS256","cty":"json"}`, jws.Header{Algorithm: "RS256"}},
+		{"a content type that only begins like it", `{"alg":"RS256","cty":"JWTs"}`, jws.Header{Algorithm: "RS256"}},
+		{"an access token as content type", `{"alg":"RS256","cty":"at+jwt"}`, jws.Header{Algorithm: "RS256"}},
+		{"an empty content type", `{"alg":"RS256","cty":""}`, jws.Header{Algorithm: "RS256"}},
+		{"a long content type", `{"alg":"RS256","cty":"` + strings.Repeat("x", 2000) + `"}`, jws.Header{Algorithm: "RS256"}},
+		// acceptance 17
+		{"b64 as it is without", `{"alg":"RS256","b64":true}`, jws.Header{Algorithm: "RS256"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := jws.ParseHeader([]byte(tt.data))
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestParseHeader_Refuses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		data string
+		want any // an error, or a part of its text
+	}{
+		// acceptance 15
+		{"nothing", ``, jsonobj.ErrSyntax},
+		{"an array", `[{"alg":"RS256"}]`, jsonobj.ErrSyntax},
+		{"null", `null`, jsonobj.ErrSyntax},
+		{"a string", `"RS256"`, jsonobj.ErrSyntax},
+		{"a byte order mark", "\ufeff" + `{"alg":"RS256"}`, jsonobj.ErrSyntax},
+		{"trailing data", `{"alg":"RS256"}{}`, jsonobj.ErrTrailing},
+		{"a trailing NUL", `{"alg":"RS256"}` + "\x00", jsonobj.ErrTrailing},
+		{"invalid UTF-8", "{\"alg\":\"RS256\",\"kid\":\"\xff\"}", jsonobj.ErrUTF8},
+		{"invalid UTF-8 in a parameter nobody knows", "{\"alg\":\"RS256\",\"foo\":[\"\xc0\xaf\"]}", jsonobj.ErrUTF8},
+		{"a lone surrogate", `{"alg":"RS256","kid":"\ud800"}`, jsonobj.ErrSyntax},
+		{"nesting too deep", `{"alg":"RS256","foo":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`, jsonobj.ErrDepth},
+
+		// acceptance 16
+		{"alg twice", `{"alg":"RS256","alg":"HS256"}`, jsonobj.ErrDuplicate},
+		{"alg twice, escaped", `{"alg":"RS256","\u0061lg":"HS256"}`, jsonobj.ErrDuplicate},
+		{"alg in two cases", `{"alg":"RS256","ALG":"HS256"}`, jsonobj.ErrDuplicate},
+		{"kid in two cases by the Kelvin sign", "{\"alg\":\"RS256\",\"kid\":\"a\",\"\u212aid\":\"b\"}", jsonobj.ErrDuplicate},
+		{"a duplicate in a parameter nobody knows", `{"alg":"RS256","foo":[{"a":1,"a":2}]}`, jsonobj.ErrDuplicate},
+
+		// acceptance 17
+		{"crit", `{"alg":"RS256","crit":["exp"],"exp":1}`, jws.ErrCritical},
+		{"crit with b64", `{"alg":"RS256","crit":["b64"],"b64":false}`, jws.ErrCritical},
+		{"crit with b64 as it is without", `{"alg":"RS256","crit":["b64"],"b64":true}`, jws.ErrCritical},
+		{"empty crit", `{"alg":"RS256","crit":[]}`, jws.ErrCritical},
+		{"null crit", `{"alg":"RS256","crit":null}`, jws.ErrCritical},
+		{"crit that is a string", `{"alg":"RS256","crit":"exp"}`, jws.ErrCritical},
+		{"crit, escaped", `{"alg":"RS256","cr\u0069t":["exp"]}`, jws.ErrCritical},
+		{"b64 false", `{"alg":"RS256","b64":false}`, jws.ErrCritical},
+		{"b64 null", `{"alg":"RS256","b64":null}`, jws.ErrCritical},
+		{"b64 a string", `{"alg":"RS256","b64":"true"}`, jws.ErrCritical},
+		{"b64 a number", `{"alg":"RS256","b64":1}`, jws.ErrCritical},
+
+		// acceptance 18
+		{"alg a number", `{"alg":256}`, "alg is not a string"},
+		{"alg null", `{"alg":null}`, "alg is not a string"},
+		{"alg an array", `{"alg":["RS256"]}`, "alg is not a string"},
+		{"alg an object", `{"alg":{"RS256":true}}`, "alg is not a string"},
+		{"alg a bool", `{"alg":true}`, "alg is not a string"},
+		{"alg too long", `{"alg":"` + strings.Repeat("R", 129) + `"}`, "alg is longer than 128 bytes"},
+		{"alg far too long", `{"alg":"` + strings.Repeat("R", 5000) + `"}`, "alg is longer than 128 bytes"},
+
+		// acceptance 23
+		{"enc", `{"alg":"RSA-OAEP","enc":"A256GCM"}`, jws.ErrEncrypted},
+		{"enc, null", `{"alg":"RS256","enc":null}`, jws.ErrEncrypted},
+		{"a nested token", `{"alg":"RS256","cty":"JWT"}`, jws.ErrNested},
+		{"a nested token in small letters", `{"alg":"RS256","cty":"jwt"}`, jws.ErrNested},
+		{"a nested token in mixed case", `{"alg":"RS256","cty":"jWt"}`, jws.ErrNested},
+		{"a nested token by its media type", `{"alg":"RS256","cty":"application/jwt"}`, jws.ErrNested},
+		{"a nested token by its media type in capitals", `{"alg":"RS256","cty":"APPLICATION/JWT"}`, jws.ErrNested},
+		{"a nested token, escaped", `{"alg":"RS256","cty":"\u004a\u0057\u0054"}`, jws.ErrNested},
+		{"cty a number", `{"alg":"RS256","cty":1}`, "cty is not a string"},
+		{"cty an array", `{"alg":"RS256","cty":["JWT"]}`, "cty is not a string"},
+
+		// acceptance 24
+		{"kid a number", `{"alg":"RS256","kid":1}`, "kid is not a string"},
+		{"kid null", `{"alg":"RS256","kid":null}`, "kid is not a string"},
+		{"kid an array", `{"alg":"RS256","kid":["k1"]}`, "kid is not a string"},
+		{"kid an object", `{"alg":"RS256","kid":{}}`, "kid is not a string"},
+		{"kid too long", `{"alg":"RS256","kid":"` + strings.Repeat("k", 257) + `"}`, "kid is longer than 256 bytes"},
+		{"kid too long in bytes", `{"alg":"RS256","kid":"` + strings.Repeat("é", 129) + `"}`, "kid is longer than 256 bytes"},
+		{"kid far too long", `{"alg":"RS256","kid":"` + strings.Repeat("k", 10000) + `"}`, "kid is longer than 256 bytes"},
+		{"kid too long, escaped", `{"alg":"RS256","kid":"` + strings.Repeat(`\u006b`, 257) + `"}`, "kid is longer than 256 bytes"},
+
+		// acceptance 25
+		{"typ a number", `{"alg":"RS256","typ":1}`, "typ is not a string"},
+		{"typ null", `{"alg":"RS256","typ":null}`, "typ is not a string"},
+		{"typ an array", `{"alg":"RS256","typ":["JWT"]}`, "typ is not a string"},
+		{"typ too long", `{"alg":"RS256","typ":"` + strings.Repeat("t", 129) + `"}`, "typ is longer than 128 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := jws.ParseHeader([]byte(tt.data))
+			require.Error(t, err)
+			switch want := tt.want.(type) {
+			case error:
+				assert.ErrorIs(t, err, want)
+			case string:
+				assert.ErrorContains(t, err, want)
+			}
+			assert.Zero(t, got)
+			assert.Less(t, len(err.Error()), 100)
+		})
+	}
+}
+
+// acceptance 25: what Options.Types compares.
+func TestMediaType(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ value, want string }{
+		{"JWT", "application/jwt"},
+		{"jwt", "application/jwt"},
+		{"jWt", "application/jwt"},
+		{"application/jwt", "application/jwt"},
+		{"Application/JWT", "application/jwt"},
+		{"at+jwt", "application/at+jwt"},
+		{"AT+JWT", "application/at+jwt"},
+		{"application/at+jwt", "application/at+jwt"},
+		{"APPLICATION/AT+JWT", "application/at+jwt"},
+		{"dpop+jwt", "application/dpop+jwt"},
+		{"", "application/"},
+		{"/", "/"},
+		{"text/plain", "text/plain"},
+		{"application/application/jwt", "application/application/jwt"},
+		{" JWT", "application/ jwt"},
+		{"JWT ", "application/jwt "},
+		{"JWT;v=1", "application/jwt;v=1"},
+		// Letters of other alphabets stay what they are.
+		{"\u212aWT", "application/\u212awt"},
+		{"ÅT", "application/Åt"},
+		{"J\u017fT", "application/j\u017ft"},
+		{"@[`{", "application/@[`{"},
+	} {
+		assert.Equal(t, tt.want, jws.MediaType(tt.value), "%q", tt.value)
+	}
+}
+
+// FuzzToken checks that there is one spelling of each token: what is taken is
+// what encoding the decoded segments gives. A header is read as encoding/json
+// reads it, if it is taken at all.
+func FuzzToken(f *testing.F) {
+	for _, seed := range []string{
+		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln", "a.b.c", "YQ.YQ.YQ", "YR.YQ.YQ", "YQ.YWJ.YQ", "YQ==.YQ.YQ", "YQ.YQ\n.YQ", "YQ.YQ", "..", "a.b.c.d.e",
+		"e30.e30.AA", `{"payload":"e30","signatures":[]}`, "YQ.YQ.YQ ",
+	} {
+		f.Add([]byte(seed))
+	}
+	for _, header := range []string{
+		`{"alg":"RS256","kid":"k1","typ":"JWT"}`, `{"alg":"RS256","ALG":"none"}`, `{"ALG":"RS256","Kid":"a"}`, `{"alg":"ES256","jwk":{"kty":"EC"}}`, `{"alg":"RS256","crit":["b64"],"b64":false}`,
+		`{"alg":"\u0052S256","kid":"\ud83d\ude00"}`, `{"alg":null}`, `{"alg":"dir","enc":"A128GCM"}`, `{"alg":"RS256","cty":"jwt"}`, "{\"alg\":\"\xff\"}",
+	} {
+		f.Add([]byte(base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30.AA"))
+	}
+	f.Fuzz(func(t *testing.T, token []byte) {
+		// A fuzzer changes the header more easily when it is not encoded.
+		sameHeader(t, token)
+
+		before := bytes.Clone(token)
+		c, err := jws.Split(token)
+		require.Equal(t, before, token, "the token is not written to")
+		if err != nil {
+			return
+		}
+		var again []byte
+		for i, segment := range [][]byte{c.Header, c.Payload, c.Signature} {
+			require.NotEmpty(t, segment)
+			decoded, err := jws.AppendDecoded(nil, segment)
+			if err != nil {
+				return
+			}
+			if i == 0 {
+				sameHeader(t, decoded)
+			} else {
+				again = append(again, '.')
+			}
+			again = base64.RawURLEncoding.AppendEncode(again, decoded)
+		}
+		require.Equal(t, string(token), string(again))
+		require.Equal(t, string(token), string(c.SigningInput)+"."+string(c.Signature))
+	})
+}
+
+func sameHeader(t *testing.T, data []byte) {
+	h, err := jws.ParseHeader(data)
+	if err != nil {
+		require.Zero(t, h)
+		return
+	}
+	var theirs map[string]any
+	require.NoError(t, json.Unmarshal(data, &theirs))
+	for name, ours := range map[string]string{"alg": h.Algorithm, "kid": h.KeyID, "typ": h.Type} {
+		value, there := theirs[name]
+		if !there {
+			value = ""
+		}
+		require.Equal(t, value, ours, name)
+		if name == "typ" {
+			require.Equal(t, there, h.HasType)
+		}
+		require.True(t, utf8.ValidString(ours))
+	}
+	require.LessOrEqual(t, len(h.KeyID), jws.MaxKeyID)
+	require.NotContains(t, theirs, "crit")
+	require.NotContains(t, theirs, "enc")
+	if b64, there := theirs["b64"]; there {
+		require.Equal(t, true, b64)
+	}
+	if cty, there := theirs["cty"]; there {
+		require.NotContains(t, []string{"jwt", "application/jwt"}, strings.ToLower(cty.(string)))
+	}
+
+	// A struct, which encoding/json fills without regard to letter case, has
+	// nothing that the map does not have under the very name, or under one name
+	// in another case.
+	var folded struct {
+		Algorithm string `json:"alg"`
+	}
+	if json.Unmarshal(data, &folded) == nil && h.Algorithm != "" {
+		require.Equal(t, h.Algorithm, folded.Algorithm)
+	}
+}
+
+func BenchmarkParseHeader(b *testing.B) {
+	data := []byte(`{"alg":"RS256","kid":"2025-11-key-1","typ":"at+jwt"}`)
+	b.Run("jws", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := jws.ParseHeader(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var h struct {
+				Algorithm string `json:"alg"`
+				KeyID     string `json:"kid"`
+				Type      string `json:"typ"`
+			}
+			if err := json.Unmarshal(data, &h); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,209 @@
+package keys_test
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// The secret has changed, and tokens signed with the old one are still about.
+// Tokens to come are signed with the first.
+func ExampleHS256() {
+	current := []byte("the secret that is in use today.") // os.Getenv, a secret store
+	previous := []byte("the secret used until last week.")
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.HS256(current, previous),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := gate.Verify(context.Background(), signedWithThePreviousSecret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject)
+	// Output: alice
+}
+
+// A public key is no secret: whoever has read it could sign. New does not take
+// it for one.
+func ExampleHS256_publicKey() {
+	_, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.HS256([]byte(publicKey)), // wrong: this is for keys.PEM
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	fmt.Println(err != nil)
+	// Output: true
+}
+
+func ExamplePEM() {
+	const publicKey = `
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEArwaj4ykXFOTzVsGcmxXNGVHsbmZiqne+B1R/KJODNB0=
+-----END PUBLIC KEY-----`
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.PEM([]byte(publicKey)),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := gate.Verify(context.Background(), signedByAuth)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject, token.Algorithm)
+	// Output: alice EdDSA
+}
+
+func ExampleJWKS() {
+	source := keys.JWKS([]byte(`{"keys": [
+		{"kty": "OKP", "crv": "Ed25519", "kid": "key-1", "use": "sig",
+		 "x": "rwaj4ykXFOTzVsGcmxXNGVHsbmZiqne-B1R_KJODNB0"},
+		{"kty": "oct", "kid": "key-2", "k": "c2tpcHBlZCwgYW5kIGxvZ2dlZA"}
+	]}`))
+
+	all, err := source.Keys(context.Background(), "https://auth.example.com/", "")
+	fmt.Println(all, err)
+	// Output: [key "key-1" for EdDSA] <nil>
+}
+
+// The partner's keys verify the partner's tokens, and no others.
+func ExampleByIssuer() {
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys: keys.ByIssuer{
+			"https://auth.example.com/": keys.PEM([]byte(publicKey)),
+			"https://partner.example/":  keys.PEM([]byte(publicKeyOfPartner)),
+		},
+		Issuers:   []string{"https://auth.example.com/", "https://partner.example/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, credential := range []string{signedByAuth, signedByPartner, forgedByPartner} {
+		token, err := gate.Verify(context.Background(), credential)
+		if err != nil {
+			fmt.Println(errors.Is(err, jwtgate.ErrSignature))
+			continue
+		}
+		fmt.Println(token.Subject, "of", token.Issuer)
+	}
+	// Output:
+	// alice of https://auth.example.com/
+	// bob of https://partner.example/
+	// true
+}
+
+func ExampleFile() {
+	folder, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "issuer.pem") // such as /var/run/secrets/issuer.pem
+	if err := os.WriteFile(path, []byte(publicKey), 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      &keys.File{Path: path},
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err) // there is no file, or no usable key in it
+	}
+	token, err := gate.Verify(context.Background(), signedByAuth)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject)
+	// Output: alice
+}
+
+// RSA keys are for RS256 where nothing else is said. This issuer signs with
+// PS256.
+func ExampleStatic() {
+	block, _ := pem.Decode([]byte(publicRSAKey))
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := jwtgate.NewKey("2025-11", "PS256", parsed.(*rsa.PublicKey))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.Static(key),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := gate.Verify(context.Background(), signedWithPS256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(key)
+	fmt.Println(token.Subject, token.Algorithm)
+	// Output:
+	// key "2025-11" for PS256
+	// alice PS256
+}
+
+// What the examples work with. The tokens expire in the year 2100.
+const (
+	publicKey = `-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEArwaj4ykXFOTzVsGcmxXNGVHsbmZiqne+B1R/KJODNB0=
+-----END PUBLIC KEY-----
+`
+	publicKeyOfPartner = `-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEALfBBJfABWvtHzoU674dyCU/5SYwUyxueEpc8KSfaD6Y=
+-----END PUBLIC KEY-----
+`
+	publicRSAKey = `-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAn9niPdNYwvFyE//4t0/T
+Z6aBN/1n4Knz6vRxdfTp3seazqBwpFGYE6lnDoYGthq9Oa/ooiR2LSKRWKQVkKKt
+HExNsXmviOSlWd0RP3o0qsZWPF5pk8OJJfAqzU1wmrirKv4vHfM3u262EtVgs6Z3
+oYnK76C2Clb+4AE0lZ16JMv6pwkqf5Y2NjVDIEHMyIxFwdHMVG7iAUAZIHiGUZkc
+59AZ29a2Yh0VVgNlnhjwP8zVJSxQv1nVBmBMJxJBog2LYLyLniKagcyJq9BuMcC6
+g5FzWNF88iIEGw2hJjDcrKk90m/E+9nVcjWn0lOb95dYgPyQu/h0CSCJsrU/wI9a
+XQIDAQAB
+-----END PUBLIC KEY-----
+`
+	signedWithThePreviousSecret = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." +
+		"eyJhdWQiOiJodHRwczovL2FwaS5leGFtcGxlLmNvbSIsImV4cCI6NDEwMjQ0NDgwMCwiaXNzIjoiaHR0cHM6Ly9hdXRoLmV4YW1wbGUuY29tLyIsInN1YiI6ImFsaWNlIn0." +
+		"k2HdIrTzT1Nj5sBJnJmQol8-XsrwfkKgqH8EiWrC3RY"
+	signedByAuth = "eyJhbGciOiJFZERTQSIsImtpZCI6ImtleS0xIiwidHlwIjoiSldUIn0." +
+		"eyJhdWQiOiJodHRwczovL2FwaS5leGFtcGxlLmNvbSIsImV4cCI6NDEwMjQ0NDgwMCwiaXNzIjoiaHR0cHM6Ly9hdXRoLmV4YW1wbGUuY29tLyIsInN1YiI6ImFsaWNlIn0." +
+		"w55XTpxdnsVU3YslIJQ5sZpzc9Egniyst6HRerKOtKBwxftgfnNeonmL4gj4DJ-m6YbkrbceUHwwhnGGScQKBw"
+	signedByPartner = "eyJhbGciOiJFZERTQSIsImtpZCI6ImtleS0xIiwidHlwIjoiSldUIn0." +
+		"eyJhdWQiOiJodHRwczovL2FwaS5leGFtcGxlLmNvbSIsImV4cCI6NDEwMjQ0NDgwMCwiaXNzIjoiaHR0cHM6Ly9wYXJ0bmVyLmV4YW1wbGUvIiwic3ViIjoiYm9iIn0." +
+		"2GgdQCnSkRbxvj_nAa8x6Za4lD8eQCRJZVNIGYvvGRGzrqogE7FPWmn4QJoUQ9euiLvTPYSWWMcrb1QgSot1Cw"
+	forgedByPartner = "eyJhbGciOiJFZERTQSIsImtpZCI6ImtleS0xIiwidHlwIjoiSldUIn0." +
+		"eyJhdWQiOiJodHRwczovL2FwaS5leGFtcGxlLmNvbSIsImV4cCI6NDEwMjQ0NDgwMCwiaXNzIjoiaHR0cHM6Ly9hdXRoLmV4YW1wbGUuY29tLyIsInN1YiI6Im1hbGxvcnkifQ." +
+		"SYQHmU49Kuzk2vTcdedJ4hi4gQTBKau3URGQB8U8TlKp6gi0yGuvXbZ1wkjnh1iRKszoHG5SqFfhHiE9BPquAg"
+	signedWithPS256 = "eyJhbGciOiJQUzI1NiIsImtpZCI6IjIwMjUtMTEiLCJ0eXAiOiJKV1QifQ." +
+		"eyJhdWQiOiJodHRwczovL2FwaS5leGFtcGxlLmNvbSIsImV4cCI6NDEwMjQ0NDgwMCwiaXNzIjoiaHR0cHM6Ly9hdXRoLmV4YW1wbGUuY29tLyIsInN1YiI6ImFsaWNlIn0." +
+		"Mpa5ZGrw08sp-xvU7lweSRSIiXlNkPOUPCfsJELGcwdHIeNukWbux4eCmE9T0e9x7dqhAcuswUCZTvnTSkl8L-dxtg6yWaYmWI1nsPSbNjT0VP8YL2YAW2ON" +
+		"t-3-Dw9pIBn7zQvk4NQyZ6J_K-p1trqphloNIJ4PjbnSuX848Ke7J-vJeiDlHBgjbBxExCSI75n_yoRPYPHa1d3Nl0d6JEq93RISA38ExyVDQPBYbtXODhD4" +
+		"8VZsnjxKuFAoruh9WiQa2iQDUkUFJCURxHw0paYfZeZA8q7F0hjFQSwjk5G0IpFJ8Fv7SpGyqte46HmQHNrpJq6O4DwUbhpu5RGO_w"
+)

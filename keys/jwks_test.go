@@ -1,0 +1,710 @@
+package keys_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// A jwk is a JSON Web Key to be changed for a test.
+type jwk map[string]any
+
+// jwkOf returns a public key as a JWK without ID and algorithm.
+func jwkOf(public any) jwk {
+	switch p := public.(type) {
+	case *rsa.PublicKey:
+		return jwk{"kty": "RSA", "n": base64url(p.N.Bytes()), "e": base64url(big.NewInt(int64(p.E)).Bytes())}
+	case *ecdsa.PublicKey:
+		point := must(p.Bytes())[1:]
+		return jwk{"kty": "EC", "crv": p.Params().Name, "x": base64url(point[:len(point)/2]), "y": base64url(point[len(point)/2:])}
+	case ed25519.PublicKey:
+		return jwk{"kty": "OKP", "crv": "Ed25519", "x": base64url(p)}
+	}
+	panic("no such key")
+}
+
+func (j jwk) with(name string, value any) jwk {
+	changed := maps.Clone(j)
+	changed[name] = value
+	return changed
+}
+
+func (j jwk) without(names ...string) jwk {
+	changed := maps.Clone(j)
+	for _, name := range names {
+		delete(changed, name)
+	}
+	return changed
+}
+
+func (j jwk) String() string { return string(must(json.Marshal(map[string]any(j)))) }
+
+// document returns a JWK Set with keys given as a jwk or as JSON.
+func document(jwks ...any) []byte {
+	var texts []string
+	for _, j := range jwks {
+		texts = append(texts, fmt.Sprint(j))
+	}
+	return []byte(`{"keys":[` + strings.Join(texts, ",") + `]}`)
+}
+
+func TestJWKS(t *testing.T) {
+	t.Parallel()
+	rsaJWK, p256JWK, edJWK := jwkOf(&rsaKey().PublicKey), jwkOf(&p256Key().PublicKey), jwkOf(public(edKey()))
+	for _, tt := range []struct {
+		name    string
+		jwk     any
+		key     string
+		method  jwt.SigningMethod
+		private any
+	}{
+		{"RSA", rsaJWK, " RS256", jwt.SigningMethodRS256, rsaKey()},
+		{"P-256", p256JWK, " ES256", jwt.SigningMethodES256, p256Key()},
+		{"P-384", jwkOf(&p384Key().PublicKey), " ES384", jwt.SigningMethodES384, p384Key()},
+		{"P-521", jwkOf(&p521Key().PublicKey), " ES512", jwt.SigningMethodES512, p521Key()},
+		{"Ed25519", edJWK, " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"kid", edJWK.with("kid", "k1"), "k1 EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"the longest kid", edJWK.with("kid", strings.Repeat("k", 256)), strings.Repeat("k", 256) + " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"empty kid", edJWK.with("kid", ""), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"RS256", rsaJWK.with("alg", "RS256"), " RS256", jwt.SigningMethodRS256, rsaKey()},
+		{"RS512", rsaJWK.with("alg", "RS512"), " RS512", jwt.SigningMethodRS512, rsaKey()},
+		{"PS256", rsaJWK.with("alg", "PS256"), " PS256", jwt.SigningMethodPS256, rsaKey()},
+		{"PS384", rsaJWK.with("alg", "PS384"), " PS384", jwt.SigningMethodPS384, rsaKey()},
+		{"ES256", p256JWK.with("alg", "ES256"), " ES256", jwt.SigningMethodES256, p256Key()},
+		{"EdDSA", edJWK.with("alg", "EdDSA"), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"EdDSA by its newer name", edJWK.with("alg", "Ed25519"), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"use", edJWK.with("use", "sig"), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"key_ops", edJWK.with("key_ops", []string{"sign", "verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"use and key_ops", edJWK.with("use", "sig").with("key_ops", []string{"verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"key_ops with what nobody knows", edJWK.with("key_ops", []any{1, nil, "verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"members nobody knows", rsaJWK.with("x5c", []string{"MIIB"}).with("x5t", "abc").with("x5t#S256", "abc").with("x5u", "https://evil.example/").with("exp", 1).with("foo", jwk{"d": "x"}), " RS256", jwt.SigningMethodRS256, rsaKey()},
+		{"x5c that is not looked at", edJWK.with("x5c", []string{base64.StdEncoding.EncodeToString(newCertificate(t, rsaKey()))}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"exponent with a leading zero", rsaJWK.with("e", "AAEAAQ"), " RS256", jwt.SigningMethodRS256, rsaKey()},
+		{"escapes", `{"\u006bty":"\u004fKP","crv":"Ed25519","x":"` + base64url(public(edKey())) + `"}`, " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			source := keys.JWKS(document(tt.jwk))
+			newGate(t, source)
+			assert.Equal(t, []string{tt.key}, names(t, source, issuer, ""))
+			kid := strings.Fields(" " + tt.key)[0]
+			if strings.HasPrefix(tt.key, " ") {
+				kid = "any"
+			}
+			assert.NoError(t, verify(t, source, sign(t, tt.method, tt.private, kid)))
+			assert.NoError(t, verify(t, source, sign(t, tt.method, tt.private, "")))
+		})
+	}
+}
+
+// Exponents at the edge of what is taken. Nobody signs with these keys.
+func TestJWKS_Exponents(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		e    int64
+		used bool
+	}{
+		{0, false},
+		{1, false},
+		{2, false},
+		{3, true},
+		{17, true},
+		{65536, false},
+		{65537, true},
+		{1<<31 - 1, true},
+		{1 << 31, false},
+		{1<<31 + 1, false},
+		{1<<32 + 1, false},
+		{1<<32 + 65537, false},
+	} {
+		source := keys.JWKS(document(jwkOf(&rsaKey().PublicKey).with("kid", "odd").with("e", base64url(big.NewInt(tt.e).Bytes())), jwkOf(public(edKey())).with("kid", "good")))
+		newGate(t, source)
+		assert.Equal(t, tt.used, slices.Contains(names(t, source, issuer, ""), "odd RS256"), "%d", tt.e)
+	}
+}
+
+func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	rsaJWK := jwkOf(&otherRSAKey().PublicKey).with("kid", "odd")
+	ecJWK := jwkOf(&p256Key().PublicKey).with("kid", "odd")
+	edJWK := jwkOf(public(otherEdKey())).with("kid", "odd")
+	null := json.RawMessage("null")
+	n := rsaJWK["n"].(string)
+	x, y := must(base64.RawURLEncoding.DecodeString(ecJWK["x"].(string))), must(base64.RawURLEncoding.DecodeString(ecJWK["y"].(string)))
+	raw := func(j jwk, more string) string { return strings.TrimSuffix(j.String(), "}") + more + "}" }
+
+	for _, tt := range []struct {
+		name string
+		odd  any
+	}{
+		// acceptance 27
+		{"no object", `"key"`},
+		{"null", `null`},
+		{"an array", `[]`},
+		{"an empty object", `{}`},
+		{"no kty", edJWK.without("kty")},
+		{"empty kty", edJWK.with("kty", "")},
+		{"numeric kty", edJWK.with("kty", 1)},
+		{"null kty", edJWK.with("kty", null)},
+		{"unknown kty", edJWK.with("kty", "XYZ")},
+		{"unknown kty, long", edJWK.with("kty", strings.Repeat("XYZ\n", 1000))},
+		{"kty in another case", rsaJWK.with("kty", "rsa")},
+		{"kty of another key", rsaJWK.with("kty", "EC")},
+		{"ML-DSA", jwk{"kty": "AKP", "alg": "ML-DSA-65", "kid": "odd", "pub": strings.Repeat("AAAA", 651)}},
+		{"numeric kid", rsaJWK.with("kid", 1)},
+		{"null kid", rsaJWK.with("kid", null)},
+		{"kid in an array", rsaJWK.with("kid", []string{"odd"})},
+		{"kid too long", rsaJWK.with("kid", strings.Repeat("k", 257))},
+		{"alg that does not sign", rsaJWK.with("alg", "RSA-OAEP-256")},
+		{"alg of key agreement", ecJWK.with("alg", "ECDH-ES+A128KW")},
+		{"alg none", rsaJWK.with("alg", "none")},
+		{"alg of secp256k1", ecJWK.with("alg", "ES256K")},
+		{"alg in another case", rsaJWK.with("alg", "rs256")},
+		{"empty alg", rsaJWK.with("alg", "")},
+		{"numeric alg", rsaJWK.with("alg", 256)},
+		{"null alg", rsaJWK.with("alg", null)},
+		// acceptance 19
+		{"alg of a secret", rsaJWK.with("alg", "HS256")},
+		{"alg of another kind", rsaJWK.with("alg", "ES256")},
+		{"alg of another curve", ecJWK.with("alg", "ES384")},
+		{"alg of another kind of curve", edJWK.with("alg", "ES256")},
+
+		// acceptance 28
+		{"use enc", rsaJWK.with("use", "enc")},
+		{"use in capitals", rsaJWK.with("use", "SIG")},
+		{"use unknown", rsaJWK.with("use", strings.Repeat("tls", 1000))},
+		{"use empty", rsaJWK.with("use", "")},
+		{"use a number", rsaJWK.with("use", 1)},
+		{"use null", rsaJWK.with("use", null)},
+		{"key_ops without verify", rsaJWK.with("key_ops", []string{"encrypt", "wrapKey"})},
+		{"key_ops sign alone", rsaJWK.with("key_ops", []string{"sign"})},
+		{"key_ops empty", rsaJWK.with("key_ops", []string{})},
+		{"key_ops in capitals", rsaJWK.with("key_ops", []string{"VERIFY"})},
+		{"key_ops a string", rsaJWK.with("key_ops", "verify")},
+		{"key_ops null", rsaJWK.with("key_ops", null)},
+		{"key_ops with use enc", rsaJWK.with("key_ops", []string{"verify"}).with("use", "enc")},
+		{"symmetric", jwk{"kty": "oct", "kid": "odd", "alg": "HS256", "k": base64url(secretOf(32))}},
+		{"symmetric without its secret", jwk{"kty": "oct", "kid": "odd"}},
+		{"symmetric with a public key beside", rsaJWK.with("kty", "oct")},
+		{"a secret beside a public key", rsaJWK.with("k", base64url(secretOf(32)))},
+		{"private RSA", rsaJWK.with("d", base64url(otherRSAKey().D.Bytes()))},
+		{"private RSA, primes alone", rsaJWK.with("p", base64url(otherRSAKey().Primes[0].Bytes()))},
+		{"private RSA, other primes", rsaJWK.with("oth", []any{})},
+		{"private EC", ecJWK.with("d", base64url(p256Key().D.FillBytes(make([]byte, 32))))},
+		{"private Ed25519", edJWK.with("d", base64url(otherEdKey().Seed()))},
+		{"private member that is null", edJWK.with("d", null)},
+		{"private member, escaped", raw(edJWK, `,"\u0064":"AAAA"`)},
+
+		// acceptance 20
+		{"RSA of 1024 bits", jwkOf(&weakRSAKey().PublicKey).with("kid", "odd")},
+		{"RSA of 8193 bits", rsaJWK.with("n", base64url(modulus(8193).Bytes()))},
+		{"RSA with an even modulus", rsaJWK.with("n", base64url(new(big.Int).Sub(otherRSAKey().N, big.NewInt(1)).Bytes()))},
+		{"even exponent", rsaJWK.with("e", base64url([]byte{1, 0, 0}))},
+		{"exponent 2^31+1", rsaJWK.with("e", base64url([]byte{0x80, 0, 0, 1}))},
+		{"exponent of a thousand bytes", rsaJWK.with("e", base64url(bytes.Repeat([]byte{1}, 1000)))},
+		{"Ed25519 of small order", edJWK.with("x", base64url(make([]byte, 32)))},
+
+		{"n with characters that are not base64url", rsaJWK.with("n", "!!!")},
+		{"n in the other alphabet", rsaJWK.with("n", "+/+/"+n)},
+		{"n with padding", rsaJWK.with("n", n+"==")},
+		{"n with a line break", rsaJWK.with("n", n[:64]+"\r\n"+n[64:])},
+		{"n with a line break at its end", rsaJWK.with("n", n+"\n")},
+		{"n with a space", rsaJWK.with("n", n[:64]+" "+n[64:])},
+		{"n with trailing bits", rsaJWK.with("n", strings.TrimRight(n, n[len(n)-1:])+otherTrailingBits(n))},
+		{"n as a number", raw(rsaJWK.without("n"), `,"n":`+otherRSAKey().N.String())},
+		{"n null", rsaJWK.with("n", null)},
+		{"n empty", rsaJWK.with("n", "")},
+		{"n cut short", rsaJWK.with("n", n[:100])},
+		{"no n", rsaJWK.without("n")},
+		{"no e", rsaJWK.without("e")},
+		{"e empty", rsaJWK.with("e", "")},
+		{"e as a number", rsaJWK.with("e", 65537)},
+		{"certificate alone", jwk{"kty": "RSA", "kid": "odd", "x5c": []string{base64.StdEncoding.EncodeToString(newCertificate(t, otherRSAKey()))}}},
+
+		{"point off the curve", ecJWK.with("y", base64url(append(bytes.Clone(y[:31]), y[31]^1)))},
+		{"point of zeros", ecJWK.with("x", base64url(make([]byte, 32))).with("y", base64url(make([]byte, 32)))},
+		{"point beyond the field", ecJWK.with("x", base64url(bytes.Repeat([]byte{0xff}, 32)))},
+		{"x cut short", ecJWK.with("x", base64url(x[:31]))},
+		{"y cut short", ecJWK.with("y", base64url(y[1:]))},
+		{"x with a leading zero", ecJWK.with("x", base64url(append([]byte{0}, x...)))},
+		{"x and y of other lengths", ecJWK.with("x", base64url(append(bytes.Clone(x), y[0]))).with("y", base64url(y[1:]))},
+		{"no y", ecJWK.without("y")},
+		{"no x", ecJWK.without("x")},
+		{"no crv", ecJWK.without("crv")},
+		{"crv of another curve", ecJWK.with("crv", "P-384")},
+		{"crv secp256k1", ecJWK.with("crv", "secp256k1")},
+		{"crv P-224", ecJWK.with("crv", "P-224")},
+		{"crv of another kty", ecJWK.with("crv", "Ed25519")},
+		{"crv in another case", ecJWK.with("crv", "p-256")},
+		{"crv a number", ecJWK.with("crv", 256)},
+		{"X25519", edJWK.with("crv", "X25519")},
+		{"Ed448", edJWK.with("crv", "Ed448").with("x", base64url(make([]byte, 57)))},
+		{"Ed25519 cut short", edJWK.with("x", base64url(public(otherEdKey())[:31]))},
+		{"Ed25519 without x", edJWK.without("x")},
+		{"Ed25519 with one byte more", edJWK.with("x", base64url(append(bytes.Clone(public(otherEdKey())), 0)))},
+
+		{"issuer empty", edJWK.with("issuer", "")},
+		{"issuer a number", edJWK.with("issuer", 1)},
+		{"issuer null", edJWK.with("issuer", null)},
+
+		{"a member twice", raw(rsaJWK, `,"kid":"odd"`)},
+		{"a member twice with another value", raw(rsaJWK, `,"n":"`+n+`"`)},
+		{"a member twice, escaped", raw(rsaJWK, `,"\u006b\u0069d":"good"`)},
+		{"a member in two cases", raw(rsaJWK, `,"KTY":"RSA"`)},
+		{"a duplicate deep inside", raw(rsaJWK, `,"foo":[{"a":1,"a":2}]`)},
+		{"invalid UTF-8", raw(rsaJWK, ",\"foo\":\"\xff\"")},
+		{"a lone surrogate", raw(rsaJWK, `,"foo":"\ud800"`)},
+		{"nesting too deep", raw(rsaJWK, `,"foo":`+strings.Repeat("[", 32)+strings.Repeat("]", 32))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			good, alsoGood := jwkOf(public(edKey())).with("kid", "good"), jwkOf(&p384Key().PublicKey).with("kid", "also good")
+			source := keys.JWKS(document(good, tt.odd, alsoGood))
+			newGate(t, source)
+			assert.Equal(t, []string{"good EdDSA", "also good ES384"}, names(t, source, issuer, ""))
+			assert.Empty(t, names(t, source, issuer, "odd"))
+			assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "good")))
+			assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodES384, p384Key(), "also good")))
+			for _, forged := range []string{
+				sign(t, jwt.SigningMethodRS256, otherRSAKey(), "odd"),
+				sign(t, jwt.SigningMethodES256, p256Key(), "odd"),
+				sign(t, jwt.SigningMethodEdDSA, otherEdKey(), "odd"),
+			} {
+				assert.ErrorIs(t, verify(t, source, forged), jwtgate.ErrUnknownKey)
+			}
+
+			// Alone it is the reason why there is no key.
+			problem := broken(t, keys.JWKS(document(tt.odd)))
+			assert.Contains(t, problem, "keys.JWKS: it has no usable key\nkey 1: ")
+			_, reason, _ := strings.Cut(problem, "key 1: ")
+			// acceptance 33
+			assert.Less(t, len(reason), 256)
+			assert.NotContains(t, reason, "\n")
+		})
+	}
+}
+
+// otherTrailingBits returns the last character of a segment with a bit set
+// that stands for nothing.
+func otherTrailingBits(segment string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(alphabet[strings.IndexByte(alphabet, segment[len(segment)-1])|1])
+}
+
+func TestJWKS_NotASet(t *testing.T) {
+	t.Parallel()
+	good := jwkOf(public(edKey())).String()
+	many := func(n int) []byte {
+		var jwks []any
+		for i := range n {
+			jwks = append(jwks, jwkOf(public(edKey())).with("kid", fmt.Sprint(i)))
+		}
+		return document(jwks...)
+	}
+	for _, tt := range []struct {
+		name     string
+		document string
+		problem  string
+	}{
+		{"nothing", ``, "it is not a JWK Set"},
+		{"no JSON", `hello`, "it is not a JWK Set"},
+		{"HTML", `<html><body>502 Bad Gateway</body></html>`, "it is not a JWK Set"},
+		{"PEM", publicPEM(public(edKey())), "it is not a JWK Set"},
+		{"null", `null`, "it is not a JWK Set"},
+		{"an array of keys", `[` + good + `]`, "it is not a JWK Set"},
+		{"one key", good, "keys is not an array"},
+		{"an error", `{"error":"not_found"}`, "keys is not an array"},
+		{"keys null", `{"keys":null}`, "keys is not an array"},
+		{"keys an object", `{"keys":{"a":` + good + `}}`, "keys is not an array"},
+		{"keys a string", `{"keys":"` + good[:0] + `"}`, "keys is not an array"},
+		{"keys in another case", `{"Keys":[` + good + `]}`, "keys is not an array"},
+		{"data after it", string(document(good)) + "x", "it is not a JWK Set"},
+		{"another set after it", string(document(good)) + string(document(good)), "it is not a JWK Set"},
+		{"cut short", `{"keys":[` + good, "it is not a JWK Set"},
+		{"a byte order mark", "\ufeff" + string(document(good)), "it is not a JWK Set"},
+		{"empty", `{"keys":[]}`, "it has no usable key"},
+		{"101 keys", string(many(101)), "it has 101 keys, more than the 100 that are read"},
+		{"100 keys of no use", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 100: kty is missing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			problem := broken(t, keys.JWKS([]byte(tt.document)))
+			assert.Contains(t, problem, "keys.JWKS: ")
+			assert.Contains(t, problem, tt.problem)
+		})
+	}
+
+	t.Run("100 keys", func(t *testing.T) {
+		t.Parallel()
+		source := keys.JWKS(many(100))
+		newGate(t, source)
+		assert.Len(t, names(t, source, issuer, ""), 100)
+		assert.Equal(t, []string{"99 EdDSA"}, names(t, source, issuer, "99"))
+	})
+	t.Run("members beside keys", func(t *testing.T) {
+		t.Parallel()
+		source := keys.JWKS([]byte(`{"foo":[{"kty":"oct","k":"AAAA"}],"Keys":[],"keys":[` + good + `],"bar":null}`))
+		newGate(t, source)
+		assert.Equal(t, []string{" EdDSA"}, names(t, source, issuer, ""))
+	})
+}
+
+func TestJWKS_KeyIDs(t *testing.T) {
+	t.Parallel()
+	var private []ed25519.PrivateKey
+	var jwks []any
+	for _, kid := range []string{"a", "A", "a", "", "a", "a", "a"} {
+		p := newEd25519()
+		private = append(private, p)
+		jwks = append(jwks, jwkOf(public(p)).with("kid", kid))
+	}
+	source := keys.JWKS(document(jwks...))
+	token := func(key int, kid string) string { return sign(t, jwt.SigningMethodEdDSA, private[key], kid) }
+
+	// acceptance 29: all with that ID, as far as four of them.
+	for _, key := range []int{0, 2, 4, 5} {
+		assert.NoError(t, verify(t, source, token(key, "a")), "key %d", key)
+	}
+	assert.ErrorIs(t, verify(t, source, token(6, "a")), jwtgate.ErrSignature)
+	assert.ErrorIs(t, verify(t, source, token(1, "a")), jwtgate.ErrSignature)
+	assert.NoError(t, verify(t, source, token(1, "A")))
+	assert.ErrorIs(t, verify(t, source, token(0, "A")), jwtgate.ErrSignature)
+	// The key without ID may have signed whatever is not named by the others.
+	assert.NoError(t, verify(t, source, token(3, "A")))
+	assert.NoError(t, verify(t, source, token(3, "b")))
+	assert.ErrorIs(t, verify(t, source, token(0, "b")), jwtgate.ErrSignature)
+	// acceptance 30
+	for _, key := range []int{0, 1, 2, 3} {
+		assert.NoError(t, verify(t, source, token(key, "")), "key %d", key)
+	}
+	assert.ErrorIs(t, verify(t, source, token(4, "")), jwtgate.ErrSignature)
+
+	named := keys.JWKS(document(jwks[0], jwks[1]))
+	assert.ErrorIs(t, verify(t, named, token(0, "b")), jwtgate.ErrUnknownKey)
+	assert.ErrorIs(t, verify(t, named, token(0, "a ")), jwtgate.ErrUnknownKey)
+	assert.ErrorIs(t, verify(t, named, token(0, "a\x00")), jwtgate.ErrUnknownKey)
+}
+
+func TestJWKS_Issuer(t *testing.T) {
+	t.Parallel()
+	const (
+		tenant  = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"
+		pattern = "https://login.microsoftonline.com/{tenantid}/v2.0"
+	)
+	edJWK := jwkOf(public(edKey()))
+	source := keys.JWKS(document(
+		edJWK.with("kid", "one").with("issuer", tenant),
+		edJWK.with("kid", "each").with("issuer", pattern),
+		edJWK.with("kid", "free"),
+		edJWK.with("kid", "shared").with("issuer", issuerA),
+		jwkOf(public(otherEdKey())).with("kid", "shared").with("issuer", issuerB),
+		jwkOf(&p256Key().PublicKey).with("issuer", issuerA),
+	))
+
+	for _, tt := range []struct {
+		issuer string
+		want   []string
+	}{
+		{tenant, []string{"one EdDSA", "each EdDSA", "free EdDSA"}},
+		{"https://login.microsoftonline.com/another/v2.0", []string{"each EdDSA", "free EdDSA"}},
+		{"https://login.microsoftonline.com/x/v2.0", []string{"each EdDSA", "free EdDSA"}},
+		{"https://login.microsoftonline.com/{tenantid}/v2.0", []string{"each EdDSA", "free EdDSA"}},
+		{"https://login.microsoftonline.com//v2.0", []string{"free EdDSA"}},
+		{"https://login.microsoftonline.com/v2.0", []string{"free EdDSA"}},
+		{"https://login.microsoftonline.com/a/b/v2.0", []string{"free EdDSA"}},
+		{"https://login.microsoftonline.com/a?b/v2.0", []string{"free EdDSA"}},
+		{"https://login.microsoftonline.com/a#b/v2.0", []string{"free EdDSA"}},
+		{"https://login.microsoftonline.com/a/v2.0/", []string{"free EdDSA"}},
+		{"https://login.microsoftonline.com/a/v1.0", []string{"free EdDSA"}},
+		{"https://evil.example/https://login.microsoftonline.com/a/v2.0", []string{"free EdDSA"}},
+		{"https://LOGIN.microsoftonline.com/a/v2.0", []string{"free EdDSA"}},
+		{issuerA, []string{"free EdDSA", "shared EdDSA", " ES256"}},
+		{"https://A.example/", []string{"free EdDSA"}},
+		{"", []string{"free EdDSA"}},
+	} {
+		assert.Equal(t, tt.want, names(t, source, tt.issuer, ""), tt.issuer)
+	}
+	assert.Equal(t, []string{"each EdDSA"}, names(t, source, "https://login.microsoftonline.com/x/v2.0", "each"))
+	assert.Empty(t, names(t, source, issuerB, "each"))
+	assert.Equal(t, []string{" ES256"}, names(t, source, issuerA, "unknown"))
+	assert.Empty(t, names(t, source, issuerB, "unknown"))
+
+	for _, source := range []jwtgate.KeySource{
+		keys.JWKS(document(edJWK.with("issuer", pattern))),
+		func() jwtgate.KeySource { f, _ := newFile(t, document(edJWK.with("issuer", pattern))); return f }(),
+	} {
+		_, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{tenant, issuerB}, Audiences: []string{audience}})
+		require.ErrorContains(t, err, `another issuer than "`+issuerB+`"`)
+		assert.NotContains(t, err.Error(), tenant)
+		_, err = jwtgate.New(jwtgate.Options{Keys: source, AnyIssuer: true, Audiences: []string{audience}})
+		require.ErrorContains(t, err, `another issuer than ""`)
+	}
+
+	// acceptance 32: within one set too.
+	gate, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuerA, issuerB, tenant}, Audiences: []string{audience}})
+	require.NoError(t, err)
+	verify := func(issuer string, private ed25519.PrivateKey, kid string) error {
+		_, err := gate.Verify(t.Context(), signFor(t, issuer, jwt.SigningMethodEdDSA, private, kid))
+		return err
+	}
+	assert.NoError(t, verify(issuerA, edKey(), "shared"))
+	assert.NoError(t, verify(issuerB, otherEdKey(), "shared"))
+	assert.ErrorIs(t, verify(issuerA, otherEdKey(), "shared"), jwtgate.ErrSignature)
+	assert.ErrorIs(t, verify(issuerB, edKey(), "shared"), jwtgate.ErrSignature)
+	assert.ErrorIs(t, verify(issuerB, edKey(), "each"), jwtgate.ErrUnknownKey)
+	assert.NoError(t, verify(tenant, edKey(), "each"))
+}
+
+// logged collects what is logged to slog.Default. Its test must not be
+// parallel to others.
+func logged(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	var lines bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	return &lines
+}
+
+func TestJWKS_LogsWhatItSkips(t *testing.T) {
+	lines := logged(t)
+	secret := base64url(secretOf(32))
+	source := keys.JWKS(document(
+		jwkOf(public(edKey())).with("kid", "good"),
+		jwk{"kty": "oct", "kid": "secret", "k": secret},
+		jwkOf(&weakRSAKey().PublicKey).with("kid", "weak\nlevel=ERROR msg=forged"),
+		jwkOf(&rsaKey().PublicKey).with("use", "enc"),
+		jwk{"kty": strings.Repeat("\x1b[31mkty", 500)},
+	))
+	for range 3 {
+		newGate(t, source)
+		assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "good")))
+	}
+
+	log := strings.TrimSpace(lines.String())
+	require.Len(t, strings.Split(log, "\n"), 4, log)
+	for i, line := range strings.Split(log, "\n") {
+		assert.Contains(t, line, "level=WARN")
+		assert.Contains(t, line, "source=keys.JWKS")
+		assert.Contains(t, line, fmt.Sprintf("key %d: ", i+2))
+		// acceptance 33
+		assert.Less(t, len(line), 512)
+		assert.NotContains(t, line, "\x1b")
+		assert.NotContains(t, line, "level=ERROR msg=forged\n")
+	}
+	// acceptance 50
+	assert.NotContains(t, log, secret)
+}
+
+func TestJWKS_LogsNothingWithoutReason(t *testing.T) {
+	lines := logged(t)
+	newGate(t, keys.JWKS(document(jwkOf(public(edKey())))))
+	broken(t, keys.JWKS(document(`{}`))) // what is wrong is in the error
+	assert.Empty(t, lines.String())
+}
+
+// The keys of examples in RFCs and of a throw-away run of ours, so that the
+// corpus stays what it is.
+const (
+	rfc7515RSA  = `{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}`
+	rfc7515EC   = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
+	rfc8037OKP  = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	rfc7515Oct  = `{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}`
+	oursOnP384  = `{"kty":"EC","crv":"P-384","x":"T-RMqabt_CHZaDWOmXNimPqywWcCaMcItaUuuwQ2nSx2fW6Su-9U_qs5DMagvTii","y":"2e5N0N9w2DZfbsKN2-hY2RHMR9utlqwk8-j0Krl3xfJnosiS9B9xSa9X_lmIPI8n"}`
+	oursOnP521  = `{"kty":"EC","crv":"P-521","x":"AIuGQ9-Ciq5pCGQczYqoHlenRGD-Z5eMars38ORCaJGCVPdfbNGwuNdfZfXBMz8Ll58juvd4mHZGZTT0_X1snzW7","y":"ASiMO9VOdB4xlUBOayqg18Hh8bh5PHlGq93YrnElgArhmrxC-sbxD7pQ7nCELXYqu4avbPYSUE7QDqLKCXRAPGRT"}`
+	unknownKind = `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`
+)
+
+func TestJWKS_KeysOfTheRFCs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ jwk, key string }{
+		{rfc7515RSA, " RS256"},
+		{rfc7515EC, " ES256"},
+		{rfc8037OKP, " EdDSA"},
+		{oursOnP384, " ES384"},
+		{oursOnP521, " ES512"},
+	} {
+		source := keys.JWKS(document(tt.jwk))
+		newGate(t, source)
+		assert.Equal(t, []string{tt.key}, names(t, source, issuer, ""))
+	}
+	assert.Contains(t, broken(t, keys.JWKS(document(rfc7515Oct))), `private member "k"`)
+	assert.Contains(t, broken(t, keys.JWKS(document(`{"kty":"oct"}`))), "symmetric")
+	assert.Contains(t, broken(t, keys.JWKS(document(unknownKind))), "AKP")
+}
+
+// FuzzJWKS checks each key that comes out of a set against the JWK it came
+// from, read here by encoding/json: that there is one, that it is public, for
+// verifying and of the kind that goes with the key's algorithm. It then makes
+// each JWK that was used private, symmetric, for encryption or ambiguous, which
+// must cost the set this key and no other.
+func FuzzJWKS(f *testing.F) {
+	all := []string{rfc7515RSA, rfc7515EC, rfc8037OKP, oursOnP384, oursOnP521, rfc7515Oct, unknownKind}
+	for i, j := range all {
+		f.Add(document(j), uint8(i))
+		f.Add(document(j, all[(i+1)%len(all)]), uint8(i))
+	}
+	with := func(j, more string) string { return strings.TrimSuffix(j, "}") + more + "}" }
+	f.Add(document(with(rfc7515RSA, `,"kid":"a","alg":"PS256","use":"sig","key_ops":["verify"]`), with(rfc7515EC, `,"kid":"a","use":"enc"`)), uint8(0))
+	f.Add(document(with(rfc8037OKP, `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"`), rfc7515EC), uint8(1))
+	f.Add(document(with(rfc8037OKP, `,"alg":"Ed25519","issuer":"https://a.example/{tenantid}/v2.0"`), with(rfc7515RSA, `,"issuer":"https://a.example/"`)), uint8(2))
+	f.Add(document(with(rfc7515RSA, `,"alg":"HS256"`), with(rfc7515EC, `,"kty":"oct"`), with(rfc7515EC, `,"KTY":"oct"`)), uint8(3))
+	f.Add([]byte(`{"keys":[],"keys":[`+rfc7515EC+`]}`), uint8(4))
+	f.Add([]byte(`{"keys":null}`), uint8(5))
+
+	f.Fuzz(func(t *testing.T, set []byte, choice uint8) {
+		check := func(source jwtgate.KeySource) error {
+			return source.(interface{ CheckIssuers([]string) error }).CheckIssuers(nil)
+		}
+		source := keys.JWKS(set)
+		var read struct{ jwks []json.RawMessage }
+		var members map[string]json.RawMessage
+		isSet := json.Unmarshal(set, &members) == nil && json.Unmarshal(members["keys"], &read.jwks) == nil && len(read.jwks) <= 100
+		if err := check(source); err != nil {
+			ks, keysErr := source.Keys(t.Context(), "", "")
+			require.Empty(t, ks)
+			require.Equal(t, err, keysErr)
+		} else {
+			require.True(t, isSet)
+		}
+		if !isSet {
+			return
+		}
+
+		// Each JWK counts for itself: what a set serves is what its JWKs serve
+		// one by one.
+		var usable []int
+		total := 0
+		for i, raw := range read.jwks {
+			k := onlyKey(t, raw)
+			if k == nil {
+				continue
+			}
+			usable = append(usable, i)
+			requirePublic(t, raw, k)
+			if issuerOf(raw) == "" {
+				total++
+			}
+		}
+		if len(usable) == 0 {
+			require.Error(t, check(source))
+			return
+		}
+		require.NoError(t, check(source))
+		ks, err := source.Keys(t.Context(), "", "")
+		require.NoError(t, err)
+		require.Len(t, ks, total)
+
+		// What is done to a JWK here makes it one that must not be used,
+		// whatever else it has.
+		i := usable[int(choice)%len(usable)]
+		body := bytes.TrimLeft(read.jwks[i][1:], " \t\r\n")
+		for _, first := range []string{
+			`"d":"AQAB"`, `"d":null`, `"k":"AQAB"`, `"p":"AQAB"`, `"q":"AQAB"`, `"dp":"AQAB"`, `"dq":"AQAB"`, `"qi":"AQAB"`, `"oth":[]`, `"priv":"AQAB"`, `"\u0064":"AQAB"`,
+			`"kty":"oct"`, `"use":"enc"`, `"key_ops":["encrypt"]`, `"alg":"none"`, `"alg":"HS256"`, `"a":1,"A":2`, `"a":{"b":1,"b":2}`, "\"a\":\"\xff\"",
+		} {
+			changed := slices.Concat([]byte("{"+first+","), body)
+			require.Nil(t, onlyKey(t, changed), "%s was added", first)
+
+			jwks := slices.Clone(read.jwks)
+			jwks[i] = changed
+			source := keys.JWKS(slices.Concat([]byte(`{"keys":[`), bytes.Join(asBytes(jwks), []byte(",")), []byte(`]}`)))
+			ks, err := source.Keys(t.Context(), "", "")
+			if len(usable) == 1 {
+				require.Error(t, err)
+				continue
+			}
+			require.NoError(t, err)
+			left := total
+			if issuerOf(read.jwks[i]) == "" {
+				left--
+			}
+			require.Len(t, ks, left)
+		}
+	})
+}
+
+// onlyKey returns the key of a set with one JWK, or nil if it is not used.
+func onlyKey(t *testing.T, raw json.RawMessage) *jwtgate.Key {
+	source := keys.JWKS(document(string(raw)))
+	issuer := strings.Replace(issuerOf(raw), "{tenantid}", "tenant", 1)
+	ks, err := source.Keys(t.Context(), issuer, "")
+	if err != nil {
+		require.Empty(t, ks)
+		return nil
+	}
+	require.Len(t, ks, 1)
+	if issuer != "" {
+		for _, other := range []string{"", issuer + "/", "x" + issuer, "https://other.example/"} {
+			if other == issuer {
+				continue
+			}
+			ks, err := source.Keys(t.Context(), other, "")
+			require.NoError(t, err)
+			if !strings.Contains(issuerOf(raw), "{tenantid}") {
+				require.Empty(t, ks)
+			}
+		}
+	}
+	return ks[0]
+}
+
+// issuerOf returns the issuer member of a JWK that was used, "" if it has none.
+func issuerOf(raw json.RawMessage) string {
+	var members map[string]any
+	_ = json.Unmarshal(raw, &members)
+	issuer, _ := members["issuer"].(string)
+	return issuer
+}
+
+func requirePublic(t *testing.T, raw json.RawMessage, k *jwtgate.Key) {
+	var members map[string]any
+	require.NoError(t, json.Unmarshal(raw, &members))
+	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k"} {
+		require.NotContains(t, members, name)
+	}
+	if use, ok := members["use"]; ok {
+		require.Equal(t, "sig", use)
+	}
+	if operations, ok := members["key_ops"]; ok {
+		require.Contains(t, operations, "verify")
+	}
+	kinds := map[string][]string{
+		"RSA": {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
+		"EC":  {"ES256", "ES384", "ES512"},
+		"OKP": {"EdDSA"},
+	}
+	require.Contains(t, kinds[members["kty"].(string)], k.Algorithm())
+	if alg, ok := members["alg"]; ok && alg != "Ed25519" {
+		require.Equal(t, alg, k.Algorithm())
+	}
+	kid, _ := members["kid"].(string)
+	require.Equal(t, kid, k.ID())
+	require.LessOrEqual(t, len(k.ID()), 256)
+	require.Equal(t, fmt.Sprintf("%v", k), fmt.Sprintf("%#v", *k))
+}
+
+func asBytes(raws []json.RawMessage) [][]byte {
+	var all [][]byte
+	for _, raw := range raws {
+		all = append(all, raw)
+	}
+	return all
+}

@@ -1,0 +1,269 @@
+package keys_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+const (
+	issuer   = "https://auth.example.com/"
+	audience = "https://api.example.com"
+)
+
+// What a source logs without a logger of its own is not shown, unless a test
+// looks at it.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	os.Exit(m.Run())
+}
+
+// Keys cost time to make and are made once.
+var (
+	rsaKey      = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	weakRSAKey  = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 1024)) })
+	p224Key     = sync.OnceValue(func() *ecdsa.PrivateKey { return newECDSA(elliptic.P224()) })
+	p256Key     = sync.OnceValue(func() *ecdsa.PrivateKey { return newECDSA(elliptic.P256()) })
+	p384Key     = sync.OnceValue(func() *ecdsa.PrivateKey { return newECDSA(elliptic.P384()) })
+	p521Key     = sync.OnceValue(func() *ecdsa.PrivateKey { return newECDSA(elliptic.P521()) })
+	edKey       = sync.OnceValue(newEd25519)
+	otherEdKey  = sync.OnceValue(newEd25519)
+)
+
+func newECDSA(curve elliptic.Curve) *ecdsa.PrivateKey {
+	return must(ecdsa.GenerateKey(curve, rand.Reader))
+}
+
+func newEd25519() ed25519.PrivateKey {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	return must(private, err)
+}
+
+func public(private ed25519.PrivateKey) ed25519.PublicKey {
+	return private.Public().(ed25519.PublicKey)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// sign returns a token as the gates of these tests want it.
+func sign(t testing.TB, method jwt.SigningMethod, key any, kid string) string {
+	t.Helper()
+	return signFor(t, issuer, method, key, kid)
+}
+
+func signFor(t testing.TB, issuer string, method jwt.SigningMethod, key any, kid string) string {
+	t.Helper()
+	token := jwt.NewWithClaims(method, jwt.MapClaims{
+		"iss": issuer, "sub": "alice", "aud": audience, "exp": time.Now().Add(time.Hour).Unix(),
+	})
+	if kid != "" {
+		token.Header["kid"] = kid
+	}
+	signed, err := token.SignedString(key)
+	require.NoError(t, err)
+	return signed
+}
+
+func newGate(t testing.TB, source jwtgate.KeySource) *jwtgate.Gate {
+	t.Helper()
+	gate, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuer}, Audiences: []string{audience}})
+	require.NoError(t, err)
+	return gate
+}
+
+// verify passes a token through a gate with the keys of source.
+func verify(t testing.TB, source jwtgate.KeySource, token string) error {
+	t.Helper()
+	_, err := newGate(t, source).Verify(t.Context(), token)
+	return err
+}
+
+// refusal returns what jwtgate.New says of a source that it must not take.
+func refusal(t testing.TB, source jwtgate.KeySource) string {
+	t.Helper()
+	_, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuer}, Audiences: []string{audience}})
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "Options.Keys: ")
+	return err.Error()
+}
+
+// broken is refusal for a source without a single key: asked all the same, it
+// cannot tell.
+func broken(t testing.TB, source jwtgate.KeySource) string {
+	t.Helper()
+	ks, err := source.Keys(t.Context(), issuer, "")
+	assert.Error(t, err)
+	assert.Empty(t, ks)
+	return refusal(t, source)
+}
+
+// names returns the IDs and algorithms of the keys that a source has for
+// tokens of issuer naming kid.
+func names(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string {
+	t.Helper()
+	ks, err := source.Keys(t.Context(), issuer, kid)
+	require.NoError(t, err)
+	var all []string
+	for _, k := range ks {
+		all = append(all, k.ID()+" "+k.Algorithm())
+	}
+	return all
+}
+
+func newKey(t testing.TB, id, algorithm string, material any) *jwtgate.Key {
+	t.Helper()
+	k, err := jwtgate.NewKey(id, algorithm, material)
+	require.NoError(t, err)
+	return k
+}
+
+func der(public any) []byte { return must(x509.MarshalPKIXPublicKey(public)) }
+
+func block(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func publicPEM(public any) string { return string(block("PUBLIC KEY", der(public))) }
+
+// acceptance 50
+func TestSecretsDoNotShow(t *testing.T) {
+	t.Parallel()
+	secret := []byte("a-secret-of-32-bytes-0123456789-")
+	untrimmed := []byte("a-secret-of-32-bytes-0123456789-\n")
+	short := []byte("a-secret-of-32-b")
+
+	path := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(path, secret, 0o600))
+	file := &keys.File{Path: path, Logger: slog.New(slog.DiscardHandler), Parse: func(content []byte) ([]*jwtgate.Key, error) {
+		k, err := jwtgate.NewKey("k1", "HS256", content)
+		return []*jwtgate.Key{k}, err
+	}}
+	require.NoError(t, file.CheckIssuers(nil))
+
+	key := newKey(t, "k1", "HS256", secret)
+	_, wrongKind := jwtgate.NewKey("k1", "RS256", secret)
+	_, aString := jwtgate.NewKey("k1", "HS256", string(secret))
+	_, tooShort := jwtgate.NewKey("k1", "HS256", short)
+	private := edKey()
+	privatePEM := block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(private)))
+	_, privateKey := jwtgate.NewKey("k1", "EdDSA", private)
+	source := keys.HS256(secret)
+	gate := newGate(t, source)
+	_, refused := gate.Verify(t.Context(), sign(t, jwt.SigningMethodHS512, secret, ""))
+	check := func(source jwtgate.KeySource) error {
+		return source.(interface{ CheckIssuers([]string) error }).CheckIssuers(nil)
+	}
+
+	// What must not show, in any of the forms that fmt prints bytes and big
+	// numbers in.
+	secrets := [][]byte{[]byte("a-secret-of-32-b"), private.Seed(), p256Key().D.Bytes()}
+	var forms []string
+	for _, s := range secrets {
+		forms = append(forms, string(s), hex.EncodeToString(s), strings.ToUpper(hex.EncodeToString(s)), fmt.Sprintf("% x", s), fmt.Sprintf("%# x", s),
+			strings.Trim(fmt.Sprint(s), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", s), "[]byte{"), "}"), strings.Trim(fmt.Sprintf("%o", s), "[]"),
+			base64.StdEncoding.EncodeToString(s[:15]), base64.RawURLEncoding.EncodeToString(s[:15]), new(big.Int).SetBytes(s).String())
+	}
+
+	for _, tt := range []struct {
+		name  string
+		value any
+	}{
+		{"source", source},
+		{"source in options", jwtgate.Options{Keys: source}},
+		{"sources by issuer", keys.ByIssuer{issuer: source}},
+		{"static source", keys.Static(key)},
+		{"file", file},
+		{"file in options", jwtgate.Options{Keys: file}},
+		{"pointer to a key", key},
+		{"key", *key},
+		{"keys", []*jwtgate.Key{key}},
+		{"key in a struct", struct{ Key *jwtgate.Key }{key}},
+		{"key by value in a struct", struct{ Key jwtgate.Key }{*key}},
+		{"key in a field that fmt cannot call methods of", struct{ key jwtgate.Key }{*key}},
+		{"nil key", (*jwtgate.Key)(nil)},
+		{"zero key", jwtgate.Key{}},
+		{"gate", gate},
+		{"source of a short secret", keys.HS256(short)},
+		{"source of a private key", keys.Public(private)},
+		{"error: short secret", check(keys.HS256(short))},
+		{"error: untrimmed secret", check(keys.HS256(untrimmed))},
+		{"error: five secrets", check(keys.HS256(secret, secret, secret, secret, secret))},
+		{"error: too short", tooShort},
+		{"error: a secret for an RSA algorithm", wrongKind},
+		{"error: a string", aString},
+		{"error: a private key", privateKey},
+		{"error: a private key given to Public", check(keys.Public(private))},
+		{"error: a private key as PEM", check(keys.PEM(privatePEM))},
+		{"error: a secret given to PEM", check(keys.PEM(secret))},
+		{"error: a secret given to JWKS", check(keys.JWKS(secret))},
+		{"error: a symmetric JWK", check(keys.JWKS(document(`{"kty":"oct","kid":"k1","k":"` + base64url(secret) + `"}`)))},
+		{"error: a private JWK", check(keys.JWKS(document(jwkOf(&p256Key().PublicKey).with("d", base64url(p256Key().D.Bytes())))))},
+		{"error: refused token", refused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var printed []string
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x", "%o", "%c", "%U", "%t", "%p", "%T"} {
+				printed = append(printed, fmt.Sprintf(verb, tt.value))
+			}
+			var line strings.Builder
+			slog.New(slog.NewTextHandler(&line, nil)).Info("value", "value", tt.value)
+			slog.New(slog.NewJSONHandler(&line, nil)).Info("value", "value", tt.value)
+			printed = append(printed, line.String())
+			if asJSON, err := json.Marshal(tt.value); err == nil {
+				printed = append(printed, string(asJSON))
+			}
+			for _, p := range printed {
+				for _, form := range forms {
+					assert.NotContains(t, p, form)
+				}
+			}
+		})
+	}
+
+	assert.Equal(t, `key "k1" for HS256`, fmt.Sprint(key))
+	assert.Equal(t, `key "k1" for HS256`, fmt.Sprintf("%#v", *key))
+}
+
+// acceptance 55: a source that cannot tell is no reason to blame the client.
+func TestSourceWithoutKeys_Unavailable(t *testing.T) {
+	t.Parallel()
+	// Behind a function there is no CheckIssuers that New could ask.
+	source := keys.HS256([]byte("too short"))
+	err := verify(t, jwtgate.KeySourceFunc(source.Keys), sign(t, jwt.SigningMethodHS256, []byte("too short"), ""))
+	var e *jwtgate.Error
+	require.True(t, errors.As(err, &e))
+	assert.Equal(t, 503, e.Status)
+}
