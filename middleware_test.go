@@ -444,6 +444,10 @@ func TestOptional(t *testing.T) {
 			assert.Equal(t, 200, serve(gate.Optional(subject), request("GET")).Code)
 			assert.Equal(t, 401, serve(gate.Handler(subject), request("GET")).Code)
 		}
+		// One that chose another answer gets that.
+		unsure := &jwtgate.Error{Status: 503, Err: jwtgate.ErrNoToken}
+		gate := newGate(t, func(o *jwtgate.Options) { o.Extract = func(*http.Request) (string, error) { return "", unsure } })
+		assert.Equal(t, 503, serve(gate.Optional(subject), request("GET")).Code)
 	})
 }
 

@@ -146,7 +146,7 @@ func TestNewCopiesSlices(t *testing.T) {
 // A gate derived from another does not change it, nor its siblings.
 func TestRequireLeavesTheGateAlone(t *testing.T) {
 	t.Parallel()
-	gate := newGate(t).Require(jwtgate.Scope("orders:read")).Require(jwtgate.Scope("orders:write"))
+	gate := newGate(t).Require(jwtgate.Scope("orders:read"), jwtgate.Scope("orders:write")).Require(jwtgate.Claim("iss", issuer))
 	admin, other := gate.Require(jwtgate.Scope("admin")), gate.Require(jwtgate.Claim("sub", "alice"))
 	for g, status := range map[*jwtgate.Gate]int{gate: 200, admin: 403, other: 200} {
 		assert.Equal(t, status, serve(g.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil))).Code)

@@ -155,6 +155,14 @@ func TestRuleOfAnyKind(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestScope(t *testing.T) {
+	t.Parallel()
+	for scope, passes := range map[string]bool{"orders:read": true, "orders:rea": false, "orders": false, "orders:read2": false, "Orders:read": false} {
+		err := jwtgate.Scope(scope).Check(nil, &jwtgate.Token{Scopes: []string{"x", "orders:read"}})
+		assert.Equal(t, passes, err == nil, scope)
+	}
+}
+
 func TestAnyOf(t *testing.T) {
 	t.Parallel()
 	rule := func(err error) jwtgate.Rule {

@@ -3,7 +3,8 @@
 // It refuses what parsers read differently from one another: a member that
 // stands twice at any depth, siblings that differ only in letter case (which
 // encoding/json would merge into one struct field), invalid UTF-8, lone
-// surrogates, data after the object and deep nesting. What passes is split
+// surrogates, numbers beyond the range of a double, data after the object and
+// deep nesting. What passes is split
 // into members without being decoded: values stay raw until somebody needs
 // them.
 //
@@ -14,6 +15,7 @@ package jsonobj
 import (
 	"errors"
 	"hash/maphash"
+	"strconv"
 	"sync"
 	"unicode"
 	"unicode/utf16"
@@ -30,6 +32,7 @@ var (
 	ErrTrailing  = errors.New("data after the JSON object")
 	ErrDepth     = errors.New("JSON nested too deeply")
 	ErrUTF8      = errors.New("JSON is not valid UTF-8")
+	ErrNumber    = errors.New("JSON number out of range")
 	ErrDuplicate = errors.New("JSON member stands twice")
 )
 
@@ -276,6 +279,7 @@ func (p *parser[T]) literal(word string) error {
 }
 
 func (p *parser[T]) number() error {
+	start := p.pos
 	p.accept('-')
 	// What follows a leading zero can only be a fraction or an exponent; a
 	// further digit is left for next to refuse.
@@ -285,7 +289,8 @@ func (p *parser[T]) number() error {
 	if p.accept('.') && !p.digits() {
 		return ErrSyntax
 	}
-	if p.accept('e') || p.accept('E') {
+	exponent := p.accept('e') || p.accept('E')
+	if exponent {
 		if !p.accept('+') {
 			p.accept('-')
 		}
@@ -293,8 +298,22 @@ func (p *parser[T]) number() error {
 			return ErrSyntax
 		}
 	}
+
+	// Up to 300 digits are in range. What is not is infinite to one parser and
+	// an error to another (RFC 8259 section 6, RFC 7493 section 2.2).
+	if n := p.pos - start; exponent || n > 300 {
+		if n > maxNumber {
+			return ErrNumber
+		}
+		if _, err := strconv.ParseFloat(string(p.src[start:p.pos]), 64); err != nil {
+			return ErrNumber
+		}
+	}
 	return nil
 }
+
+// maxNumber is the longest number that is looked at more closely, in bytes.
+const maxNumber = 512
 
 // digits reads digits and tells whether there was one.
 func (p *parser[T]) digits() bool {

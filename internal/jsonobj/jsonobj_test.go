@@ -211,7 +211,7 @@ func TestParse_Numbers(t *testing.T) {
 	t.Parallel()
 	for _, number := range []string{
 		"0", "-0", "1", "-1", "10", "1234567890", "9007199254740993", "0.0", "-0.5", "1.25", "0e0", "1e5", "1E5", "1e+5", "1E-5",
-		"0.1e01", "-12.50e-03", "1e400", "123456789012345678901234567890.123456789012345678901234567890",
+		"0.1e01", "-12.50e-03", "1e308", "-1.7976931348623157e308", "1e-400", strings.Repeat("9", 308), "0." + strings.Repeat("3", 510), "123456789012345678901234567890.123456789012345678901234567890",
 	} {
 		for _, src := range []string{`{"n":` + number + `}`, `{"n": ` + number + ` }`} {
 			got, err := parse(t, src)
@@ -220,6 +220,15 @@ func TestParse_Numbers(t *testing.T) {
 		}
 		_, err := parse(t, `{"n":[`+number+`,`+number+`]}`)
 		assert.NoError(t, err)
+	}
+	for _, number := range []string{
+		"1e309", "-1e309", "1e400", "1.7976931348623159e308", strings.Repeat("9", 309), strings.Repeat("9", 513),
+		"0." + strings.Repeat("3", 511), "1e" + strings.Repeat("0", 511), "1e99999999999999999999",
+	} {
+		for _, src := range []string{`{"n":` + number + `}`, `{"a":[{"n":` + number + `}]}`} {
+			_, err := parse(t, src)
+			assert.ErrorIs(t, err, jsonobj.ErrNumber, src)
+		}
 	}
 	for _, number := range []string{
 		"", "-", "+1", "--1", "01", "00", "-01", "-00", "1.", ".5", "-.5", "1.e5", "1e", "1e+", "1e-", "1e+-5", "1e5.5", "1.2.3", "e5", "-e5",
@@ -594,7 +603,7 @@ func TestElements(t *testing.T) {
 // reasons are what may be wrong with an object that encoding/json takes. Each
 // is found here by other means than the parser's own.
 type reasons struct {
-	invalidUTF8, loneSurrogate, tooDeep, duplicate bool
+	invalidUTF8, loneSurrogate, tooDeep, duplicate, outOfRange bool
 }
 
 func (r reasons) none() bool { return r == reasons{} }
@@ -623,6 +632,10 @@ func reasonsAgainst(t *testing.T, src []byte) reasons {
 		}
 		if n := len(states); n > 0 {
 			states[n-1].value = false
+		}
+		if number, ok := token.(json.Number); ok {
+			_, err := number.Float64()
+			r.outOfRange = r.outOfRange || err != nil || len(number) > 512
 		}
 		switch token {
 		case json.Delim('{'), json.Delim('['):
@@ -693,6 +706,8 @@ func FuzzParse(f *testing.F) {
 				require.True(t, against.tooDeep)
 			case errors.Is(err, jsonobj.ErrDuplicate):
 				require.True(t, against.duplicate)
+			case errors.Is(err, jsonobj.ErrNumber):
+				require.True(t, against.outOfRange)
 			default:
 				require.True(t, against.loneSurrogate, "%v", err)
 			}
