@@ -12,8 +12,7 @@ import (
 )
 
 // The reasons for refusing a request, for use with [errors.Is]. Every error of
-// [Gate.Check] and [Gate.Verify] wraps one of them, unless it came from a
-// function of the caller's. A [Rule], [Extractor], [KeySource] or
+// [Gate.Check] and [Gate.Verify] is one of them. A [Rule], [Extractor], [KeySource] or
 // Options.Validate returns them, or wraps them, to choose the answer.
 var (
 	// ErrNoToken: the request has no credentials for this gate. 401.
@@ -129,6 +128,26 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
+// Is tells that an Error with status 400, 403 or 503 is ErrRequest, ErrForbidden
+// or ErrUnavailable, and one with 401 ErrClaim if it has no closer reason,
+// whatever Err is. It is called by [errors.Is].
+func (e *Error) Is(target error) bool {
+	if e == nil {
+		return false
+	}
+	switch e.Status {
+	case http.StatusBadRequest:
+		return target == ErrRequest
+	case http.StatusForbidden:
+		return target == ErrForbidden
+	case http.StatusServiceUnavailable:
+		return target == ErrUnavailable
+	case http.StatusUnauthorized:
+		return target == ErrClaim && e.Reason() == "claim"
+	}
+	return false
+}
+
 // Reason returns a label for metrics, one of a fixed set: no_token, request,
 // malformed, algorithm, unknown_key, signature, expired, not_yet_valid,
 // issuer, audience, type, claim, revoked, forbidden, unavailable.
@@ -178,6 +197,9 @@ func toError(err error, from origin) *Error {
 
 	e := &Error{Status: http.StatusUnauthorized, Code: codeInvalidToken, Err: err}
 	switch {
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		// First of all: who could not look does not know that there is no token.
+		e.Status, e.Code = http.StatusServiceUnavailable, ""
 	case errors.Is(err, ErrNoToken):
 		e.Code = ""
 	case errors.Is(err, ErrRequest):
@@ -186,8 +208,6 @@ func toError(err error, from origin) *Error {
 		if from != fromOptions {
 			e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
 		}
-	case errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		e.Status, e.Code = http.StatusServiceUnavailable, ""
 	case refusalLabel(err) != "", from == fromOptions:
 	case from == fromRequire:
 		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope

@@ -62,6 +62,7 @@ func TestErrorsToAnswers(t *testing.T) {
 		{"no token", wrap(jwtgate.ErrNoToken), [...]int{401, 401, 401, 401, 401, 401, 401}, ""},
 		{"request", wrap(jwtgate.ErrRequest), [...]int{400, 400, 400, 400, 400, 400, 400}, "invalid_request"},
 		{"unavailable", wrap(jwtgate.ErrUnavailable), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
+		{"unavailable, so no token", errors.Join(jwtgate.ErrNoToken, context.DeadlineExceeded), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"cancelled", wrap(context.Canceled), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"deadline", wrap(context.DeadlineExceeded), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"revoked", wrap(jwtgate.ErrRevoked), [...]int{401, 401, 401, 401, 401, 401, 401}, "invalid_token"},
@@ -123,8 +124,21 @@ func TestErrorsToAnswers(t *testing.T) {
 				if place != caller {
 					_, err := gate.Check(r)
 					var e *jwtgate.Error
-					if assert.ErrorAs(t, err, &e) {
-						assert.Equal(t, status, e.Status)
+					if !assert.ErrorAs(t, err, &e) {
+						continue
+					}
+					assert.Equal(t, status, e.Status)
+					// Whatever was returned, one of the sentinels tells.
+					switch status {
+					case 400:
+						assert.ErrorIs(t, err, jwtgate.ErrRequest)
+					case 403:
+						assert.ErrorIs(t, err, jwtgate.ErrForbidden)
+					case 503:
+						assert.ErrorIs(t, err, jwtgate.ErrUnavailable)
+					default:
+						assert.Contains(t, []string{"no_token", "revoked", "expired", "claim"}, e.Reason())
+						assert.Equal(t, e.Reason() == "claim", errors.Is(err, jwtgate.ErrClaim))
 					}
 				}
 			}

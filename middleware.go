@@ -115,17 +115,21 @@ func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t, err := g.check(r, anonymousToo)
-		switch {
-		case err != nil:
+		if err != nil {
 			g.Deny(w, r, err)
-		case t == nil && hasToken(r):
-			// Nobody is anonymous with somebody else's token in the context.
-			next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), nil)))
-		case t == nil:
-			next.ServeHTTP(w, r)
-		default:
-			next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), t)))
+			return
 		}
+		if t == nil && !hasToken(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		// Nobody is anonymous with somebody else's token in the context, so a
+		// nil t goes into it too.
+		with := r.WithContext(NewContext(r.Context(), t))
+		next.ServeHTTP(w, with)
+		// The server removes the files of an upload, but knows its own request
+		// only.
+		r.MultipartForm = with.MultipartForm
 	})
 }
 
@@ -187,7 +191,7 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (*Token, *Error) {
 		return nil, e
 	}
 
-	if t, _ := FromContext(r.Context()); t.belongs(v) && t.verified.request == fingerprintOf(r, credential) && !v.expired(t, v.now()) {
+	if t, _ := FromContext(r.Context()); t.belongs(v) && t.verified.request == fingerprintOf(r, credential) && v.checkTimes(t, v.now()) == nil {
 		e := g.checkRules(r, t, v.rules, fromOptions)
 		if e == nil {
 			e = g.checkRules(r, t, g.rules, fromRequire)
@@ -200,7 +204,7 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (*Token, *Error) {
 	}
 
 	t, cached, e := g.decide(r, credential)
-	if t != nil {
+	if e == nil {
 		t.verified.request = fingerprintOf(r, credential)
 	}
 	done(t, cached, e)

@@ -522,7 +522,7 @@ func (v *verifier) checkTimes(t *Token, now time.Time) error {
 		return nil
 	case t.IssuedAt.IsZero():
 		return refuse(ErrClaim, "iat is missing, and Options.MaxAge needs it", "")
-	case now.Sub(t.IssuedAt) > v.maxAge+v.leeway:
+	case now.Sub(t.IssuedAt)-v.leeway > v.maxAge:
 		return refuse(ErrExpired, "iat was "+t.IssuedAt.Format(time.RFC3339)+", longer ago than MaxAge", "")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -574,6 +575,7 @@ func TestVerifyClaims(t *testing.T) {
 		none      change = func(*jwtgate.Options) {}
 		noLeeway  change = func(o *jwtgate.Options) { o.Leeway = -1 }
 		noExpiry  change = func(o *jwtgate.Options) { o.AllowNoExpiry = true }
+		endless   change = func(o *jwtgate.Options) { o.MaxAge = math.MaxInt64 }
 		maxAge    change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute; o.Leeway = -1 }
 		anyIssuer change = func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }
 		trust     change = func(o *jwtgate.Options) {
@@ -619,6 +621,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"iat missing", none, map[string]any{"iat": nil}, nil},
 		{"MaxAge reached", maxAge, map[string]any{"iat": unix(-10 * time.Minute)}, nil},
 		{"MaxAge exceeded", maxAge, map[string]any{"iat": unix(-10*time.Minute - time.Second)}, jwtgate.ErrExpired},
+		{"MaxAge of centuries", endless, map[string]any{"iat": 0}, nil},
 		{"MaxAge without iat", maxAge, map[string]any{"iat": nil}, jwtgate.ErrClaim},
 		// acceptance 36
 		{"exp a string", none, map[string]any{"exp": "1767229200"}, jwtgate.ErrClaim},
