@@ -152,6 +152,9 @@ func (e *Error) Is(target error) bool {
 // malformed, algorithm, unknown_key, signature, expired, not_yet_valid,
 // issuer, audience, type, claim, revoked, forbidden, unavailable.
 func (e *Error) Reason() string {
+	if e == nil {
+		return "unavailable"
+	}
 	switch e.Status {
 	case http.StatusBadRequest:
 		return "request"
@@ -284,6 +287,7 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 
 	header := w.Header()
+	dropBodyHeaders(header)
 	header.Set("Cache-Control", "no-store")
 	if e.Status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", retryAfter(e.RetryAfter))
@@ -292,17 +296,26 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if onDeny != nil {
 		d := &denialWriter{under: w, status: e.Status}
-		onDeny(d, r, e)
+		shown := *e // what OnDeny makes of it does not change the answer
+		onDeny(d, r, &shown)
 		if d.wrote {
 			return
 		}
+		dropBodyHeaders(header)
 	}
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(e.Status)
-	if r.Method != http.MethodHead {
+	if r == nil || r.Method != http.MethodHead {
 		code, description := explain(e)
 		fmt.Fprintf(w, "{\"error\":%q,\"error_description\":%q}\n", code, description)
+	}
+}
+
+// dropBodyHeaders removes what was said of a body that is not sent.
+func dropBodyHeaders(header http.Header) {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		header.Del(name)
 	}
 }
 

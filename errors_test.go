@@ -2,6 +2,7 @@ package jwtgate_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -184,6 +185,9 @@ func TestReason(t *testing.T) {
 	assert.Equal(t, "claim", (&jwtgate.Error{Status: 401, Err: errors.New("x")}).Reason())
 	assert.Equal(t, "claim", (&jwtgate.Error{Status: 401}).Reason())
 	assert.Equal(t, "unavailable", (&jwtgate.Error{}).Reason())
+	var none *jwtgate.Error
+	assert.Equal(t, "unavailable", none.Reason())
+	assert.False(t, errors.Is(none, jwtgate.ErrUnavailable))
 }
 
 func TestErrorText(t *testing.T) {
@@ -294,6 +298,22 @@ func TestOnDeny(t *testing.T) {
 			assert.Contains(t, response.Header.Get("WWW-Authenticate"), "invalid_token")
 		})
 	}
+	t.Run("does not change the answer", func(t *testing.T) {
+		t.Parallel()
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.OnDeny = func(w http.ResponseWriter, _ *http.Request, e *jwtgate.Error) {
+				e.Status = 200
+				w.Header().Set("Content-Length", "3")
+			}
+		})
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Encoding", "gzip") // of a handler that thought better of it
+		gate.Deny(w, request("GET"), jwtgate.ErrForbidden)
+		assert.Equal(t, 403, w.Code)
+		assert.Empty(t, w.Header().Get("Content-Length"))
+		assert.Empty(t, w.Header().Get("Content-Encoding"))
+		requireDenial(t, w)
+	})
 	t.Run("finds the headers set", func(t *testing.T) {
 		t.Parallel()
 		gate := newGate(t, func(o *jwtgate.Options) {
@@ -319,17 +339,23 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	})
 	gate, err := jwtgate.New(o)
 	require.NoError(t, err)
-	good, err := gate.Verify(t.Context(), token)
+	good, err := gate.Check(request("GET", "Authorization: Bearer "+token))
 	require.NoError(t, err)
+	accepted := event
+	_, noScheme := gate.Check(request("GET", "Authorization: "+token))
+	require.ErrorIs(t, noScheme, jwtgate.ErrNoToken)
 	_, refused := gate.Verify(t.Context(), token[:len(token)-2])
 	require.Error(t, refused)
 	_, err = jwtgate.NewKey("", "HS256", []byte("s3cret"))
 	require.Error(t, err)
 	k := must(jwtgate.NewKey("k", "HS256", secret))
 
-	printed := []any{o, &o, *gate, gate, *good, good, *k, k, []*jwtgate.Key{k}, o.Keys, event, refused, err,
+	printed := []any{accepted, &accepted, noScheme, struct{ k jwtgate.Key }{*k}, o, &o, *gate, gate, *good, good, *k, k, []*jwtgate.Key{k}, o.Keys, event, refused, err,
 		jwtgate.NewContext(t.Context(), good), jwtgate.Cookie("x"), jwtgate.Scope("a"), jwtgate.Claim("a", "b")}
 	hidden := []string{string(secret), "s3cret", token, signature, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), strings.Trim(fmt.Sprint(secret), "[]")}
+	assert.NotContains(t, noScheme.Error(), token[:10])
+	digest := sha256.Sum256([]byte("1 k HS256 32 " + string(secret)))
+	hidden = append(hidden, strings.Trim(fmt.Sprint(digest), "[]"), fmt.Sprintf("%x", digest))
 	hidden = append(hidden, strings.Trim(fmt.Sprintf("%#v", secret), "[]byte{}"))
 	for _, value := range printed {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {

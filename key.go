@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"hash"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 
@@ -71,7 +72,9 @@ type Key struct {
 	id        string
 	algorithm *algorithm
 	verify    verifyFunc
-	digest    [sha256.Size]byte // of ID, algorithm and material
+	// digest returns one of ID, algorithm and material. Inside a function,
+	// package fmt does not reach it, even if a Key is a field of a struct.
+	digest func() [sha256.Size]byte
 }
 
 // verifyFunc tells whether signature is that of input, which comes both as a
@@ -123,9 +126,8 @@ func newKey(id, name string, material any) (*Key, error) {
 	d := sha256.New()
 	fmt.Fprintf(d, "%d %s %s %d ", len(id), id, alg.name, len(encoded))
 	d.Write(encoded)
-	k := &Key{id: id, algorithm: alg, verify: verify}
-	d.Sum(k.digest[:0])
-	return k, nil
+	digest := [sha256.Size]byte(d.Sum(nil))
+	return &Key{id: id, algorithm: alg, verify: verify, digest: func() [sha256.Size]byte { return digest }}, nil
 }
 
 // ID returns the key ID, "" if the key has none.
@@ -150,7 +152,7 @@ func (k Key) String() string {
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
 // equal compares by value, so that a source may make its keys anew each time.
-func (k *Key) equal(other *Key) bool { return k.digest == other.digest }
+func (k *Key) equal(other *Key) bool { return k.digest() == other.digest() }
 
 // fits tells whether the key may have signed a token with this header.
 func (k *Key) fits(alg *algorithm, kid string) bool {
@@ -262,9 +264,30 @@ func checkSecret(alg *algorithm, secret []byte) error {
 // the forms they are copied in. As a secret it is the oldest of forgeries:
 // whoever reads the key can sign (RFC 8725 section 2.1).
 func looksPublic(secret []byte) bool {
-	text := string(bytes.TrimSpace(secret))
-	if strings.Contains(text, "-----BEGIN ") || text != "" && text[0] == '{' && strings.Contains(text, `"kty"`) {
+	if isPublic(secret) {
 		return true
+	}
+	// Settings carry them encoded once more, and consoles show the inside of a
+	// PEM without its armour.
+	text := strings.Join(strings.Fields(string(secret)), "")
+	for _, decode := range []func(string) ([]byte, error){
+		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
+		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
+	} {
+		if decoded, err := decode(text); err == nil && isPublic(decoded) {
+			return true
+		}
+	}
+	return false
+}
+
+func isPublic(b []byte) bool {
+	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
+	switch {
+	case isPublicDER(b), strings.Contains(text, "-----BEGIN "):
+		return true
+	case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
+		return strings.Contains(text, `"kty"`)
 	}
 	first, _, more := strings.Cut(text, " ")
 	for _, ssh := range []string{"ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"} {
@@ -272,12 +295,7 @@ func looksPublic(secret []byte) bool {
 			return true
 		}
 	}
-	// Consoles show the inside of a PEM without its armour. The decoder skips
-	// line breaks by itself.
-	if der, err := base64.StdEncoding.DecodeString(text); err == nil && isPublicDER(der) {
-		return true
-	}
-	return isPublicDER(secret)
+	return false
 }
 
 func isPublicDER(der []byte) bool {
@@ -313,7 +331,7 @@ func useECDSA(alg *algorithm, material any) (verifyFunc, []byte, error) {
 	if !ok {
 		return nil, nil, wrongKind(alg, "an *ecdsa.PublicKey", material)
 	}
-	if key == nil || key.Curve == nil || key.X == nil || key.Y == nil {
+	if key == nil || isNil(key.Curve) || key.X == nil || key.Y == nil {
 		return nil, nil, errors.New("the ECDSA key is nil")
 	}
 	// golang-jwt does not tie the curve to the algorithm (RFC 7518 section 3.4).
@@ -338,6 +356,9 @@ func useEd25519(alg *algorithm, material any) (verifyFunc, []byte, error) {
 	if len(key) != ed25519.PublicKeySize {
 		return nil, nil, fmt.Errorf("the Ed25519 key has %d bytes instead of %d", len(key), ed25519.PublicKeySize)
 	}
+	if !onEdwards25519(key) {
+		return nil, nil, errors.New("the Ed25519 key is not a point on its curve")
+	}
 	if smallOrder(key) {
 		return nil, nil, errors.New("the Ed25519 key is a point of small order, for which signatures can be made without a private key")
 	}
@@ -345,8 +366,29 @@ func useEd25519(alg *algorithm, material any) (verifyFunc, []byte, error) {
 	return verifyWith(alg.method, key), key, nil
 }
 
-// smallOrder tells whether key encodes, canonically or not, one of the eight
-// points whose order divides the cofactor (RFC 8032 section 5.1).
+// onEdwards25519 tells whether key decodes (RFC 8032 section 5.1.3): y is
+// reduced, and (y^2-1)/(dy^2+1) is a square.
+func onEdwards25519(key ed25519.PublicKey) bool {
+	bigEndian := bytes.Clone(key)
+	slices.Reverse(bigEndian)
+	bigEndian[0] &^= 0x80 // the sign of x
+	one := big.NewInt(1)
+	p := new(big.Int).Sub(new(big.Int).Lsh(one, 255), big.NewInt(19))
+	d := new(big.Int).ModInverse(big.NewInt(121666), p)
+	d.Mul(d, big.NewInt(-121665)).Mod(d, p)
+
+	y := new(big.Int).SetBytes(bigEndian)
+	if y.Cmp(p) >= 0 {
+		return false
+	}
+	square := new(big.Int).Mul(y, y)
+	u := new(big.Int).Sub(square, one)
+	v := new(big.Int).Mul(d, square)
+	v.Add(v, one).ModInverse(v, p)
+	return big.Jacobi(u.Mul(u, v).Mod(u, p), p) >= 0
+}
+
+// smallOrder tells whether key encodes one of the eight points whose order divides the cofactor (RFC 8032 section 5.1).
 func smallOrder(key ed25519.PublicKey) bool {
 	y := bytes.Clone(key)
 	y[len(y)-1] &^= 0x80 // the sign of x does not matter here
@@ -354,15 +396,13 @@ func smallOrder(key ed25519.PublicKey) bool {
 }
 
 // smallOrderY has the y coordinates of those points, little-endian: 0, 1, the
-// two of order eight, p-1, and p and p+1 for encodings that are not reduced.
+// two of order eight, and p-1.
 var smallOrderY = map[string]bool{
 	strings.Repeat("00", 32):                                           true,
 	"01" + strings.Repeat("00", 31):                                    true,
 	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05": true,
 	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a": true,
 	"ec" + strings.Repeat("ff", 30) + "7f":                             true,
-	"ed" + strings.Repeat("ff", 30) + "7f":                             true,
-	"ee" + strings.Repeat("ff", 30) + "7f":                             true,
 }
 
 func wrongKind(alg *algorithm, want string, material any) error {

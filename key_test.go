@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -80,6 +81,13 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"PKCS #1 as the secret", "HS256", x509.MarshalPKCS1PublicKey(rsaPublic), "looks like a public key"},
 		{"JWK as the secret", "HS256", []byte(jwk), "looks like a public key"},
 		{"SSH key as the secret", "HS256", []byte("ssh-rsa " + encode(pkix)), "looks like a public key"},
+		{"OpenSSH ECDSA key as the secret", "HS256", []byte("ecdsa-sha2-nistp256 " + encode(pkix)), "looks like a public key"},
+		{"PEM in base64 as the secret", "HS256", []byte(base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix}))), "looks like a public key"},
+		{"PEM without its armour as the secret", "HS256", []byte(base64.StdEncoding.EncodeToString(pkix)[:64] + "\n" + base64.StdEncoding.EncodeToString(pkix)[64:]), "looks like a public key"},
+		{"DER in base64url as the secret", "HS256", []byte(encode(pkix)), "looks like a public key"},
+		{"DER in hex as the secret", "HS256", []byte(hex.EncodeToString(pkix)), "looks like a public key"},
+		{"JWK Set in base64 as the secret", "HS256", []byte(encode(`{"keys":[` + jwk + `]}`)), "looks like a public key"},
+		{"JWKs after a byte order mark as the secret", "HS256", []byte("\ufeff[" + jwk + "]"), "looks like a public key"},
 		{"public key for HS256", "HS256", rsaPublic, "a *rsa.PublicKey was given and HS256 needs a []byte secret"},
 		{"private key", "RS256", rsaKey(), "pass its Public()"},
 		{"private ECDSA key", "ES256", p256Key(), "pass its Public()"},
@@ -101,6 +109,7 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"nil ECDSA", "ES256", nilECDSA, "the ECDSA key is nil"},
 		{"zero ECDSA", "ES256", &ecdsa.PublicKey{}, "the ECDSA key is nil"},
 		{"ECDSA without a point", "ES256", &ecdsa.PublicKey{Curve: elliptic.P256()}, "the ECDSA key is nil"},
+		{"ECDSA on a nil curve", "ES256", &ecdsa.PublicKey{Curve: (*elliptic.CurveParams)(nil), X: p256.X, Y: p256.Y}, "the ECDSA key is nil"},
 		{"ECDSA off the curve", "ES256", &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}, "not a point"},
 		{"ECDSA at infinity", "ES256", &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)}, "not a point"},
 		{"P-256 for ES384", "ES384", p256, "needs a key on curve P-384, not P-256"},
@@ -150,12 +159,11 @@ func TestNewKeyTakesWhatIsStrongEnough(t *testing.T) {
 // key that is refused for it is of that kind.
 func TestNewKeyRefusesEd25519OfSmallOrder(t *testing.T) {
 	t.Parallel()
-	ff := func(first string) string { return first + strings.Repeat("ff", 30) }
 	for _, y := range []string{
-		strings.Repeat("00", 31) + "00", "01" + strings.Repeat("00", 30) + "00",
+		strings.Repeat("00", 32), "01" + strings.Repeat("00", 31),
 		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
 		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-		ff("ec") + "7f", ff("ed") + "7f", ff("ee") + "7f",
+		"ec" + strings.Repeat("ff", 30) + "7f",
 	} {
 		for _, sign := range []byte{0, 0x80} {
 			point := ed25519.PublicKey(must(hex.DecodeString(y)))
@@ -169,11 +177,32 @@ func TestNewKeyRefusesEd25519OfSmallOrder(t *testing.T) {
 			for i := range 500 {
 				forged = forged || ed25519.Verify(point, fmt.Append(nil, i), signature)
 			}
-			// Some of the fourteen do not decode, and then verify nothing.
-			if y[:2] == "26" || y[:2] == "c7" {
-				assert.True(t, forged, "%x", point)
-			}
+			assert.True(t, forged, "%x", point)
 		}
+	}
+}
+
+// A key is refused if its bytes are no point: half of all are not.
+func TestNewKeyRefusesEd25519OffTheCurve(t *testing.T) {
+	t.Parallel()
+	for _, y := range []string{"ed", "ee", "ff"} { // p, p+1, 2^255-1: not reduced
+		_, err := jwtgate.NewKey("", "EdDSA", ed25519.PublicKey(must(hex.DecodeString(y+strings.Repeat("ff", 30)+"7f"))))
+		require.ErrorContains(t, err, "not a point", y)
+	}
+	on := 0
+	for i := range 256 {
+		point := ed25519.PublicKey(bytes.Repeat([]byte{byte(i)}, 32))
+		point[31] &= 0x3f
+		if _, err := jwtgate.NewKey("", "EdDSA", point); err == nil {
+			on++
+		}
+	}
+	assert.InDelta(t, 128, on, 48)
+	for range 50 {
+		point, _, err := ed25519.GenerateKey(rand.Reader)
+		require.NoError(t, err)
+		_, err = jwtgate.NewKey("", "EdDSA", point)
+		require.NoError(t, err)
 	}
 }
 

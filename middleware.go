@@ -125,6 +125,11 @@ func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http
 		}
 		// Nobody is anonymous with somebody else's token in the context, so a
 		// nil t goes into it too.
+		if r.Trailer == nil && r.ContentLength < 0 {
+			// The server puts trailers that were not announced into its own
+			// request, unless there is a map already, which both share.
+			r.Trailer = http.Header{}
+		}
 		with := r.WithContext(NewContext(r.Context(), t))
 		next.ServeHTTP(w, with)
 		// The server removes the files of an upload, but knows its own request
@@ -184,7 +189,7 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (*Token, *Error) {
 	}
 	if err != nil {
 		e := g.withScopes(toError(err, fromExtract))
-		if anonymousToo && e.Status == http.StatusUnauthorized && errors.Is(err, ErrNoToken) {
+		if anonymousToo && saysNoToken(err) {
 			e = nil
 		}
 		done(nil, false, e)
@@ -272,6 +277,12 @@ func (g *Gate) Ready(ctx context.Context) error {
 // histories (RFC 6750 section 5.3).
 type Extractor func(*http.Request) (string, error)
 
+// saysNoToken tells whether an extractor's error means that there is no token,
+// and not also that it could not look.
+func saysNoToken(err error) bool {
+	return errors.Is(err, ErrNoToken) && toError(err, fromExtract).Status == http.StatusUnauthorized
+}
+
 // Bearer takes the token from the Authorization header, by the strict reading
 // of RFC 6750 section 2.1: one line, the scheme Bearer in any letter case, one
 // or more spaces, one token68. Credentials of another scheme are none.
@@ -280,12 +291,15 @@ func Bearer(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	scheme, credential, _ := strings.Cut(value, " ")
+	scheme, credential, found := strings.Cut(value, " ")
 	if !isToken(scheme) {
 		return "", refuse(ErrRequest, "the Authorization header does not start with a scheme", "")
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", refuse(ErrNoToken, "the Authorization header has the scheme", scheme)
+		if !found || len(scheme) > 20 {
+			scheme = "" // perhaps a token without its scheme, which no log may show
+		}
+		return "", refuse(ErrNoToken, "the Authorization header has another scheme", scheme)
 	}
 	credential = strings.TrimLeft(credential, " ")
 	if !isToken68(credential) {
@@ -372,9 +386,12 @@ func Cookie(name string) Extractor {
 	return func(r *http.Request) (string, error) {
 		// http.Request.Cookies leaves out cookies it finds malformed. Here they
 		// count, or a second one could hide.
-		token, found := "", false
+		token, found, pairs := "", false, 0
 		for _, line := range r.Header["Cookie"] {
 			for pair := range strings.SplitSeq(line, ";") {
+				if pairs++; pairs > maxCookies {
+					return "", refuse(ErrRequest, "too many cookies", "")
+				}
 				key, value, _ := strings.Cut(pair, "=")
 				if textproto.TrimString(key) != name {
 					continue
@@ -388,6 +405,9 @@ func Cookie(name string) Extractor {
 		return token, nil
 	}
 }
+
+// maxCookies is also where http.Request.Cookies stops.
+const maxCookies = 3000
 
 // FirstOf returns an extractor that asks each of extractors in turn and takes
 // the first answer that is not "no token". The order decides which token counts
@@ -406,7 +426,7 @@ func FirstOf(extractors ...Extractor) Extractor {
 	return func(r *http.Request) (string, error) {
 		for _, extract := range extractors {
 			token, err := extract(r)
-			if token == "" && err == nil || errors.Is(err, ErrNoToken) {
+			if token == "" && err == nil || saysNoToken(err) {
 				continue
 			}
 			return token, err

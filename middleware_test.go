@@ -367,6 +367,8 @@ func TestExtractors(t *testing.T) {
 		{"first, bearer before all", first, []string{"Cookie: session=c", "X-Token: h", "Authorization: Bearer b"}, "b", nil},
 		{"first, Basic is none", first, []string{"Cookie: session=c", "Authorization: Basic eDp5"}, "c", nil},
 		{"first, a bad one is not passed over", first, []string{"Cookie: session=c", "Authorization: Bearer b b"}, "", jwtgate.ErrRequest},
+		{"too many cookies", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 3000)}, "", jwtgate.ErrRequest},
+		{"as many cookies as may be", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 2999)}, "abc", nil},
 		{"first, two cookies", first, []string{"Cookie: session=c; session=d"}, "", jwtgate.ErrRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -387,6 +389,16 @@ func TestExtractors(t *testing.T) {
 			assert.Equal(t, status, serve(gate.Handler(subject), request("GET", tt.lines...)).Code)
 		})
 	}
+
+	t.Run("one that could not look is not passed over", func(t *testing.T) {
+		t.Parallel()
+		down := func(*http.Request) (string, error) {
+			return "", fmt.Errorf("%w: the session store: %w", jwtgate.ErrNoToken, context.DeadlineExceeded)
+		}
+		gate := newGate(t, func(o *jwtgate.Options) { o.Extract = jwtgate.FirstOf(down, cookie) })
+		assert.Equal(t, 503, serve(gate.Optional(subject), request("GET", "Cookie: session="+hs256(nil))).Code)
+		assert.Equal(t, 503, serve(gate.Optional(subject), request("GET")).Code)
+	})
 
 	t.Run("cookie accepted", func(t *testing.T) {
 		t.Parallel()
@@ -560,6 +572,11 @@ func TestNestedGates(t *testing.T) {
 			r.Header.Set("DPoP", "proof")
 			return r
 		}, 200, "alice,true", true},
+		{"other host", func(r *http.Request) *http.Request {
+			r = r.Clone(r.Context())
+			r.Host = "other.example.com"
+			return r
+		}, 200, "alice,true", true},
 		{"a request of its own", func(r *http.Request) *http.Request {
 			sub := must(http.NewRequestWithContext(r.Context(), "GET", "/path?query", nil))
 			sub.Header.Set("Authorization", alice)
@@ -683,6 +700,26 @@ func TestNestedGates(t *testing.T) {
 		assert.Equal(t, ",false", w.Body.String(), "the parent's identity was lent")
 	})
 
+	t.Run("requests that came from no server", func(t *testing.T) {
+		t.Parallel()
+		confirmed := 0
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { confirmed++; return nil })
+		})
+		r := must(http.NewRequest("GET", "https://a.example.com/a", nil))
+		r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"cnf": 1}))
+		token, err := gate.Check(r)
+		require.NoError(t, err)
+		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
+		_, err = gate.Check(r)
+		require.NoError(t, err)
+		assert.Equal(t, 1, confirmed)
+		r.URL.Path = "/b"
+		_, err = gate.Check(r)
+		require.NoError(t, err)
+		assert.Equal(t, 2, confirmed)
+	})
+
 	t.Run("after Check", func(t *testing.T) {
 		t.Parallel()
 		verified := 0
@@ -732,6 +769,7 @@ func TestMistakesAtSetUp(t *testing.T) {
 		"Scope with a quote":      {"not one scope", func() { jwtgate.Scope(`a"`) }},
 		"Claim without name":      {"name the claim", func() { jwtgate.Claim("", "x") }},
 		"Claim without values":    {"no check would be left", func() { jwtgate.Claim("roles") }},
+		"Claim of an empty value": {"was a setting not loaded", func() { jwtgate.Claim("client_id", "web", "") }},
 		"Claim of a bad pointer":  {"not a JSON Pointer", func() { jwtgate.Claim("/a~2b", "x") }},
 		"AnyOf nothing":           {"at least one rule", func() { jwtgate.AnyOf() }},
 		"AnyOf nil":               {"rule 1 is nil", func() { jwtgate.AnyOf(nil) }},
@@ -838,6 +876,10 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 		w.(http.Flusher).Flush()
 		w.Header().Set("X-Sum", "42")
 	})
+	mux.HandleFunc("/trailers", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		io.WriteString(w, r.Trailer.Get("X-Sum"))
+	})
 	mux.HandleFunc("/upload", func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseMultipartForm(0); err != nil { // files do not stay in memory
 			http.Error(w, err.Error(), 400)
@@ -854,7 +896,9 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 	}
 
 	t.Run("uploaded files are removed", func(t *testing.T) {
-		t.Setenv("TMPDIR", t.TempDir())
+		for _, name := range []string{"TMPDIR", "TMP", "TEMP"} { // Unix, Windows
+			t.Setenv(name, t.TempDir())
+		}
 		r := must(http.NewRequest("POST", server.URL+"/upload", strings.NewReader(
 			"--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n"+strings.Repeat("f", 1000)+"\r\n--x--\r\n")))
 		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
@@ -862,7 +906,6 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 		response := must(server.Client().Do(r))
 		assert.Equal(t, "1", string(must(io.ReadAll(response.Body))))
 		response.Body.Close()
-		server.CloseClientConnections()
 		assert.EventuallyWithT(t, func(t *assert.CollectT) {
 			assert.Empty(t, must(os.ReadDir(os.TempDir())))
 		}, 5*time.Second, time.Millisecond)
@@ -874,6 +917,13 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 	require.NoError(t, err)
 	response.Body.Close()
 	assert.Equal(t, 299, response.StatusCode)
+	conn := must(net.Dial("tcp", server.Listener.Addr().String()))
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /trailers HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\nX-Sum: 42\r\n\r\n", good)
+	response, err = http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	assert.Equal(t, "42", string(must(io.ReadAll(response.Body))), "a trailer that was not announced")
+
 	response, err = get("/trailer")
 	require.NoError(t, err)
 	_, err = io.Copy(io.Discard, response.Body)
@@ -976,11 +1026,19 @@ func TestRememberedTokens(t *testing.T) {
 	require.NoError(t, verify())
 	assert.True(t, cached())
 	set(must(jwtgate.NewKey("k", "HS256", []byte(strings.Repeat("x", 32)))))
-	require.ErrorIs(t, verify(), jwtgate.ErrUnknownKey)
+	require.ErrorIs(t, verify(), jwtgate.ErrSignature)
 	set()
 	require.ErrorIs(t, verify(), jwtgate.ErrUnknownKey)
 	set(must(jwtgate.NewKey("k", "HS256", secret)))
 	require.NoError(t, verify())
+
+	// A key that is given another ID, which its tokens have named all along, is
+	// verified with anew.
+	set(must(jwtgate.NewKey("", "HS256", secret)))
+	require.NoError(t, verify())
+	assert.False(t, cached())
+	require.NoError(t, verify())
+	assert.True(t, cached())
 
 	down = errors.New("connection refused")
 	requireRefused(t, verify(), 503, down)

@@ -2,6 +2,7 @@ package jwtgate
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -27,6 +28,12 @@ type Event struct {
 	// Duration is the time the decision took, Validate and waiting for keys
 	// included.
 	Duration time.Duration
+}
+
+// Format prints the token's claims and the rest of e, but not the request,
+// which has credentials.
+func (e Event) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "{Token:%+v Err:%v Cached:%t Duration:%v}", e.Token, e.Err, e.Cached, e.Duration)
 }
 
 // AuditLog returns an Options.Observe that writes one record for each

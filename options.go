@@ -24,7 +24,8 @@ type Options struct {
 	Keys KeySource
 
 	// Issuers lists the trusted values of iss, compared character by character:
-	// a slash at the end matters. One of Issuers, TrustIssuer and AnyIssuer is
+	// a slash at the end matters. If there are several, each may sign with any
+	// key that Keys has for it; keys.ByIssuer keeps their keys apart. One of Issuers, TrustIssuer and AnyIssuer is
 	// required.
 	Issuers []string
 	// TrustIssuer decides instead of Issuers where the tenants are known only
@@ -80,7 +81,8 @@ type Options struct {
 	Extract Extractor
 	// Confirm checks that the sender of a token with a cnf claim holds the key
 	// it is bound to (RFC 7800). It is called for each request with such a
-	// token. nil refuses these tokens.
+	// token, and for no other: tokens without cnf pass unless one of Rules
+	// refuses them. nil refuses those with cnf.
 	Confirm Rule
 	// Validate is asked last about each token, remembered ones included:
 	// revocation, tenancy. It may do I/O within the request's context. Its
@@ -169,6 +171,9 @@ func newVerifier(o Options) (*verifier, error) {
 	p.issuers(o)
 	p.audiences(o)
 	p.profile(o)
+	if strings.TrimSpace(o.SubjectClaim) != o.SubjectClaim || strings.HasPrefix(o.SubjectClaim, "/") {
+		p.add("SubjectClaim: %q is not the name of a claim; a path into one is not supported", o.SubjectClaim)
+	}
 	if o.MaxAge < 0 {
 		p.add("MaxAge: %v is negative; use 0 for no limit", o.MaxAge)
 	}

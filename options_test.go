@@ -60,6 +60,8 @@ func TestNewRefuses(t *testing.T) {
 		{"profile and no subject", func(o *jwtgate.Options) { o.AllowNoSubject = true; o.RFC9068 = true }, "Options.AllowNoSubject: RFC9068"},
 		{"profile and no expiry", func(o *jwtgate.Options) { o.AllowNoExpiry = true; o.RFC9068 = true }, "Options.AllowNoExpiry: RFC9068"},
 		{"leeway too long", func(o *jwtgate.Options) { o.Leeway = 5*time.Minute + 1 }, "Options.Leeway"},
+		{"subject claim a path", func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" }, "Options.SubjectClaim"},
+		{"subject claim not trimmed", func(o *jwtgate.Options) { o.SubjectClaim = " sub" }, "Options.SubjectClaim"},
 		{"negative MaxAge", func(o *jwtgate.Options) { o.MaxAge = -1 }, "Options.MaxAge"},
 		{"negative MaxTokenBytes", func(o *jwtgate.Options) { o.MaxTokenBytes = -1 }, "Options.MaxTokenBytes"},
 		{"huge MaxTokenBytes", func(o *jwtgate.Options) { o.MaxTokenBytes = 1<<20 + 1 }, "Options.MaxTokenBytes"},

@@ -96,13 +96,17 @@ func mergeScopes(base []string, more string) string {
 // "/realm_access/roles"; any other is the name of a claim as it stands, dots
 // and slashes included.
 //
-// Claim panics without a name, without values, and for a malformed pointer.
+// Claim panics without a name, without values, for an empty one, and for a
+// malformed pointer.
 func Claim(name string, oneOf ...string) Rule {
 	if name == "" {
 		panic("jwtgate.Claim: name the claim")
 	}
 	if len(oneOf) == 0 {
 		panic(fmt.Sprintf("jwtgate.Claim: name the values of %q that are good enough; without any, no check would be left", name))
+	}
+	if slices.Contains(oneOf, "") {
+		panic(fmt.Sprintf("jwtgate.Claim: one of the values of %q is empty, and an empty claim would pass; was a setting not loaded?", name))
 	}
 	rule := claimRule{name: name, path: []string{name}, oneOf: slices.Clone(oneOf)}
 	if name[0] == '/' {

@@ -103,7 +103,7 @@ func TestClaim(t *testing.T) {
 		{"tenant", []string{"42"}, true},
 		{"tenant", []string{"42.0", "4"}, false},
 		{"rate", []string{"1.5"}, false},
-		{"nothing", []string{"null", ""}, false},
+		{"nothing", []string{"null"}, false},
 		{"realm_access", []string{"a", `{"roles":["a","b"]}`}, false},
 		{"/realm_access/roles", []string{"b"}, true},
 		{"/realm_access/roles/1", []string{"b"}, true},

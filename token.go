@@ -128,6 +128,7 @@ type fingerprint struct {
 	credential [2]uint64
 	proofs     [2]uint64
 	method     string
+	host       string
 	uri        string
 }
 
@@ -137,7 +138,10 @@ type fingerprint struct {
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 
 func fingerprintOf(r *http.Request, credential string) fingerprint {
-	f := fingerprint{method: r.Method, uri: r.RequestURI}
+	f := fingerprint{method: r.Method, host: r.Host, uri: r.RequestURI}
+	if f.uri == "" && r.URL != nil { // not from a server
+		f.uri = r.URL.String()
+	}
 	for i, seed := range seeds {
 		f.credential[i] = maphash.String(seed, credential)
 	}

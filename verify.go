@@ -136,7 +136,11 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (t *
 	}
 	if known := v.tokens.find(token); known != nil {
 		t, err := v.recall(ctx, known, now)
-		return t, true, err
+		if !errors.Is(err, ErrUnknownKey) {
+			return t, true, err
+		}
+		// The key may just have got another ID. What is read and verified from
+		// the beginning replaces what was remembered.
 	}
 
 	s := v.scratch.Get().(*scratch)
@@ -252,7 +256,7 @@ func (v *verifier) peekIssuer(payload []byte) (string, error) {
 	if !ok || len(issuer) > maxIssuer {
 		return "", refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
 	}
-	if !v.trusts(issuer) {
+	if issuer == "" || !v.trusts(issuer) { // sources take "" for AnyIssuer
 		return "", refuse(ErrIssuer, "iss is", issuer)
 	}
 	return issuer, nil

@@ -16,6 +16,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -658,6 +659,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"iss very long", none, map[string]any{"iss": strings.Repeat("i", 8000)}, jwtgate.ErrIssuer},
 		{"iss long by escapes", trust, map[string]any{"iss": raw(`"` + strings.Repeat(`\u0069`, 1025) + `"`)}, jwtgate.ErrIssuer},
 		{"iss within another claim", none, map[string]any{"iss": nil, "a": map[string]any{"iss": issuer}}, jwtgate.ErrIssuer},
+		{"iss empty, all approved", func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }, map[string]any{"iss": ""}, jwtgate.ErrIssuer},
 		{"iss missing, any allowed", anyIssuer, map[string]any{"iss": nil}, nil},
 		{"iss a number, any allowed", anyIssuer, map[string]any{"iss": 1}, jwtgate.ErrIssuer},
 		{"iss approved", trust, map[string]any{"iss": "https://tenant-7.example.com/"}, nil},
@@ -912,6 +914,39 @@ func TestVerifyRules(t *testing.T) {
 	_, err = gate.Require(jwtgate.Scope("admin")).Verify(t.Context(), hs256(nil))
 	e := requireRefused(t, err, http.StatusForbidden, jwtgate.ErrForbidden)
 	assert.Equal(t, "admin", e.Scope)
+}
+
+// What a refusal allocates does not grow with what was sent.
+func TestRefusalsAllocateLittle(t *testing.T) {
+	gate := newGate(t)
+	signature := encode(strings.Repeat("x", 32))
+	token := func(header, payload string) string { return encode(header) + "." + encode(payload) + "." + signature }
+	fill := func(s string) string { return strings.TrimSuffix(strings.Repeat(s, 11_000/len(s)), ",") }
+	for name, token := range map[string]string{
+		"unknown algorithm":      token(`{"alg":"x","x":"`+fill("x")+`"}`, payload(nil)),
+		"many header parameters": token(`{"alg":"HS256",`+fill(`"a":0,`)+`}`, payload(nil)),
+		"numbers in the header":  token(`{"alg":"HS256","x":[`+fill("1014003855441344542789772e284,")+`]}`, payload(nil)),
+		"numbers in the claims":  token(`{"alg":"HS256"}`, `{"x":[`+fill("1014003855441344542789772e284,")+`]}`),
+		"nested arrays":          token(`{"alg":"HS256"}`, `{"x":`+fill("[")+`}`),
+		"long issuer":            token(`{"alg":"HS256"}`, `{"iss":"`+fill("i")+`"}`),
+		"bad base64":             token(`{"alg":"HS256"}`, fill("x"))[:11_000] + "A." + signature,
+		"bad signature":          token(`{"alg":"HS256"}`, payload(map[string]any{"x": fill("x")})),
+		"dots":                   fill("."),
+	} {
+		_, err := gate.Verify(t.Context(), token) // makes the room that is used again
+		require.Error(t, err, name)
+		// The least of many, since the garbage collector takes that room away at
+		// times, and the race detector at random.
+		least := uint64(math.MaxUint64)
+		for range 50 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, _ = gate.Verify(t.Context(), token)
+			runtime.ReadMemStats(&after)
+			least = min(least, after.TotalAlloc-before.TotalAlloc)
+		}
+		assert.Less(t, least, uint64(4096), name)
+	}
 }
 
 // Tokens signed by other people's libraries, in other languages.

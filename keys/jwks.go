@@ -254,7 +254,7 @@ func (j *jwk) ec() (*ecdsa.PublicKey, []string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("x and y are not a point on %s", j.crv)
 	}
-	return key, []string{curveAlgorithm(key)}, nil
+	return key, []string{curveAlgorithm(key.Curve)}, nil
 }
 
 func (j *jwk) okp() (ed25519.PublicKey, []string, error) {

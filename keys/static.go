@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -75,10 +76,10 @@ func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
 	algorithm := "RS256" // also the one to complain about what is none of these
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
-		if p == nil || p.Curve == nil {
+		if p == nil {
 			return nil, errors.New("the ECDSA key is nil")
 		}
-		if algorithm = curveAlgorithm(p); algorithm == "" {
+		if algorithm = curveAlgorithm(p.Curve); algorithm == "" {
 			return nil, errors.New("the ECDSA key is not on P-256, P-384 or P-521")
 		}
 	case ed25519.PublicKey:
@@ -93,13 +94,13 @@ func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
 }
 
 // curveAlgorithm returns the algorithm of a key's curve (RFC 7518 section 3.4).
-func curveAlgorithm(p *ecdsa.PublicKey) string {
-	switch p.Params().Name {
-	case "P-256":
+func curveAlgorithm(curve elliptic.Curve) string {
+	switch curve {
+	case elliptic.P256():
 		return "ES256"
-	case "P-384":
+	case elliptic.P384():
 		return "ES384"
-	case "P-521":
+	case elliptic.P521():
 		return "ES512"
 	}
 	return ""

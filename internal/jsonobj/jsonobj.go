@@ -3,7 +3,7 @@
 // It refuses what parsers read differently from one another: a member that
 // stands twice at any depth, siblings that differ only in letter case (which
 // encoding/json would merge into one struct field), invalid UTF-8, lone
-// surrogates, numbers beyond the range of a double, data after the object and
+// surrogates, numbers from 1e308 up, data after the object and
 // deep nesting. What passes is split
 // into members without being decoded: values stay raw until somebody needs
 // them.
@@ -15,7 +15,6 @@ package jsonobj
 import (
 	"errors"
 	"hash/maphash"
-	"strconv"
 	"sync"
 	"unicode"
 	"unicode/utf16"
@@ -48,20 +47,29 @@ type Member[T text] struct {
 // order. All of src is checked, nested values included, before anything is
 // returned.
 func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
+	if err := Walk(src, func(m Member[T]) { dst = append(dst, m) }); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
+
+// Walk reads src as Parse does and hands each member to visit, for callers that
+// keep a few of many. An error means that nothing visit was told counts.
+func Walk[T text](src T, visit func(Member[T])) error {
 	seen := pool.Get().(*names)
 	defer pool.Put(seen)
 	seen.hashes = seen.hashes[:0]
 
 	p := parser[T]{src: src, seen: seen}
 	p.space()
-	if err := p.object(1, func(m Member[T]) { dst = append(dst, m) }); err != nil {
-		return nil, err
+	if err := p.object(1, visit); err != nil {
+		return err
 	}
 	p.space()
 	if p.pos < len(src) {
-		return nil, ErrTrailing
+		return ErrTrailing
 	}
-	return dst, nil
+	return nil
 }
 
 // Find returns the raw value of the first member of src that is called name.
@@ -278,42 +286,60 @@ func (p *parser[T]) literal(word string) error {
 	return nil
 }
 
+// number reads a number of less than 1e308. What is far beyond is infinite to
+// one parser and an error to another (RFC 8259 section 6, RFC 7493 section 2.2),
+// and converting it to be sure would cost the reader more than the sender.
 func (p *parser[T]) number() error {
-	start := p.pos
 	p.accept('-')
 	// What follows a leading zero can only be a fraction or an exponent; a
 	// further digit is left for next to refuse.
+	start := p.pos
 	if !p.accept('0') && !p.digits() {
 		return ErrSyntax
 	}
-	if p.accept('.') && !p.digits() {
-		return ErrSyntax
-	}
-	exponent := p.accept('e') || p.accept('E')
-	if exponent {
-		if !p.accept('+') {
-			p.accept('-')
-		}
+	whole := p.src[start:p.pos]
+	var fraction T
+	if p.accept('.') {
+		start = p.pos
 		if !p.digits() {
 			return ErrSyntax
 		}
+		fraction = p.src[start:p.pos]
 	}
-
-	// Up to 300 digits are in range. What is not is infinite to one parser and
-	// an error to another (RFC 8259 section 6, RFC 7493 section 2.2).
-	if n := p.pos - start; exponent || n > 300 {
-		if n > maxNumber {
-			return ErrNumber
+	exponent := 0
+	if p.accept('e') || p.accept('E') {
+		sign := 1
+		if !p.accept('+') && p.accept('-') {
+			sign = -1
 		}
-		if _, err := strconv.ParseFloat(string(p.src[start:p.pos]), 64); err != nil {
-			return ErrNumber
+		start = p.pos
+		if !p.digits() {
+			return ErrSyntax
 		}
+		for i := start; i < p.pos && exponent < 1<<26; i++ { // more than any input is long
+			exponent = 10*exponent + int(p.src[i]-'0')
+		}
+		exponent *= sign
+	}
+	if magnitude(whole, fraction)+exponent >= 308 {
+		return ErrNumber
 	}
 	return nil
 }
 
-// maxNumber is the longest number that is looked at more closely, in bytes.
-const maxNumber = 512
+// magnitude returns the power of ten of the first digit that is not zero, or a
+// very small number if there is none.
+func magnitude[T text](whole, fraction T) int {
+	if whole[0] != '0' {
+		return len(whole) - 1
+	}
+	for i := 0; i < len(fraction); i++ {
+		if fraction[i] != '0' {
+			return -1 - i
+		}
+	}
+	return -1 << 30
+}
 
 // digits reads digits and tells whether there was one.
 func (p *parser[T]) digits() bool {

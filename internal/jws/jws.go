@@ -1,6 +1,6 @@
 // Package jws reads the compact serialisation of a JSON Web Signature
 // (RFC 7515 section 7.1) and its header, and accepts exactly one spelling of
-// each token.
+// what was signed and of its signature.
 package jws
 
 import (
@@ -78,12 +78,12 @@ func Split(token []byte) (c Compact, err error) {
 // the alphabet first.
 var encoding = base64.RawURLEncoding.Strict()
 
-// AppendDecoded appends what a segment of a Compact stands for to dst. It
-// returns dst as it was beside an error.
+// AppendDecoded appends what a segment of a Compact stands for to dst. Beside
+// an error it appends nothing.
 func AppendDecoded(dst, segment []byte) ([]byte, error) {
 	decoded, err := encoding.AppendDecode(dst, segment)
 	if err != nil {
-		return dst, ErrEncoding
+		return decoded[:len(dst)], ErrEncoding // with the room it has grown
 	}
 	return decoded, nil
 }
@@ -102,39 +102,46 @@ type Header struct {
 // of the token (crit, b64, a nested or encrypted content) are refused, since
 // none of them is understood here (RFC 7515 section 4.1.11).
 func ParseHeader(data []byte) (Header, error) {
-	var room [8]jsonobj.Member[[]byte]
-	members, err := jsonobj.Parse(data, room[:0])
+	var h Header
+	var refused error
+	err := jsonobj.Walk(data, func(m jsonobj.Member[[]byte]) {
+		if err := h.read(m); err != nil && refused == nil {
+			refused = err
+		}
+	})
+	if err == nil {
+		err = refused
+	}
 	if err != nil {
 		return Header{}, err
 	}
-	var h Header
-	for _, m := range members {
-		switch string(m.Name) {
-		case "alg":
-			h.Algorithm, err = text("alg", m.Value, maxName)
-		case "kid":
-			h.KeyID, err = text("kid", m.Value, MaxKeyID)
-		case "typ":
-			h.HasType = true
-			h.Type, err = text("typ", m.Value, maxName)
-		case "cty":
-			err = checkContentType(m.Value)
-		case "crit":
-			err = ErrCritical
-		case "b64":
-			// RFC 7797: any value but true changes what was signed.
-			if string(m.Value) != "true" {
-				err = ErrCritical
-			}
-		case "enc":
-			// Its presence is what tells JWE from JWS (RFC 7516 section 9).
-			err = ErrEncrypted
-		}
-		if err != nil {
-			return Header{}, err
-		}
-	}
 	return h, nil
+}
+
+// read takes a parameter over into h.
+func (h *Header) read(m jsonobj.Member[[]byte]) (err error) {
+	switch string(m.Name) {
+	case "alg":
+		h.Algorithm, err = text("alg", m.Value, maxName)
+	case "kid":
+		h.KeyID, err = text("kid", m.Value, MaxKeyID)
+	case "typ":
+		h.HasType = true
+		h.Type, err = text("typ", m.Value, maxName)
+	case "cty":
+		err = checkContentType(m.Value)
+	case "crit":
+		err = ErrCritical
+	case "b64":
+		// RFC 7797: any value but true changes what was signed.
+		if string(m.Value) != "true" {
+			err = ErrCritical
+		}
+	case "enc":
+		// Its presence is what tells JWE from JWS (RFC 7516 section 9).
+		err = ErrEncrypted
+	}
+	return err
 }
 
 func text(name string, raw []byte, limit int) (string, error) {
