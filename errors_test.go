@@ -154,6 +154,22 @@ func TestDenyWithoutError(t *testing.T) {
 	assert.Equal(t, 503, w.Code)
 }
 
+// A handler that has begun to describe its own body may still refuse.
+func TestDenyDropsWhatWasSaidOfAnotherBody(t *testing.T) {
+	t.Parallel()
+	body := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) { io.WriteString(w, "no") }
+	for _, onDeny := range []func(http.ResponseWriter, *http.Request, *jwtgate.Error){nil, body} {
+		w := httptest.NewRecorder()
+		for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified"} {
+			w.Header().Set(name, "x")
+		}
+		newGate(t, func(o *jwtgate.Options) { o.OnDeny = onDeny }).Deny(w, request("GET"), jwtgate.ErrForbidden)
+		for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified"} {
+			assert.Empty(t, w.Header().Get(name), name)
+		}
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)
