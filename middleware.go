@@ -132,9 +132,11 @@ func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http
 		}
 		with := r.WithContext(NewContext(r.Context(), t))
 		next.ServeHTTP(w, with)
-		// The server removes the files of an upload, but knows its own request
-		// only.
-		r.MultipartForm = with.MultipartForm
+		if with.MultipartForm != nil {
+			// The server removes the files of an upload, but knows its own
+			// request only.
+			r.MultipartForm = with.MultipartForm
+		}
 	})
 }
 

@@ -1126,6 +1126,10 @@ func TestConcurrentRequestsWhileKeysRotate(t *testing.T) {
 			assert.Equal(t, 401, serve(handler, request("GET", "Authorization: Bearer "+forged)).Code)
 		})
 	}
+	shared := request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256","kid":"old"}`, payload(nil)))
+	for range 50 { // a request is not written to, so that one can serve many tests
+		serving.Go(func() { assert.Equal(t, 200, serve(handler, shared).Code) })
+	}
 	serving.Wait()
 	close(stop)
 	rotating.Wait()
