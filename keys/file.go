@@ -68,10 +68,11 @@ func (f *File) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.File %s", f.Pa
 // returns the reason, since the key may be in what cannot be read.
 func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	s := f.current.Load()
-	missing := s.misses(kid)
-	if missing || f.age() >= lookEvery {
-		told := f.look(ctx, s == nil, missing)
-		if s = f.current.Load(); s.misses(kid) {
+	found, known := s.find(issuer, kid)
+	if !known || f.age() >= lookEvery {
+		told := f.look(ctx, s == nil, !known)
+		s = f.current.Load()
+		if found, known = s.find(issuer, kid); !known {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -83,7 +84,7 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 			}
 		}
 	}
-	return s.find(issuer, kid), nil
+	return found, nil
 }
 
 // age returns the time since the last look began. A clock that was set back
@@ -193,13 +194,7 @@ func (f *File) read() ([]byte, error) {
 	return content, err
 }
 
-func (f *File) parse(content []byte) (_ *set, err error) {
-	defer func() {
-		// Parse is somebody else's, and no request's goroutine runs it.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("reading its keys panicked: %v", r)
-		}
-	}()
+func (f *File) parse(content []byte) (*set, error) {
 	text := bytes.TrimSpace(content)
 	if f.Parse == nil && bytes.HasPrefix(text, []byte("{")) {
 		s, skipped, err := parseJWKS(content, nil)
@@ -213,6 +208,17 @@ func (f *File) parse(content []byte) (_ *set, err error) {
 	if parse == nil {
 		parse = parsePEM
 	}
+	return parseWith(parse, content)
+}
+
+// parseWith makes a set of what parse, which is somebody else's, returns.
+func parseWith(parse func([]byte) ([]*jwtgate.Key, error), content []byte) (_ *set, err error) {
+	defer func() {
+		// No request's goroutine runs this, so a panic would end the program.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("reading its keys panicked: %v", r)
+		}
+	}()
 	ks, err := parse(content)
 	if err == nil {
 		err = checkKeys(ks)

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"slices"
@@ -51,21 +53,15 @@ func logSkipped(logger *slog.Logger, source string, skipped []error) {
 const mostKeys = 100
 
 // parseJWKS reads a JWK Set. skipped tells of the keys in it that are not used.
-// algorithms are for RSA keys without alg.
+// algorithms are for keys without alg, each for those of its kind; nil stands
+// for RS256, the algorithm of each curve, and EdDSA.
 func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, err error) {
-	// Members of the set beyond keys are not looked at (RFC 7517 section 5), so
-	// that one the issuer invents does not stop its keys from serving. Reading
-	// into a map keeps the case of names.
-	var members map[string]json.RawMessage
-	var jwks []json.RawMessage
-	if err := json.Unmarshal(document, &members); err != nil {
+	jwks, err := readKeys(document)
+	if err != nil {
 		return nil, nil, fmt.Errorf("it is not a JWK Set: %w", err)
 	}
-	if err := json.Unmarshal(members["keys"], &jwks); err != nil || jwks == nil {
-		return nil, nil, errors.New("it is not a JWK Set: keys is not an array")
-	}
 	if len(jwks) > mostKeys {
-		return nil, nil, fmt.Errorf("it has %d keys, more than the %d that are read", len(jwks), mostKeys)
+		return nil, nil, fmt.Errorf("it has more than the %d keys that are read", mostKeys)
 	}
 	var ks []*jwtgate.Key
 	issuers := map[*jwtgate.Key]string{}
@@ -88,6 +84,67 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 	return newSet(ks, issuers), skipped, nil
 }
 
+// readKeys returns the elements of a JWK Set's keys, and of very many no more
+// than one beyond what is allowed. Its other members are not looked at (RFC 7517
+// section 5), so that one the issuer invents does not stop its keys from
+// serving. Reading token by token keeps the case of names, and takes no memory
+// for what is not kept.
+func readKeys(document []byte) (jwks []json.RawMessage, err error) {
+	d := json.NewDecoder(bytes.NewReader(document))
+	if err := expect(d, json.Delim('{')); err != nil {
+		return nil, err
+	}
+	found := false
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		if name != "keys" {
+			var other json.RawMessage
+			if err := d.Decode(&other); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := expect(d, json.Delim('[')); err != nil {
+			return nil, fmt.Errorf("keys is not an array: %w", err)
+		}
+		jwks, found = nil, true
+		for d.More() {
+			var raw json.RawMessage
+			if err := d.Decode(&raw); err != nil {
+				return nil, err
+			}
+			if jwks = append(jwks, raw); len(jwks) > mostKeys {
+				return jwks, nil
+			}
+		}
+		if _, err := d.Token(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("there is data after it")
+	}
+	if !found {
+		return nil, errors.New("keys is not an array: it is missing")
+	}
+	return jwks, nil
+}
+
+// expect reads one token, which must be that.
+func expect(d *json.Decoder, want json.Delim) error {
+	token, err := d.Token()
+	if err == nil && token != want {
+		err = fmt.Errorf("it does not start with %v", want)
+	}
+	return err
+}
+
 // jwk has the members of a JSON Web Key that matter here (RFC 7517 section 4,
 // RFC 7518 section 6, RFC 8037 section 2).
 type jwk struct {
@@ -95,8 +152,8 @@ type jwk struct {
 	n, e, x, y                 []byte
 }
 
-// parseJWK returns the keys that a JWK stands for: one, or for an RSA key
-// without alg one for each of algorithms.
+// parseJWK returns the keys that a JWK stands for: one, or for a key without
+// alg one for each of algorithms that is for its kind.
 func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string, err error) {
 	j, err := readJWK(raw)
 	if err != nil {
@@ -107,14 +164,12 @@ func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string
 	switch j.kty {
 	case "RSA":
 		material, err = j.rsa()
-		names = algorithms
-		if len(names) == 0 {
-			names = []string{"RS256"}
-		}
+		names = rsaAlgorithms
 	case "EC":
 		material, names, err = j.ec()
 	case "OKP":
-		material, names, err = j.okp()
+		material, err = j.okp()
+		names = []string{"EdDSA"}
 	case "oct":
 		err = errors.New("it is a symmetric key, which a set of public keys must not have")
 	case "":
@@ -127,6 +182,8 @@ func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string
 	}
 	if j.alg != "" {
 		names = []string{j.alg}
+	} else if names = chosen(names, algorithms); len(names) == 0 {
+		return nil, "", errors.New("it has no alg, and none of the algorithms that are set for such keys is for its kind")
 	}
 	for _, name := range names {
 		k, err := jwtgate.NewKey(j.kid, name, material)
@@ -136,6 +193,23 @@ func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string
 		ks = append(ks, k)
 	}
 	return ks, j.issuer, nil
+}
+
+// rsaAlgorithms are what an RSA key can verify (RFC 7518 section 3.1).
+var rsaAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+
+// chosen returns those of possible that are among algorithms. With nil it
+// returns the first, which is the usual one.
+func chosen(possible, algorithms []string) (names []string) {
+	if algorithms == nil {
+		return possible[:1]
+	}
+	for _, name := range possible {
+		if slices.Contains(algorithms, name) || name == "EdDSA" && slices.Contains(algorithms, "Ed25519") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func readJWK(raw []byte) (*jwk, error) {
@@ -257,11 +331,11 @@ func (j *jwk) ec() (*ecdsa.PublicKey, []string, error) {
 	return key, []string{curveAlgorithm(key.Curve)}, nil
 }
 
-func (j *jwk) okp() (ed25519.PublicKey, []string, error) {
+func (j *jwk) okp() (ed25519.PublicKey, error) {
 	if j.crv != "Ed25519" {
-		return nil, nil, fmt.Errorf("crv %.40q is not supported", j.crv)
+		return nil, fmt.Errorf("crv %.40q is not supported", j.crv)
 	}
-	return ed25519.PublicKey(j.x), []string{"EdDSA"}, nil
+	return ed25519.PublicKey(j.x), nil
 }
 
 // set is an immutable collection of keys, arranged for being found.
@@ -287,25 +361,45 @@ func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
 	return s
 }
 
-// misses tells whether there is no key for tokens that name kid, or no set.
-func (s *set) misses(kid string) bool {
-	return s == nil || kid != "" && s.byID[kid] == nil && len(s.anyID) == 0
-}
-
-// find returns the keys of issuer for tokens that name kid.
-func (s *set) find(issuer, kid string) []*jwtgate.Key {
-	found := s.anyID
+// find returns the keys of issuer for tokens that name kid. known is false if
+// no key of the set may be that one, or if there is no set.
+func (s *set) find(issuer, kid string) (found []*jwtgate.Key, known bool) {
+	if s == nil {
+		return nil, false
+	}
 	if kid == "" {
 		found = s.all
-	} else if named, ok := s.byID[kid]; ok {
-		found = named
+	} else if found = s.byID[kid]; found == nil {
+		found = s.anyID
 	}
-	if len(s.issuers) == 0 {
-		return found
+	if len(s.issuers) > 0 {
+		return s.only(issuer, found), len(found) > 0
 	}
-	var ours []*jwtgate.Key
-	for _, k := range found {
-		if pattern, ok := s.issuers[k]; !ok || matchIssuer(pattern, issuer) {
+	return found, len(found) > 0
+}
+
+// only returns those of keys that serve issuer. It makes a new slice only if
+// that is some of them.
+func (s *set) only(issuer string, keys []*jwtgate.Key) []*jwtgate.Key {
+	serves := func(k *jwtgate.Key) bool {
+		pattern, bound := s.issuers[k]
+		return !bound || matchIssuer(pattern, issuer)
+	}
+	n := 0
+	for _, k := range keys {
+		if serves(k) {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil
+	case len(keys):
+		return keys
+	}
+	ours := make([]*jwtgate.Key, 0, n)
+	for _, k := range keys {
+		if serves(k) {
 			ours = append(ours, k)
 		}
 	}
@@ -316,7 +410,7 @@ func (s *set) find(issuer, kid string) []*jwtgate.Key {
 func (s *set) checkIssuers(issuers []string) error {
 	var errs []error
 	for _, issuer := range issuers {
-		if len(s.find(issuer, "")) == 0 {
+		if found, _ := s.find(issuer, ""); len(found) == 0 {
 			errs = append(errs, fmt.Errorf("each key is for another issuer than %q, by its issuer member", issuer))
 		}
 	}

@@ -340,7 +340,7 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"cut short", `{"keys":[` + good, "it is not a JWK Set"},
 		{"a byte order mark", "\ufeff" + string(document(good)), "it is not a JWK Set"},
 		{"empty", `{"keys":[]}`, "it has no usable key"},
-		{"101 keys", string(many(101)), "it has 101 keys, more than the 100 that are read"},
+		{"101 keys", string(many(101)), "it has more than the 100 keys that are read"},
 		{"100 keys of no use", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 100: kty is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

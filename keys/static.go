@@ -162,7 +162,8 @@ func (f *fixed) Keys(_ context.Context, issuer, kid string) ([]*jwtgate.Key, err
 	if f.err != nil {
 		return nil, f.err
 	}
-	return f.set.find(issuer, kid), nil
+	found, _ := f.set.find(issuer, kid)
+	return found, nil
 }
 
 // CheckIssuers returns what the constructor could not use, and an error for
