@@ -4,8 +4,9 @@
 //	go run ./examples/quickstart         # then paste the curl lines it prints
 //	go run ./examples/quickstart -once   # exits after the table
 //
-// It needs nothing but Go: the issuer of the tokens runs in the same process.
-// What a service of your own would have is newHandler.
+// It needs nothing but Go: the issuer of the tokens runs in the same process, and
+// the gate fetches its keys over HTTP as it would from any other. What a service
+// of your own would have is newHandler.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -29,11 +31,12 @@ import (
 // audience is the API's own name. Tokens have to be meant for it.
 const audience = "https://api.example.com"
 
-// newHandler returns the API, which trusts the tokens of one issuer.
-func newHandler(issuer *localIssuer) (http.Handler, error) {
+// newHandler returns the API, which trusts the tokens of one issuer and finds
+// its keys by discovery.
+func newHandler(issuer string) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
-		Keys:      keys.JWKS(issuer.jwks),
-		Issuers:   []string{issuer.url},
+		Keys:      &keys.Remote{},
+		Issuers:   []string{issuer},
 		Audiences: []string{audience},
 	})
 	if err != nil {
@@ -66,6 +69,7 @@ func showSubject(w http.ResponseWriter, r *http.Request) {
 func main() {
 	once := flag.Bool("once", false, "exit after the table, with status 1 if a row is not as it should be")
 	flag.Parse()
+	slog.SetLogLoggerLevel(slog.LevelWarn) // the table says it all
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdout, *once)
 	stop()
@@ -78,11 +82,12 @@ func main() {
 // run serves the API and prints the table. Unless it is to do so just once, it
 // prints the curl lines too and goes on serving until ctx ends.
 func run(ctx context.Context, out io.Writer, once bool) error {
-	issuer, err := newIssuer("https://issuer.example")
+	issuer, err := startIssuer()
 	if err != nil {
 		return err
 	}
-	handler, err := newHandler(issuer)
+	defer issuer.close()
+	handler, err := newHandler(issuer.url)
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,9 @@ func TestTable(t *testing.T) {
 
 func TestTableTellsOfWrongRows(t *testing.T) {
 	t.Parallel()
-	issuer, err := newIssuer("https://issuer.example")
+	issuer, err := startIssuer()
 	require.NoError(t, err)
+	defer issuer.close()
 	server := httptest.NewServer(http.HandlerFunc(showSubject)) // without a gate
 	defer server.Close()
 
@@ -61,8 +62,9 @@ func TestTableTellsOfWrongRows(t *testing.T) {
 
 func TestTableWithoutServer(t *testing.T) {
 	t.Parallel()
-	issuer, err := newIssuer("https://issuer.example")
+	issuer, err := startIssuer()
 	require.NoError(t, err)
+	defer issuer.close()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	require.Error(t, printTable(t.Context(), io.Discard, server.URL, issuer))
