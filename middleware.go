@@ -4,7 +4,7 @@
 // [KeySource], verifies the token, and puts it into the request's context:
 //
 //	gate, err := jwtgate.New(jwtgate.Options{
-//		Keys:      keys.PEM(publicKey),
+//		Keys:      &keys.Remote{}, // found through the issuer
 //		Issuers:   []string{"https://auth.example.com/"},
 //		Audiences: []string{"https://api.example.com"},
 //	})

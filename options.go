@@ -25,13 +25,15 @@ type Options struct {
 
 	// Issuers lists the trusted values of iss, compared character by character:
 	// a slash at the end matters. If there are several, each may sign with any
-	// key that Keys has for it; keys.ByIssuer keeps their keys apart. One of Issuers, TrustIssuer and AnyIssuer is
+	// key that Keys has for it; keys.ByIssuer, and a keys.Remote that discovers
+	// them, keep their keys apart. One of Issuers, TrustIssuer and AnyIssuer is
 	// required.
 	Issuers []string
 	// TrustIssuer decides instead of Issuers where the tenants are known only
 	// at run time. It is called with an unverified string and must do nothing
-	// but compare: no I/O, no caching by that string. It must be safe for
-	// concurrent use.
+	// but compare: no I/O, no caching by that string. Compare all of it, or with
+	// a slash behind the host: a source may ask what it names for keys. It must be
+	// safe for concurrent use.
 	TrustIssuer func(issuer string) bool
 	// AnyIssuer leaves iss unchecked, for tokens that have none. The key source
 	// is then asked for the keys of the issuer "".

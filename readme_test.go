@@ -24,7 +24,7 @@ var (
 	mux                               *http.ServeMux
 	r                                 *http.Request
 	orders, create, admin             http.Handler
-	secret, publicKey, loginPEM       []byte
+	secret                            []byte
 )
 
 func use(...any) {}

@@ -6,7 +6,7 @@
 // [jwtgate.Options.Keys]:
 //
 //	gate, err := jwtgate.New(jwtgate.Options{
-//		Keys:      keys.PEM(publicKey),
+//		Keys:      &keys.Remote{},
 //		Issuers:   []string{"https://auth.example.com/"},
 //		Audiences: []string{"https://api.example.com"},
 //	})
@@ -15,6 +15,8 @@
 //
 // The issuer says how it signs and how it hands out its keys:
 //
+//   - It is an identity provider that publishes its keys: [Remote], which fetches
+//     them, by discovery or from a URL, and follows their rotation.
 //   - It shares a secret with this service: [HS256], [HS384] or [HS512]. Whoever
 //     can verify these tokens can also make them, so a secret is for issuers and
 //     services that trust each other fully. A public key is never a secret.
@@ -24,7 +26,8 @@
 //   - The key or the set is in a file that somebody else replaces, such as a
 //     mounted secret: [File]. It picks up the change without a restart.
 //   - There are several issuers: [ByIssuer], with a source for each. One source
-//     for all of them would let each sign in the name of the others.
+//     for all of them would let each sign in the name of the others, but for a
+//     Remote without URL, which keeps the keys that it discovers apart.
 //   - It signs with RS384, PS256 or another algorithm that its kind of key does
 //     not imply, or a key needs its ID: [Static], with keys of [jwtgate.NewKey].
 //
@@ -49,9 +52,12 @@
 //
 // The constructors return no error. One that is given something it cannot use
 // keeps the reason for [jwtgate.New] to report, which also reads a File for the
-// first time: if New succeeds, the sources of this package have keys. One without
-// keys that is asked nevertheless answers with that error, which a gate turns
-// into 503 rather than into a refusal of the token.
+// first time: if New succeeds, the sources of this package have keys. A Remote is
+// different. New checks its fields, and the first request fetches the keys;
+// [jwtgate.Gate.Ready] does so at once.
+//
+// A source without keys that is asked for some answers with an error, which a
+// gate turns into 503 rather than into a refusal of the token.
 //
 // # Key IDs
 //

@@ -3,17 +3,93 @@ package keys_test
 import (
 	"context"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 )
+
+// The keys are found through the issuer, as OpenID Connect Discovery or RFC 8414
+// have it. Several issuers can share the source; their keys are kept apart.
+func ExampleRemote() {
+	issuer := startIssuer(httptest.NewServer) // such as "https://auth.example.com/"
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      &keys.Remote{},
+		Issuers:   []string{issuer.URL},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := gate.Verify(context.Background(), issuer.token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject, token.KeyID)
+	// Output: alice key-1
+}
+
+// The issuer is inside the network: it has a certificate of a private CA, and
+// wants to know who asks.
+func ExampleRemote_privateCA() {
+	issuer := startIssuer(httptest.NewTLSServer)
+	roots := x509.NewCertPool()
+	roots.AddCert(issuer.Certificate()) // roots.AppendCertsFromPEM(ca)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+
+	source := &keys.Remote{Client: &http.Client{Transport: transport}}
+	fmt.Println(source.Refresh(context.Background(), issuer.URL))
+	// Output: <nil>
+}
+
+// A service starts while its issuer is down, and recovers. This one would rather
+// not start, and so would a readiness probe that asks gate.Ready.
+func ExampleRemote_Refresh() {
+	issuer := startIssuer(httptest.NewServer)
+	issuer.Close()
+
+	source := &keys.Remote{Logger: slog.New(slog.DiscardHandler)}
+	if err := source.Refresh(context.Background(), issuer.URL); err != nil {
+		fmt.Println("not started: the keys of the issuer cannot be fetched")
+	}
+	// Output: not started: the keys of the issuer cannot be fetched
+}
+
+// A metrics library asks for the numbers when it needs them.
+func ExampleRemote_Stats() {
+	issuer := startIssuer(httptest.NewServer)
+	source := &keys.Remote{}
+	if err := source.Refresh(context.Background(), issuer.URL); err != nil {
+		log.Fatal(err)
+	}
+
+	for _, s := range source.Stats() {
+		fmt.Println("keys:", s.Keys)
+		fmt.Println("fresh:", s.Age < time.Minute)
+		fmt.Println("fetches:", s.Fetches, "failed:", s.Failures, "last:", s.Err)
+		fmt.Println("unknown key IDs refused without a fetch:", s.Limited)
+	}
+	// Output:
+	// keys: 1
+	// fresh: true
+	// fetches: 1 failed: 0 last: <nil>
+	// unknown key IDs refused without a fetch: 0
+}
 
 // The secret has changed, and tokens signed with the old one are still about.
 // Tokens to come are signed with the first.
@@ -167,6 +243,30 @@ func ExampleStatic() {
 	// Output:
 	// key "2025-11" for PS256
 	// alice PS256
+}
+
+// An issuer stands for an identity provider, with discovery and one key.
+type exampleIssuer struct {
+	*httptest.Server
+	token string
+}
+
+func startIssuer(listen func(http.Handler) *httptest.Server) *exampleIssuer {
+	i := &exampleIssuer{}
+	i.Server = listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			fmt.Fprintf(w, `{"issuer": %q, "jwks_uri": %q}`, i.URL, i.URL+"/jwks")
+		case "/jwks":
+			fmt.Fprint(w, `{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "key-1", "x": "`+base64url(public(edKey()))+`"}]}`)
+		}
+	}))
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": i.URL, "sub": "alice", "aud": "https://api.example.com", "exp": time.Now().Add(time.Hour).Unix(),
+	})
+	token.Header["kid"] = "key-1"
+	i.token = must(token.SignedString(edKey()))
+	return i
 }
 
 // What the examples work with. The tokens expire in the year 2100.

@@ -24,7 +24,11 @@ import (
 // Connect Discovery or RFC 8414 from the issuer itself. The zero value does the
 // latter:
 //
-//	Keys: &keys.Remote{}
+//	gate, err := jwtgate.New(jwtgate.Options{
+//		Keys:      &keys.Remote{},
+//		Issuers:   []string{"https://auth.example.com/"},
+//		Audiences: []string{"https://api.example.com"},
+//	})
 //
 // The keys of each discovered issuer are kept apart, so one Remote is enough
 // for several. All issuers share the keys of a URL, except for a JWK with an
