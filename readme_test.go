@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,7 @@ var (
 	r                                 *http.Request
 	orders, create, admin             http.Handler
 	secret                            []byte
+	scope                             string
 )
 
 func use(...any) {}
@@ -43,7 +45,7 @@ func TestSnippets(t *testing.T) {
 		snippets = append(snippets, m[1])
 	}
 	require.GreaterOrEqual(t, len(snippets), 5)
-	for _, file := range append(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go"))...) {
+	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")), must(filepath.Glob("examples/providers/*.go"))) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
@@ -74,7 +76,7 @@ func complete(snippet string) string {
 		snippet += fmt.Sprintf("use(%s)\n", strings.Trim(m[1]+", "+m[2], ", "))
 	}
 	var imports strings.Builder
-	for _, path := range []string{"log", "net/http", "net/http/httptest", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys"} {
+	for _, path := range []string{"log", "net/http", "net/http/httptest", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys", "github.com/jwtgate/jwtgate/examples/providers"} {
 		name := filepath.Base(path)
 		if strings.Contains(snippet, name+".") || name == "http" || name == "jwtgate" {
 			fmt.Fprintf(&imports, "\t%q\n", path)

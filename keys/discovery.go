@@ -20,6 +20,7 @@ import (
 const (
 	mostDocumentBytes = 1 << 20
 	mostRedirects     = 3
+	mostEtagBytes     = 1024
 	// mostErrorBytes bounds what an upstream can put into a log through an
 	// error, such as the target of a redirect.
 	mostErrorBytes = 250
@@ -66,12 +67,18 @@ func (r *Remote) fetchKeys(ctx context.Context, address string, last document) (
 		return document{}, err
 	}
 	d := document{url: address, etag: a.header.Get("Etag"), freshFor: r.freshness(a.header), sum: sha256.Sum256(a.body)}
+	if len(d.etag) > mostEtagBytes {
+		d.etag = "" // not worth its memory
+	}
 	switch {
 	case a.status == http.StatusNotModified && etag != "":
 		// What it does not repeat still holds (RFC 9110 section 15.4.5).
 		d.set, d.skipped, d.sum = last.set, last.skipped, last.sum
 		if d.etag == "" {
 			d.etag = last.etag
+		}
+		if a.header.Get("Cache-Control") == "" {
+			d.freshFor = last.freshFor
 		}
 		return d, nil
 	case a.status != http.StatusOK:

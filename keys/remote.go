@@ -39,9 +39,10 @@ import (
 // The first request of an issuer waits for its keys. From then on requests are
 // answered from memory. After four fifths of FreshFor the next one starts a
 // fetch in the background. A token that names a key that is not there makes its
-// request wait for a new fetch, at most two of which may happen at once and one
-// each MinInterval after that; if it is not time, the token is refused. Tokens
-// that name no key, bad signatures and untrusted issuers never cause a fetch.
+// request wait for a new fetch, unless there have been two already: then there
+// is one more each MinInterval, whatever the fetches were for, and meanwhile
+// such tokens are refused. Tokens that name no key, bad signatures and untrusted
+// issuers never cause a fetch.
 //
 // There is at most one fetch at a time for an issuer, which goes on if a request
 // that waits for it is cancelled.
@@ -127,10 +128,18 @@ const (
 	newcomersBurst = 100
 )
 
-func (r *Remote) freshFor() time.Duration    { return orDefault(r.FreshFor, defaultFreshFor) }
-func (r *Remote) staleFor() time.Duration    { return max(0, orDefault(r.StaleFor, defaultStaleFor)) }
-func (r *Remote) minInterval() time.Duration { return orDefault(r.MinInterval, defaultMinInterval) }
-func (r *Remote) timeout() time.Duration     { return orDefault(r.Timeout, defaultTimeout) }
+func (r *Remote) freshFor() time.Duration { return orDefault(r.FreshFor, defaultFreshFor) }
+func (r *Remote) staleFor() time.Duration { return max(0, orDefault(r.StaleFor, defaultStaleFor)) }
+func (r *Remote) timeout() time.Duration  { return orDefault(r.Timeout, defaultTimeout) }
+
+// minInterval is at most a year, so that a bucket can count with it.
+func (r *Remote) minInterval() time.Duration {
+	return min(orDefault(r.MinInterval, defaultMinInterval), 365*24*time.Hour)
+}
+
+// newcomersInterval is MinInterval, but for those who want hardly any fetch for
+// an unknown key ID and still have new tenants.
+func (r *Remote) newcomersInterval() time.Duration { return min(r.minInterval(), time.Minute) }
 
 func orDefault(d, fallback time.Duration) time.Duration {
 	if d == 0 {
@@ -312,7 +321,7 @@ func (r *Remote) admit(issuer string, listed bool) (*upstream, error) {
 		}
 		return u, nil
 	}
-	now, interval := time.Now(), r.minInterval()
+	now, interval := time.Now(), r.newcomersInterval()
 	if !listed && !r.newcomers.has(now, newcomersBurst, interval) {
 		return nil, &outage{errors.New("keys.Remote: too many issuers are without keys; this one has to wait for its turn"), interval}
 	}
@@ -361,7 +370,7 @@ func (us *upstreams) idle(now time.Time) *upstream {
 func (r *Remote) settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.newcomers.refund(r.minInterval())
+	r.newcomers.refund(r.newcomersInterval())
 }
 
 func (r *Remote) logger() *slog.Logger {
@@ -568,7 +577,7 @@ func (u *upstream) finish(f *fetch, d document, err error) {
 		u.failures = 0
 		u.fetched = now
 		u.next = now.Add(d.freshFor / 5 * 4)
-		u.stale = now.Add(d.freshFor + u.remote.staleFor())
+		u.stale = now.Add(d.freshFor).Add(u.remote.staleFor()) // together they may be too much for a Duration
 		u.counters.URL = d.url
 		u.current.Store(&snapshot{set: d.set})
 		settled, u.newcomer = u.newcomer, false

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -892,13 +893,16 @@ func TestRemote_Revalidation(t *testing.T) {
 		var full, unchanged atomic.Int32
 		etag, set := `"v1"`, withID("1", edKey())
 		server := newPipeServer(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Etag", etag)
-			w.Header().Set("Cache-Control", "max-age=300")
 			if r.Header.Get("If-None-Match") == etag {
-				unchanged.Add(1)
+				if unchanged.Add(1)%2 == 0 { // it need not repeat what still holds
+					w.Header().Set("Etag", etag)
+					w.Header().Set("Cache-Control", "max-age=300")
+				}
 				w.WriteHeader(http.StatusNotModified)
 				return
 			}
+			w.Header().Set("Etag", etag)
+			w.Header().Set("Cache-Control", "max-age=300")
 			full.Add(1)
 			w.Write(set)
 		})
@@ -1107,6 +1111,37 @@ func TestRemote_RotatesUnderLoad(t *testing.T) {
 	_, err = gate.Verify(t.Context(), tokens[0])
 	assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
 	assert.Equal(t, int64(1), server.requests.most.Load(), "one fetch at a time")
+}
+
+// An etag that no request could carry is none.
+func TestRemote_LongEtag(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		assert.Empty(t, r.Header.Get("If-None-Match"))
+		servesWith("Etag", `"`+strings.Repeat("e", 100_000)+`"`, withID("1", edKey()))(w, r)
+	})
+	remote, _ := server.remote()
+	for range 3 {
+		require.NoError(t, remote.Refresh(t.Context(), ""))
+	}
+}
+
+// Whoever wants keys for ever, or none but those of the start, may say so.
+func TestRemote_LongDurations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, nil)
+		server.now(tenants(server.url, withID("1", edKey())))
+		remote, _ := server.remote()
+		remote.URL, remote.FreshFor, remote.StaleFor, remote.MinInterval = "", math.MaxInt64, math.MaxInt64, math.MaxInt64
+		for range 3 {
+			assert.Equal(t, []string{"1 EdDSA"}, names(t, remote, server.url+"/a", "1"))
+			assert.Empty(t, names(t, remote, server.url+"/a", "2"))
+			assert.Equal(t, []string{"1 EdDSA"}, names(t, remote, server.url+"/b", "1"))
+			time.Sleep(100 * 24 * time.Hour)
+		}
+		assert.Equal(t, uint64(2), remote.Stats()[0].Fetches)
+	})
 }
 
 func TestRemote_Refresh(t *testing.T) {
