@@ -64,7 +64,7 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 		return nil, nil, fmt.Errorf("it has more than the %d keys that are read", mostKeys)
 	}
 	var ks []*jwtgate.Key
-	issuers := map[*jwtgate.Key]string{}
+	var issuers map[*jwtgate.Key]string
 	for i, raw := range jwks {
 		made, issuer, err := parseJWK(raw, algorithms)
 		if err != nil {
@@ -73,9 +73,13 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 		}
 		for _, k := range made {
 			ks = append(ks, k)
-			if issuer != "" {
-				issuers[k] = issuer
+			if issuer == "" {
+				continue
 			}
+			if issuers == nil {
+				issuers = map[*jwtgate.Key]string{}
+			}
+			issuers[k] = issuer
 		}
 	}
 	if len(ks) == 0 {
@@ -341,7 +345,7 @@ func (j *jwk) okp() (ed25519.PublicKey, error) {
 // set is an immutable collection of keys, arranged for being found.
 type set struct {
 	all     []*jwtgate.Key
-	byID    map[string][]*jwtgate.Key // with the keys without ID behind
+	byID    map[string][]*jwtgate.Key // with the keys without ID behind; under "" all
 	anyID   []*jwtgate.Key
 	issuers map[*jwtgate.Key]string // of the keys that serve one issuer only
 }
@@ -358,6 +362,7 @@ func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
 	for id := range s.byID {
 		s.byID[id] = append(s.byID[id], s.anyID...)
 	}
+	s.byID[""] = s.all
 	return s
 }
 
@@ -367,15 +372,14 @@ func (s *set) find(issuer, kid string) (found []*jwtgate.Key, known bool) {
 	if s == nil {
 		return nil, false
 	}
-	if kid == "" {
-		found = s.all
-	} else if found = s.byID[kid]; found == nil {
-		found = s.anyID
+	found, known = s.byID[kid]
+	if !known {
+		found, known = s.anyID, len(s.anyID) > 0
 	}
-	if len(s.issuers) > 0 {
-		return s.only(issuer, found), len(found) > 0
+	if s.issuers != nil {
+		found = s.only(issuer, found)
 	}
-	return found, len(found) > 0
+	return found, known
 }
 
 // only returns those of keys that serve issuer. It makes a new slice only if

@@ -171,9 +171,12 @@ func redacted(address string) string {
 // with that ID, as far as the limits allow, and waits for it no longer than ctx
 // and Timeout last. An error means that this cannot be told now.
 func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
-	u, err := r.upstream(issuer, false)
-	if err != nil {
-		return nil, err
+	u := r.upstreams.Load().of(issuer)
+	if u == nil {
+		var err error
+		if u, err = r.admit(issuer, false); err != nil {
+			return nil, err
+		}
 	}
 	if s := u.current.Load(); !s.look.Load() {
 		if found, known := s.set.find(issuer, kid); known {
@@ -271,6 +274,7 @@ var remoteAlgorithms = append(slices.Clone(rsaAlgorithms), "ES256", "ES384", "ES
 
 // upstreams are what a Remote fetches from. They are replaced, never changed.
 type upstreams struct {
+	shared   *upstream // of all issuers, under Remote.URL
 	single   *upstream // the only one, if it is, which is found faster
 	byIssuer map[string]*upstream
 }
@@ -280,6 +284,8 @@ func (us *upstreams) of(issuer string) *upstream {
 	switch {
 	case us == nil:
 		return nil
+	case us.shared != nil:
+		return us.shared
 	case us.single != nil && us.single.issuer == issuer:
 		return us.single
 	}
@@ -296,22 +302,19 @@ func (us *upstreams) all() []*upstream {
 // upstream returns where the keys of issuer come from. listed tells that the
 // operator named it, and not only a token.
 func (r *Remote) upstream(issuer string, listed bool) (*upstream, error) {
-	if r.URL != "" {
-		issuer, listed = "", true
-	}
 	if u := r.upstreams.Load().of(issuer); u != nil && (!listed || u.listed.Load()) {
 		return u, nil
-	}
-	if r.URL == "" {
-		if _, err := r.parseIssuer(issuer); err != nil {
-			return nil, fmt.Errorf("keys.Remote: the issuer %.100q cannot be asked for its keys: %w", issuer, err)
-		}
 	}
 	return r.admit(issuer, listed)
 }
 
+var errNewcomers = errors.New("keys.Remote: too many issuers are without keys; this one has to wait for its turn")
+
 // admit makes issuer one of those that keys are fetched for.
 func (r *Remote) admit(issuer string, listed bool) (*upstream, error) {
+	if r.URL != "" {
+		issuer, listed = "", true
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	us := r.upstreams.Load()
@@ -323,7 +326,12 @@ func (r *Remote) admit(issuer string, listed bool) (*upstream, error) {
 	}
 	now, interval := time.Now(), r.newcomersInterval()
 	if !listed && !r.newcomers.has(now, newcomersBurst, interval) {
-		return nil, &outage{errors.New("keys.Remote: too many issuers are without keys; this one has to wait for its turn"), interval}
+		return nil, &outage{errNewcomers, interval}
+	}
+	if r.URL == "" {
+		if _, err := r.parseIssuer(issuer); err != nil {
+			return nil, fmt.Errorf("keys.Remote: the issuer %.100q cannot be asked for its keys: %w", issuer, err)
+		}
 	}
 	next := &upstreams{byIssuer: map[string]*upstream{}}
 	if us != nil {
@@ -344,7 +352,9 @@ func (r *Remote) admit(issuer string, listed bool) (*upstream, error) {
 		u.newcomer = true
 	}
 	next.byIssuer[issuer] = u
-	if len(next.byIssuer) == 1 {
+	if r.URL != "" {
+		next.shared = u
+	} else if len(next.byIssuer) == 1 {
 		next.single = u
 	}
 	r.upstreams.Store(next)
