@@ -107,8 +107,7 @@ type Remote struct {
 
 	upstreams atomic.Pointer[upstreams]
 
-	mu        sync.Mutex // guards changes of upstreams, and what follows
-	listed    map[string]bool
+	mu        sync.Mutex // guards changes of upstreams, and newcomers
 	newcomers bucket
 }
 
