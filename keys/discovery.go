@@ -149,7 +149,7 @@ func (r *Remote) readMetadata(ctx context.Context, issuer, address string) (stri
 	}
 	if err := json.Unmarshal(members["issuer"], &named); err != nil || named != issuer {
 		// RFC 8414 section 3.3, OpenID Connect Discovery 1.0 section 4.3.
-		return "", fmt.Errorf("GET %s: its issuer is %.200q, which is not the same", address, named)
+		return "", fmt.Errorf("GET %s: its issuer is %.100q instead; the two have to be the same to the letter", address, named)
 	}
 	if err := json.Unmarshal(members["jwks_uri"], &jwksURI); err != nil || jwksURI == "" {
 		return "", fmt.Errorf("GET %s: jwks_uri is missing", address)

@@ -594,6 +594,21 @@ func TestRemote_ListedIssuers(t *testing.T) {
 		require.ErrorContains(t, err, "wait for its turn")
 		require.NoError(t, remote.CheckIssuers([]string{other}))
 		assert.Equal(t, []string{"1 EdDSA"}, names(t, remote, other, "1"))
+
+		// Nor are those that the operator refreshes, once they are known.
+		remote, _ = server.remote()
+		remote.URL = ""
+		named := server.url + "/nobody-named"
+		_, err = remote.Keys(t.Context(), named, "1")
+		require.ErrorContains(t, err, "status 404")
+		require.ErrorContains(t, remote.Refresh(t.Context(), named), "status 404")
+		for i := range 999 {
+			require.NoError(t, remote.Refresh(t.Context(), fmt.Sprintf("%s/tenant-%d", server.url, i)))
+		}
+		time.Sleep(time.Hour)
+		_, err = remote.Keys(t.Context(), other, "1")
+		assert.ErrorContains(t, err, "keys of 1000 issuers")
+		assert.ErrorContains(t, remote.Refresh(t.Context(), "no URL"), "does not start with https://")
 	})
 }
 

@@ -98,13 +98,14 @@ func readKeys(document []byte) (jwks []json.RawMessage, err error) {
 	if err := expect(d, json.Delim('{')); err != nil {
 		return nil, err
 	}
-	found := false
+	found, metadata := false, false
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
 			return nil, err
 		}
 		if name != "keys" {
+			metadata = metadata || name == "jwks_uri"
 			var other json.RawMessage
 			if err := d.Decode(&other); err != nil {
 				return nil, err
@@ -134,7 +135,10 @@ func readKeys(document []byte) (jwks []json.RawMessage, err error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("there is data after it")
 	}
-	if !found {
+	switch {
+	case !found && metadata:
+		return nil, errors.New("keys is not an array: it is missing; this is a discovery document, whose jwks_uri says where the set is")
+	case !found:
 		return nil, errors.New("keys is not an array: it is missing")
 	}
 	return jwks, nil

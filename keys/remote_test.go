@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -398,7 +399,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"redirect to a file", redirects("file:///etc/passwd"), "another origin"},
 		{"redirect in a loop", redirects("/jwks"), "more than 3 redirects"},
 		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, "status 302"},
-		{"redirect to a long address", redirects("https://" + strings.Repeat("a", 5000) + ".example/"), "..."},
+		{"redirect to a long address", redirects("https://" + strings.Repeat("a", 5000) + ".example/redirect"), "..."},
 		{"no answer", hangs, "context deadline exceeded"},
 		{"a body without an end", func(w http.ResponseWriter, r *http.Request) {
 			w.Write(good)
@@ -427,6 +428,10 @@ func TestRemote_ServerFaults(t *testing.T) {
 			_, err := gate.Verify(t.Context(), unknown)
 			require.ErrorIs(t, err, jwtgate.ErrUnavailable)
 			assert.ErrorContains(t, err, tt.reason)
+			if strings.Contains(tt.reason, "redirect") || tt.reason == "..." {
+				var theirs *url.Error
+				assert.ErrorAs(t, err, &theirs)
+			}
 			stats := remote.Stats()[0]
 			assert.Equal(t, 1, stats.Keys)
 			assert.ErrorContains(t, stats.Err, tt.reason)
