@@ -31,9 +31,10 @@ type Options struct {
 	Issuers []string
 	// TrustIssuer decides instead of Issuers where the tenants are known only
 	// at run time. It is called with an unverified string and must do nothing
-	// but compare: no I/O, no caching by that string. Compare all of it, or with
-	// a slash behind the host: a source may ask what it names for keys. It must be
-	// safe for concurrent use.
+	// but compare: no I/O, no caching by that string. Compare with a list of
+	// tenants where there is one: keys.Remote asks each new issuer for its keys, so
+	// names that anybody can make up hold up those of new tenants. It must be safe
+	// for concurrent use.
 	TrustIssuer func(issuer string) bool
 	// AnyIssuer leaves iss unchecked, for tokens that have none. The key source
 	// is then asked for the keys of the issuer "".

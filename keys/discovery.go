@@ -14,27 +14,31 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+	"unicode"
 )
 
 const (
 	mostDocumentBytes = 1 << 20
 	mostRedirects     = 3
 	mostEtagBytes     = 1024
+	mostURLBytes      = 2048
+	mostHeaderBytes   = 64 << 10
 	// mostErrorBytes bounds what an upstream can put into a log through an
 	// error, such as the target of a redirect.
 	mostErrorBytes = 250
 )
 
-// fetch gets the current keys from where they are.
-func (u *upstream) fetch(ctx context.Context) (d document, err error) {
+// fetch gets the current keys from where they are. last is what is known of them.
+func (u *upstream) fetch(ctx context.Context, last document) (d document, err error) {
 	defer func() {
 		// The client may be somebody else's, and no request's goroutine runs it.
 		if r := recover(); r != nil {
 			d, err = document{}, fmt.Errorf("fetching panicked: %v", r)
 		}
-		if err != nil && len(err.Error()) > mostErrorBytes {
-			err = &cut{err}
+		if err != nil {
+			err = printable(err)
 		}
 	}()
 	address := u.remote.URL
@@ -43,14 +47,36 @@ func (u *upstream) fetch(ctx context.Context) (d document, err error) {
 			return document{}, err
 		}
 	}
-	return u.remote.fetchKeys(ctx, address, u.last)
+	return u.remote.fetchKeys(ctx, address, last)
 }
 
-// cut is an error whose text is too long for a log.
-type cut struct{ error }
-
-func (c *cut) Error() string { return c.error.Error()[:mostErrorBytes] + "..." }
-func (c *cut) Unwrap() error { return c.error }
+// printable returns err if its text is fit for one line of a log, whatever an
+// upstream has put into it. What it returns otherwise does not keep err, which
+// may be large, but for a few errors of which a caller may want to know.
+func printable(err error) error {
+	text, cut := err.Error(), false
+	if len(text) > mostErrorBytes {
+		text, cut = text[:mostErrorBytes], true
+	}
+	clean := strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, text)
+	if clean == text && !cut {
+		return err
+	}
+	if cut {
+		clean += "..."
+	}
+	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, cause) {
+			return fmt.Errorf("%s (%w)", clean, cause)
+		}
+	}
+	return errors.New(clean)
+}
 
 // fetchKeys gets a document with keys. last is the one that is known.
 func (r *Remote) fetchKeys(ctx context.Context, address string, last document) (document, error) {
@@ -154,6 +180,9 @@ func (r *Remote) readMetadata(ctx context.Context, issuer, address string) (stri
 	if err := json.Unmarshal(members["jwks_uri"], &jwksURI); err != nil || jwksURI == "" {
 		return "", fmt.Errorf("GET %s: jwks_uri is missing", address)
 	}
+	if len(jwksURI) > mostURLBytes {
+		return "", fmt.Errorf("GET %s: jwks_uri has more than %d bytes", address, mostURLBytes)
+	}
 	return jwksURI, nil
 }
 
@@ -185,7 +214,7 @@ func (r *Remote) get(ctx context.Context, target *url.URL, accept, etag string) 
 		request.Header.Set("If-None-Match", etag)
 	}
 	request.Close = true // it is minutes until the next one
-	client := http.Client{}
+	client := http.Client{Transport: plainTransport()}
 	if r.Client != nil {
 		client = *r.Client
 	}
@@ -202,7 +231,8 @@ func (r *Remote) get(ctx context.Context, target *url.URL, accept, etag string) 
 	if response.ContentLength <= mostDocumentBytes {
 		var body bytes.Buffer
 		body.Grow(33 << 10) // doubled five times it has room for all that is read
-		if _, err := body.ReadFrom(io.LimitReader(response.Body, mostDocumentBytes+1)); err != nil {
+		limited := io.LimitReader(&endingReader{ctx, response.Body}, mostDocumentBytes+1)
+		if _, err := body.ReadFrom(limited); err != nil {
 			return nil, fmt.Errorf("GET %s: %w", target.Redacted(), err)
 		}
 		a.body = body.Bytes()
@@ -211,6 +241,32 @@ func (r *Remote) get(ctx context.Context, target *url.URL, accept, etag string) 
 		return nil, fmt.Errorf("GET %s: the answer has more than %d bytes", target.Redacted(), mostDocumentBytes)
 	}
 	return a, nil
+}
+
+// plainTransport is for a Remote without Client: the default one, with a bound on
+// the header of an answer, which otherwise may have 10 MB.
+var plainTransport = sync.OnceValue(func() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxResponseHeaderBytes = mostHeaderBytes
+	return t
+})
+
+// An endingReader reads until a context ends, even from a body that then goes on
+// to return nothing.
+type endingReader struct {
+	ctx  context.Context
+	body io.Reader
+}
+
+func (r *endingReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.body.Read(p)
 }
 
 // sameOrigin returns a check of redirects that refuses those to another origin,
@@ -279,12 +335,12 @@ func (r *Remote) parseURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// isLoopback tells whether a host is this machine whatever a resolver says
-// (RFC 6761 section 6.3).
+// isLoopback tells whether a host is this machine. Of the names that RFC 6761
+// section 6.3 reserves for it only the one counts that every machine knows
+// without asking a resolver.
 func isLoopback(host string) bool {
-	host = strings.ToLower(host)
 	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // freshness returns how long an answer may be used by its headers and FreshFor

@@ -122,6 +122,7 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 		{"no JSON", func(string) string { return "<html>" }, "not a JSON object"},
 		{"an array", func(string) string { return "[]" }, "not a JSON object"},
 		{"two documents", func(i string) string { return string(metadata(i, "JWKS")) + "{}" }, "not a JSON object"},
+		{"jwks_uri too long", func(i string) string { return string(metadata(i, "JWKS?"+strings.Repeat("a", 2048))) }, "jwks_uri has more than 2048 bytes"},
 		{"a mebibyte", func(i string) string { return string(metadata(i, "JWKS")) + strings.Repeat(" ", 1<<20) }, "more than 1048576 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -222,6 +223,17 @@ func TestRemote_MetadataDoesNotLeaveHTTPS(t *testing.T) {
 	assert.Zero(t, plain.fetches.Load())
 	remote = &keys.Remote{Client: server.Client(), InsecureHTTP: true}
 	assert.NoError(t, remote.Refresh(t.Context(), issuer))
+}
+
+// Nor does it by a redirect, which may name the same port.
+func TestRemote_RedirectDoesNotLeaveHTTPS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+r.Host+"/jwks", http.StatusFound)
+	}))
+	defer server.Close()
+	remote := &keys.Remote{URL: server.URL, Client: server.Client()}
+	assert.ErrorContains(t, remote.Refresh(t.Context(), ""), "another origin")
 }
 
 // A client of the user's own: a private CA, credentials, limits of its own on
@@ -503,11 +515,11 @@ func TestRemote_FloodOfIssuers(t *testing.T) {
 		assert.Equal(t, 200, statusOf(t, gate, token("known")))
 		assert.Equal(t, 200, statusOf(t, gate, token("named")))
 		w := answerTo(gate, t.Context(), token("new"))
-		assert.Equal(t, 5, requireUnavailable(t, w))
+		assert.Equal(t, 1, requireUnavailable(t, w))
 
-		// A turn each MinInterval, for whoever comes first.
+		// A turn each second, for whoever comes first.
 		for range 20 {
-			time.Sleep(5 * time.Second)
+			time.Sleep(time.Second)
 			assert.Equal(t, 200, statusOf(t, gate, token(fmt.Sprint("new-", time.Now().Unix()))))
 		}
 		for i := range 100 {
@@ -595,20 +607,129 @@ func TestRemote_ListedIssuers(t *testing.T) {
 		require.NoError(t, remote.CheckIssuers([]string{other}))
 		assert.Equal(t, []string{"1 EdDSA"}, names(t, remote, other, "1"))
 
-		// Nor are those that the operator refreshes, once they are known.
+		// Those that are refreshed are not held to the limit, but give way.
 		remote, _ = server.remote()
 		remote.URL = ""
-		named := server.url + "/nobody-named"
-		_, err = remote.Keys(t.Context(), named, "1")
-		require.ErrorContains(t, err, "status 404")
-		require.ErrorContains(t, remote.Refresh(t.Context(), named), "status 404")
-		for i := range 999 {
-			require.NoError(t, remote.Refresh(t.Context(), fmt.Sprintf("%s/tenant-%d", server.url, i)))
+		for _, issuer := range issuers(1000) {
+			require.ErrorContains(t, remote.Refresh(t.Context(), issuer), "status 404")
 		}
-		time.Sleep(time.Hour)
+		assert.Equal(t, []string{"1 EdDSA"}, names(t, remote, other, "1"))
+		assert.Len(t, remote.Stats(), 1000)
+		assert.ErrorContains(t, remote.Refresh(t.Context(), "no URL"), "does not start with https://")
+
+		// Once listed, they stay.
+		remote, _ = server.remote()
+		remote.URL = ""
+		for _, issuer := range issuers(1000) {
+			require.Error(t, remote.Refresh(t.Context(), issuer))
+		}
+		require.NoError(t, remote.CheckIssuers(issuers(1000)))
 		_, err = remote.Keys(t.Context(), other, "1")
 		assert.ErrorContains(t, err, "keys of 1000 issuers")
-		assert.ErrorContains(t, remote.Refresh(t.Context(), "no URL"), "does not start with https://")
+	})
+}
+
+// Those who make up issuers push out one another, and none that has keys.
+func TestRemote_WhoGivesWay(t *testing.T) {
+	t.Parallel()
+	for _, outage := range []bool{false, true} {
+		t.Run(fmt.Sprintf("outage=%t", outage), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newPipeServer(t, nil)
+				server.now(tenants(server.url, withID("1", edKey())))
+				remote, _ := server.remote()
+				remote.URL = ""
+				ask := func(name string, i int) error {
+					_, err := remote.Keys(t.Context(), fmt.Sprintf("%s/%s-%d", server.url, name, i), "1")
+					return err
+				}
+				for i := range 1000 {
+					require.NoError(t, ask("tenant", i))
+				}
+				if outage {
+					server.now(fails(503))
+				}
+				for range 3 {
+					time.Sleep(9 * time.Minute) // all are due
+					if outage {
+						for i := range 1000 {
+							require.NoError(t, ask("tenant", i))
+						}
+						synctest.Wait()
+						time.Sleep(time.Minute) // and due again, after they have failed
+					}
+					for i := range 100 {
+						require.Error(t, ask("nobody", i))
+					}
+				}
+				lost := 1 // to make room for the first
+				if outage {
+					lost = 0
+				}
+				held := 0
+				for _, s := range remote.Stats() {
+					if s.Keys > 0 {
+						held++
+					}
+				}
+				assert.Equal(t, 1000-lost, held)
+			})
+		})
+	}
+}
+
+// Issuers that have turned out to be none are asked again within the limit for
+// all of them. Those that were down when they were new get their turn, and then
+// do not count any more.
+func TestRemote_RetriesOfNewcomers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, nil)
+		good := tenants(server.url, withID("1", edKey()))
+		server.now(fails(500)) // one request each
+		remote, _ := server.remote()
+		remote.URL = ""
+		ask := func(i int) error {
+			_, err := remote.Keys(t.Context(), fmt.Sprintf("%s/tenant-%d", server.url, i), "1")
+			return err
+		}
+		for range 600 {
+			for i := range 300 {
+				require.Error(t, ask(i))
+			}
+			time.Sleep(time.Second)
+		}
+		assert.InDelta(t, 100+600, server.fetches.Load(), 5)
+
+		server.now(good)
+		waiting := map[int]bool{}
+		for i := range 300 {
+			waiting[i] = true
+		}
+		start := time.Now()
+		for len(waiting) > 0 {
+			for i := range waiting {
+				if ask(i) == nil {
+					delete(waiting, i)
+				}
+			}
+			require.Less(t, time.Since(start), time.Minute)
+			time.Sleep(time.Second)
+		}
+
+		// What they gave back was no more than they had taken.
+		time.Sleep(9 * time.Minute)
+		for i := range 300 {
+			require.NoError(t, ask(i)) // and refreshed
+		}
+		synctest.Wait()
+		server.fetches.Store(0)
+		server.now(fails(500))
+		for i := range 500 {
+			require.Error(t, ask(1000+i))
+		}
+		assert.Equal(t, int64(100), server.fetches.Load())
 	})
 }
 

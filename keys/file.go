@@ -113,11 +113,13 @@ func (f *File) look(ctx context.Context, first, missing bool) bool {
 		f.under = done
 		// A goroutine of its own, since reading a file cannot be interrupted.
 		go func() {
+			defer func() { // also if Parse ends the goroutine
+				f.mu.Lock()
+				f.under = nil
+				f.mu.Unlock()
+				close(done)
+			}()
 			f.load()
-			f.mu.Lock()
-			f.under = nil
-			f.mu.Unlock()
-			close(done)
 		}()
 	}
 	f.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -519,6 +520,31 @@ func TestFile_LogsToTheDefaultLogger(t *testing.T) {
 	newGate(t, &keys.File{Path: path})
 	assert.Contains(t, lines.String(), "key skipped")
 	assert.Contains(t, lines.String(), "key file read")
+}
+
+// A Parse that ends its goroutine has failed like any other.
+func TestFile_ParseEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		file, _ := newFile(t, []byte("1"))
+		var exits bool
+		file.Parse = func(content []byte) ([]*jwtgate.Key, error) {
+			if exits {
+				runtime.Goexit()
+			}
+			k, err := jwtgate.NewKey(string(content), "EdDSA", public(edKey()))
+			return []*jwtgate.Key{k}, err
+		}
+		newGate(t, file)
+		exits = true
+		put(t, file.Path, []byte("2"))
+		time.Sleep(second)
+		assert.Equal(t, []string{"1 EdDSA"}, names(t, file, issuer, "1"))
+		exits = false
+		put(t, file.Path, []byte("3"))
+		time.Sleep(second)
+		assert.Equal(t, []string{"3 EdDSA"}, names(t, file, issuer, ""))
+	})
 }
 
 func TestFile_ClockSetBack(t *testing.T) {

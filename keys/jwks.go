@@ -49,8 +49,12 @@ func logSkipped(logger *slog.Logger, source string, skipped []error) {
 	}
 }
 
-// mostKeys is how many keys a set may have.
-const mostKeys = 100
+const (
+	// mostKeys is how many keys a set may have.
+	mostKeys = 100
+	// mostKeyBytes is the longest JWK that is read, certificates included.
+	mostKeyBytes = 64 << 10
+)
 
 // parseJWKS reads a JWK Set. skipped tells of the keys in it that are not used.
 // algorithms are for keys without alg, each for those of its kind; nil stands
@@ -66,7 +70,12 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 	var ks []*jwtgate.Key
 	var issuers map[*jwtgate.Key]string
 	for i, raw := range jwks {
-		made, issuer, err := parseJWK(raw, algorithms)
+		var made []*jwtgate.Key
+		var issuer string
+		err := fmt.Errorf("it has more than %d bytes", mostKeyBytes)
+		if len(raw) <= mostKeyBytes {
+			made, issuer, err = parseJWK(raw, algorithms)
+		}
 		if err != nil {
 			skipped = append(skipped, fmt.Errorf("key %d: %w", i+1, err))
 			continue
@@ -350,6 +359,7 @@ func (j *jwk) okp() (ed25519.PublicKey, error) {
 type set struct {
 	all     []*jwtgate.Key
 	byID    map[string][]*jwtgate.Key // with the keys without ID behind; under "" all
+	mixed   bool                      // some have an ID and some have none
 	anyID   []*jwtgate.Key
 	issuers map[*jwtgate.Key]string // of the keys that serve one issuer only
 }
@@ -366,6 +376,7 @@ func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
 	for id := range s.byID {
 		s.byID[id] = append(s.byID[id], s.anyID...)
 	}
+	s.mixed = len(s.byID) > 0 && len(s.anyID) > 0
 	s.byID[""] = s.all
 	return s
 }
@@ -384,6 +395,17 @@ func (s *set) find(issuer, kid string) (found []*jwtgate.Key, known bool) {
 		found = s.only(issuer, found)
 	}
 	return found, known
+}
+
+// certain tells whether tokens that name kid, for which there are keys, cannot be
+// meant for a key that the set does not have yet. A key without ID may be tried
+// for any token, but where others have one, it may be none of its own.
+func (s *set) certain(kid string) bool {
+	if !s.mixed {
+		return true
+	}
+	_, named := s.byID[kid]
+	return named
 }
 
 // only returns those of keys that serve issuer. It makes a new slice only if

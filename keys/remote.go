@@ -31,8 +31,8 @@ import (
 //	})
 //
 // The keys of each discovered issuer are kept apart, so one Remote is enough
-// for several. All issuers share the keys of a URL, except for a JWK with an
-// issuer member, as Entra ID has it.
+// for several, at most 1,000. All issuers share the keys of a URL, except for a
+// JWK with an issuer member, as Entra ID has it.
 //
 // # When it fetches
 //
@@ -57,6 +57,18 @@ import (
 // A program starts while its issuer is down. To have it fail instead, call
 // Refresh or [jwtgate.Gate.Ready].
 //
+// # With TrustIssuer
+//
+// An issuer that Options.TrustIssuer lets through is asked for its keys before
+// anybody knows that the token is genuine. If it compares with a list, that is
+// all there is to it. If it lets through names that anybody can make up, the made
+// up ones compete with new genuine ones: after a hundred fetches that failed there
+// is one each second, for whoever comes first. Issuers whose keys are there do not
+// notice. Beyond 1,000 issuers, those give way that have no keys, then those that
+// no request has come for since their keys were due for a refresh. Issuers that
+// New was told of, or Refresh, are not held to the limit of fetches; the former
+// never give way.
+//
 // # What it refuses
 //
 // Plain http other than to loopback (see InsecureHTTP), redirects to another
@@ -69,10 +81,14 @@ import (
 // not fetch.
 type Remote struct {
 	// URL is where the JWK Set is. If it is empty, each issuer's discovery
-	// document tells, which is read with every fetch.
+	// document tells, which is read with every fetch. It shows in logs, so it
+	// must not have a secret in it.
 	URL string
-	// Client makes the requests; nil means a plain [http.Client]. It is for a
-	// private CA, credentials, or a proxy. Its redirects are restricted.
+	// Client makes the requests; nil means a plain one that uses what
+	// [http.DefaultTransport] is at first use. It is for a private CA,
+	// credentials, or a proxy. Redirects to another origin are not followed, but a
+	// discovery document may name keys on any host: a client that adds
+	// credentials has to look at the host itself.
 	Client *http.Client
 	// Algorithms are for keys that do not say theirs in alg. Each such key
 	// verifies those that its kind can. nil means RS256, the algorithm of the
@@ -80,8 +96,8 @@ type Remote struct {
 	Algorithms []string
 
 	// FreshFor is how long keys are used before they are fetched again: 0 means
-	// 10 minutes. The max-age of the answer shortens it (RFC 9111 section
-	// 5.2.2.1), but not to less than a minute.
+	// 10 minutes. The Cache-Control of the answer shortens it (RFC 9111 section
+	// 5.2.2), to no less than a minute, and max-age to no more than a day.
 	FreshFor time.Duration
 	// StaleFor is how much longer keys are used while no new ones could be
 	// fetched, or while no request has come: 0 means 24 hours, a negative value
@@ -98,7 +114,8 @@ type Remote struct {
 	// path chooses the keys. It is for networks that are trusted as a whole.
 	InsecureHTTP bool
 	// Parse returns the keys of what was fetched, if that is not a JWK Set. It
-	// runs on a goroutine of its own.
+	// runs on a goroutine of its own, and only when the text is another one than
+	// before.
 	Parse func([]byte) ([]*jwtgate.Key, error)
 	// Logger is told of the first fetch, of new keys, of the first failure and
 	// of recovery, and of keys that are skipped, each once and never for each
@@ -107,8 +124,8 @@ type Remote struct {
 
 	upstreams atomic.Pointer[upstreams]
 
-	mu        sync.Mutex // guards changes of upstreams, and newcomers
-	newcomers bucket
+	mu        sync.Mutex // guards changes of upstreams; taken before that of an upstream
+	newcomers newcomers
 }
 
 const (
@@ -121,27 +138,32 @@ const (
 	unknownKeyBurst = 2
 	// mostIssuers is how many issuers a Remote keeps keys of.
 	mostIssuers = 1000
-	// newcomersBurst is how many issuers that were not listed may be without
-	// keys before it takes time to try another. It bounds what forged issuers
-	// cost under Options.TrustIssuer; those that have keys do not count.
-	newcomersBurst = 100
+	// newcomersBurst is how many fetches may fail, for issuers of which nobody but
+	// a token has told, before there is only one each newcomersInterval. It
+	// bounds what forged issuers cost under Options.TrustIssuer; fetches for
+	// those that turn out to have keys do not count.
+	newcomersBurst    = 100
+	newcomersInterval = time.Second
 )
 
 func (r *Remote) freshFor() time.Duration { return orDefault(r.FreshFor, defaultFreshFor) }
-func (r *Remote) staleFor() time.Duration { return max(0, orDefault(r.StaleFor, defaultStaleFor)) }
-func (r *Remote) timeout() time.Duration  { return orDefault(r.Timeout, defaultTimeout) }
+func (r *Remote) staleFor() time.Duration {
+	if r.StaleFor < 0 {
+		return 0
+	}
+	return orDefault(r.StaleFor, defaultStaleFor)
+}
+func (r *Remote) timeout() time.Duration { return orDefault(r.Timeout, defaultTimeout) }
 
 // minInterval is at most a year, so that a bucket can count with it.
 func (r *Remote) minInterval() time.Duration {
 	return min(orDefault(r.MinInterval, defaultMinInterval), 365*24*time.Hour)
 }
 
-// newcomersInterval is MinInterval, but for those who want hardly any fetch for
-// an unknown key ID and still have new tenants.
-func (r *Remote) newcomersInterval() time.Duration { return min(r.minInterval(), time.Minute) }
-
+// orDefault also replaces what CheckIssuers would have refused, if nobody asked
+// it.
 func orDefault(d, fallback time.Duration) time.Duration {
-	if d == 0 {
+	if d <= 0 {
 		return fallback
 	}
 	return d
@@ -173,12 +195,12 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, 
 	u := r.upstreams.Load().of(issuer)
 	if u == nil {
 		var err error
-		if u, err = r.admit(issuer, false); err != nil {
+		if u, err = r.admit(issuer, byToken); err != nil {
 			return nil, err
 		}
 	}
 	if s := u.current.Load(); !s.look.Load() {
-		if found, known := s.set.find(issuer, kid); known {
+		if found, known := s.set.find(issuer, kid); known && s.set.certain(kid) {
 			return found, nil
 		}
 	}
@@ -186,11 +208,11 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, 
 }
 
 // Refresh fetches the keys of issuer, whatever the limits, and returns why that
-// failed. It is for failing fast at start, and for an issuer that tells when its
-// keys have changed. A fetch that has begun before does not count. The issuer
-// does not matter if URL is set.
+// failed. It is for failing fast at start, for tenants that the program knows and
+// New does not, and for an issuer that tells when its keys have changed. A fetch
+// that has begun before does not count. The issuer does not matter if URL is set.
 func (r *Remote) Refresh(ctx context.Context, issuer string) error {
-	u, err := r.upstream(issuer, true)
+	u, err := r.admit(issuer, byCaller)
 	if err != nil {
 		return err
 	}
@@ -220,7 +242,8 @@ func (r *Remote) Stats() []RemoteStats {
 }
 
 // CheckIssuers returns what is wrong with the fields, or with an issuer whose
-// keys are to be discovered. It does not fetch.
+// keys are to be discovered. It does not fetch. Issuers that it accepts stay with
+// the Remote for good.
 func (r *Remote) CheckIssuers(issuers []string) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("keys.Remote: "+format, args...)) }
@@ -261,7 +284,7 @@ func (r *Remote) CheckIssuers(issuers []string) error {
 		if len(errs) > 0 {
 			break
 		}
-		if _, err := r.upstream(issuer, true); err != nil {
+		if _, err := r.admit(issuer, byOptions); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -298,57 +321,62 @@ func (us *upstreams) all() []*upstream {
 	return slices.SortedFunc(maps.Values(us.byIssuer), func(a, b *upstream) int { return strings.Compare(a.issuer, b.issuer) })
 }
 
-// upstream returns where the keys of issuer come from. listed tells that the
-// operator named it, and not only a token.
-func (r *Remote) upstream(issuer string, listed bool) (*upstream, error) {
-	if u := r.upstreams.Load().of(issuer); u != nil && (!listed || u.listed.Load()) {
-		return u, nil
-	}
-	return r.admit(issuer, listed)
-}
+// An introduction is how a Remote came to know of an issuer.
+type introduction int
 
-var errNewcomers = errors.New("keys.Remote: too many issuers are without keys; this one has to wait for its turn")
+const (
+	byToken   introduction = iota // anybody's; Options.TrustIssuer has let it pass
+	byCaller                      // of Refresh
+	byOptions                     // New has listed it
+)
 
-// admit makes issuer one of those that keys are fetched for.
-func (r *Remote) admit(issuer string, listed bool) (*upstream, error) {
+var (
+	errNewcomers = errors.New("keys.Remote: too many issuers are without keys; this one has to wait for its turn")
+	errFull      = fmt.Errorf("keys.Remote: there are keys of %d issuers in use, which is the limit", mostIssuers)
+)
+
+// admit returns the upstream of issuer, which it makes if there is none yet.
+func (r *Remote) admit(issuer string, how introduction) (*upstream, error) {
 	if r.URL != "" {
-		issuer, listed = "", true
+		issuer, how = "", byOptions
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	us := r.upstreams.Load()
-	if u := us.of(issuer); u != nil { // meanwhile
-		if listed {
+	if u := us.of(issuer); u != nil {
+		if how == byOptions {
 			u.listed.Store(true)
 		}
 		return u, nil
 	}
-	now, interval := time.Now(), r.newcomersInterval()
-	if !listed && !r.newcomers.has(now, newcomersBurst, interval) {
-		return nil, &outage{errNewcomers, interval}
-	}
+	now := time.Now()
 	if r.URL == "" {
+		// The limit first: it costs less than looking at what a stranger sent.
+		if how == byToken && !r.newcomers.take(now) {
+			return nil, &outage{errNewcomers, newcomersInterval}
+		}
 		if _, err := r.parseIssuer(issuer); err != nil {
 			return nil, fmt.Errorf("keys.Remote: the issuer %.100q cannot be asked for its keys: %w", issuer, err)
+		}
+	}
+	var idle *upstream
+	if us != nil && len(us.byIssuer) >= mostIssuers {
+		if idle = us.idle(now); idle == nil {
+			return nil, &outage{errFull, time.Minute}
 		}
 	}
 	next := &upstreams{byIssuer: map[string]*upstream{}}
 	if us != nil {
 		next.byIssuer = maps.Clone(us.byIssuer)
 	}
-	if len(next.byIssuer) >= mostIssuers {
-		idle := us.idle(now)
-		if idle == nil {
-			return nil, &outage{fmt.Errorf("keys.Remote: there are keys of %d issuers in use, which is the limit", mostIssuers), time.Minute}
-		}
+	if idle != nil {
 		delete(next.byIssuer, idle.issuer)
 	}
 	u := &upstream{remote: r, issuer: issuer}
 	u.current.Store(new(snapshot))
-	u.listed.Store(listed)
-	if !listed {
-		r.newcomers.take(now, interval)
-		u.newcomer = true
+	u.listed.Store(how == byOptions)
+	if how == byToken {
+		u.taken = 1
 	}
 	next.byIssuer[issuer] = u
 	if r.URL != "" {
@@ -360,10 +388,10 @@ func (r *Remote) admit(issuer string, listed bool) (*upstream, error) {
 	return u, nil
 }
 
-// idle returns the upstream that can best be done without: one that was not
-// listed, and of which no key is in use, because it never had one or because no
-// request has come since they were due for a refresh. It returns nil if there
-// is none.
+// idle returns the upstream that can best be done without, of those that were
+// not listed: one that has no keys, or else one whose keys no request has asked
+// for since they were due for a refresh, for the longest time. It returns nil if
+// there is none.
 func (us *upstreams) idle(now time.Time) *upstream {
 	var idle *upstream
 	var since time.Time
@@ -375,18 +403,27 @@ func (us *upstreams) idle(now time.Time) *upstream {
 	return idle
 }
 
-// settle gives back what a newcomer has taken of the limit, once it has keys.
-func (r *Remote) settle() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.newcomers.refund(r.newcomersInterval())
+// newcomers is the limit for issuers that only tokens have told of.
+type newcomers struct {
+	mu     sync.Mutex
+	bucket bucket
 }
 
-func (r *Remote) logger() *slog.Logger {
-	if r.Logger == nil {
-		return slog.Default()
+func (n *newcomers) take(now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.bucket.has(now, newcomersBurst, newcomersInterval) {
+		return false
 	}
-	return r.Logger
+	n.bucket.take(now, newcomersInterval)
+	return true
+}
+
+// refund gives back what an issuer has taken, once it has keys.
+func (n *newcomers) refund(tokens int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.bucket.fullAt = n.bucket.fullAt.Add(-time.Duration(tokens) * newcomersInterval)
 }
 
 // An upstream is where the keys of one issuer come from, or those of all under
@@ -409,7 +446,7 @@ type upstream struct {
 	unknown  bucket    // for unknown key IDs
 	holding  bool      // there were keys to be used when the last fetch ended
 	alarm    *time.Timer
-	newcomer bool        // of those that Remote.newcomers counts
+	taken    int         // of Remote.newcomers, as long as there never were keys; 0 if that does not count it
 	counters RemoteStats // Fetches is also the number of the last fetch
 
 	last document // the last good one; used by the fetch under way only
@@ -461,11 +498,13 @@ func (u *upstream) ask(issuer, kid string, newer *uint64) (found []*jwtgate.Key,
 		u.current.Store(s)
 	}
 	found, known := s.set.find(issuer, kid)
-	newest := u.ended >= *newer
-	if u.under == nil && !newest {
-		forced := !known && u.err == nil && u.unknown.has(now, unknownKeyBurst, u.remote.minInterval())
-		if forced || !now.Before(u.next) {
-			u.start(now)
+	known = known && s.set.certain(kid)
+	answered := u.ended >= *newer
+	if u.under == nil && !answered {
+		due := !now.Before(u.next)
+		forced := !known && !due && u.err == nil && u.unknown.has(now, unknownKeyBurst, u.remote.minInterval())
+		if (due || forced) && u.mayTry(now) {
+			u.start(now, !forced)
 		}
 	}
 	if s.look.Load() {
@@ -474,15 +513,32 @@ func (u *upstream) ask(issuer, kid string, newer *uint64) (found []*jwtgate.Key,
 	switch {
 	case known:
 		return found, nil, nil
-	case u.under != nil && !newest:
+	case u.under != nil && !answered:
 		return nil, u.under, nil
+	case len(found) > 0:
+		return found, nil, nil // keys without ID, which may be it
 	case u.err != nil:
 		return nil, nil, &outage{u.err, u.next.Sub(now)}
+	case s.set == nil:
+		return nil, nil, &outage{u.say(errors.New("the keys were out of date as soon as they came")), 0}
 	}
-	if !newest {
+	if !answered {
 		u.counters.Limited++
 	}
 	return nil, nil, nil
+}
+
+// mayTry tells whether a fetch may be started as far as Remote.newcomers goes.
+// The first one was paid for by admit.
+func (u *upstream) mayTry(now time.Time) bool {
+	if u.taken == 0 || u.counters.Fetches == 0 {
+		return true
+	}
+	if !u.remote.newcomers.take(now) {
+		return false
+	}
+	u.taken++
+	return true
 }
 
 // refresh waits for a fetch that begins now or later.
@@ -497,7 +553,7 @@ func (u *upstream) refresh(ctx context.Context) error {
 			return u.err
 		}
 		if u.under == nil {
-			u.start(time.Now())
+			u.start(time.Now(), false)
 		}
 		f := u.under
 		u.mu.Unlock()
@@ -522,8 +578,14 @@ func (u *upstream) stats() RemoteStats {
 func (u *upstream) idle(now time.Time) (since time.Time, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	ok = !u.listed.Load() && u.under == nil && (u.current.Load().set == nil || !now.Before(u.next))
-	return u.next, ok
+	if u.listed.Load() || u.under != nil {
+		return since, false
+	}
+	if u.current.Load().set == nil || !now.Before(u.stale) {
+		return since, true // since the beginning of time
+	}
+	// While fetches fail, there is no telling whether keys are asked for.
+	return u.next, u.err == nil && !now.Before(u.next)
 }
 
 // A fetch is one attempt to get new keys, shared by all who wait for it.
@@ -551,8 +613,11 @@ func (f *fetch) wait(ctx context.Context) error {
 	}
 }
 
-// start begins a fetch. The lock is held, and none is under way.
-func (u *upstream) start(now time.Time) {
+// start begins a fetch. The lock is held, and none is under way. revalidate
+// allows it to be answered with "not modified": not if it is for a key that a
+// cache on the way may not know of yet, nor after a failure, which may be all
+// that some server makes of such a request.
+func (u *upstream) start(now time.Time, revalidate bool) {
 	if interval := u.remote.minInterval(); u.unknown.has(now, unknownKeyBurst, interval) {
 		u.unknown.take(now, interval)
 	}
@@ -561,12 +626,16 @@ func (u *upstream) start(now time.Time) {
 	f := &fetch{ctx: ctx, number: u.counters.Fetches, done: make(chan struct{})}
 	u.under = f
 	u.rearm(now)
+	last := u.last
+	if !revalidate || u.err != nil {
+		last.etag = ""
+	}
 	go func() {
 		defer cancel()
-		// Stays if a client ends the goroutine.
-		d, err := document{}, errors.New("the client did not return")
+		// Stays if a client, or Parse, ends the goroutine.
+		d, err := document{}, errors.New("what it called did not return")
 		defer func() { u.finish(f, d, err) }()
-		d, err = u.fetch(ctx)
+		d, err = u.fetch(ctx, last)
 	}()
 }
 
@@ -574,11 +643,10 @@ func (u *upstream) start(now time.Time) {
 func (u *upstream) finish(f *fetch, d document, err error) {
 	u.mu.Lock()
 	now := time.Now()
-	before, first, wasFailing, wasHolding := u.last.set, u.fetched.IsZero(), u.err != nil, u.holding
-	var skipped []error
-	settled := false
+	r := report{err: u.say(err), document: d, first: u.fetched.IsZero(), wasFailing: u.err != nil, wasHolding: u.holding}
+	r.changed = d.set != u.last.set
+	refund := 0
 	if err != nil {
-		err = u.say(err)
 		u.counters.Failures++
 		u.failures++
 		u.next = now.Add(backoff(u.failures))
@@ -589,50 +657,79 @@ func (u *upstream) finish(f *fetch, d document, err error) {
 		u.stale = now.Add(d.freshFor).Add(u.remote.staleFor()) // together they may be too much for a Duration
 		u.counters.URL = d.url
 		u.current.Store(&snapshot{set: d.set})
-		settled, u.newcomer = u.newcomer, false
-		skipped = news(u.last.skipped, d.skipped)
+		refund, u.taken = u.taken, 0
+		r.skipped = news(u.last.skipped, d.skipped)
 		u.last = d
 	}
-	u.err = err
+	u.err = r.err
 	u.ended = f.number
 	u.under = nil
 	u.holding = u.current.Load().set != nil && now.Before(u.stale)
-	holding := u.holding
+	r.holding = u.holding
 	u.rearm(now)
 	u.mu.Unlock()
 	close(f.done)
-	if settled {
-		u.remote.settle()
+	if refund > 0 {
+		u.remote.newcomers.refund(refund)
 	}
+	u.log(r)
+}
 
-	logger := u.remote.logger()
+// A report is what a log is told of a fetch that has ended.
+type report struct {
+	err                 error // nil if it succeeded
+	document            document
+	first               bool    // that succeeded
+	wasFailing          bool    // before
+	wasHolding, holding bool    // keys to be used
+	changed             bool    // the set
+	skipped             []error // keys of the set that were not skipped before
+}
+
+// mostSkipped is how many skipped keys are told of each time, so that a set that
+// is always another one does not fill the log.
+const mostSkipped = 5
+
+func (u *upstream) log(r report) {
+	// The handler is somebody else's, and no request's goroutine runs it.
+	defer func() { _ = recover() }()
+	logger := u.remote.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
 	if u.issuer != "" {
 		logger = logger.With("issuer", fmt.Sprintf("%.100s", u.issuer))
 	}
 	log := logger.With("source", u.remote.name())
+	d := r.document
 	switch {
-	case err != nil && wasFailing && wasHolding == holding:
-		log.Debug("jwtgate: keys still cannot be fetched", "error", err)
-	case err != nil && holding:
-		log.Warn("jwtgate: keys cannot be fetched, the old ones stay in use", "error", err)
-	case err != nil:
-		log.Error("jwtgate: keys cannot be fetched, and there are none in use", "error", err)
-	case first:
-		log.Info("jwtgate: keys fetched", "url", d.url, "keys", len(d.set.all))
-	case wasFailing:
-		log.Info("jwtgate: keys fetched again", "url", d.url, "keys", len(d.set.all))
-	case d.set != before:
-		log.Info("jwtgate: key set changed", "url", d.url, "keys", len(d.set.all))
+	case r.err != nil && r.wasFailing && r.wasHolding == r.holding:
+		log.Debug("jwtgate: keys still cannot be fetched", "error", r.err)
+	case r.err != nil && r.holding:
+		log.Warn("jwtgate: keys cannot be fetched, the old ones stay in use", "error", r.err)
+	case r.err != nil:
+		log.Error("jwtgate: keys cannot be fetched, and there are none in use", "error", r.err)
+	case r.first:
+		log.Info("jwtgate: keys fetched", "url", redacted(d.url), "keys", len(d.set.all))
+	case r.wasFailing:
+		log.Info("jwtgate: keys fetched again", "url", redacted(d.url), "keys", len(d.set.all))
+	case r.changed:
+		log.Info("jwtgate: key set changed", "url", redacted(d.url), "keys", len(d.set.all))
 	default:
-		log.Debug("jwtgate: keys confirmed", "url", d.url)
+		log.Debug("jwtgate: keys confirmed", "url", redacted(d.url))
 	}
-	logSkipped(logger, u.remote.name(), skipped)
+	if more := len(r.skipped) - mostSkipped; more > 0 {
+		r.skipped = append(r.skipped[:mostSkipped:mostSkipped], fmt.Errorf("%d more keys cannot be used", more))
+	}
+	logSkipped(logger, u.remote.name(), r.skipped)
 }
 
-// news returns those of now that were not there before.
+// news returns those of now that were not there before. What they are wrapped in
+// does not count: it tells their place in the set, which may change each time.
 func news(before, now []error) (fresh []error) {
 	for _, err := range now {
-		if !slices.ContainsFunc(before, func(old error) bool { return old.Error() == err.Error() }) {
+		same := func(old error) bool { return errors.Unwrap(old).Error() == errors.Unwrap(err).Error() }
+		if !slices.ContainsFunc(before, same) {
 			fresh = append(fresh, err)
 		}
 	}
@@ -659,8 +756,11 @@ func (u *upstream) rearm(now time.Time) {
 	u.alarm = time.AfterFunc(when.Sub(now), func() { s.look.Store(true) })
 }
 
-// say says of an error whose keys it is about.
+// say says of an error, if that is one, whose keys it is about.
 func (u *upstream) say(err error) error {
+	if err == nil {
+		return nil
+	}
 	if u.issuer == "" {
 		return fmt.Errorf("%s: %w", u.remote.name(), err)
 	}
@@ -712,8 +812,6 @@ func (b *bucket) take(now time.Time, interval time.Duration) {
 	}
 	b.fullAt = b.fullAt.Add(interval)
 }
-
-func (b *bucket) refund(interval time.Duration) { b.fullAt = b.fullAt.Add(-interval) }
 
 // A document is a JWK Set, or what Remote.Parse reads, as it was fetched.
 type document struct {
