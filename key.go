@@ -43,11 +43,13 @@ type KeySource interface {
 	//
 	// More keys than asked for may be returned. The gate uses those whose
 	// algorithm is the token's and whose ID is empty or kid, or any ID if the
-	// token names none; at most four of them, in their order. It does not change the slice.
+	// token names none; at most four of them, in their order. It does not change the slice,
+	// and neither must the source once it has returned it.
 	//
 	// No key and no error means that there is none, and the token is refused
 	// with 401. An error means that this cannot be told now; the answer is 503
-	// and the client is not blamed.
+	// and the client is not blamed. A ctx that has ended is a reason for an error
+	// where the source would have to wait, and never for "there is none".
 	//
 	// A source may also have a method CheckIssuers([]string) error. [New] calls
 	// it once and reports what it returns, such as material that the source's
