@@ -1,0 +1,165 @@
+package jwttest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// families has all families of cases in the order they run. The first case of
+// the first one is the plain good request.
+var families = []struct {
+	name string
+	rule string // of the cases that tell no other
+	add  func(*family)
+}{
+	{"valid", "RFC 7519 section 7.2", (*family).valid},
+	{"authorization", "RFC 6750 section 2.1", (*family).authorization},
+	{"carriage", "RFC 6750 section 2", (*family).carriage},
+
+	{"none", "RFC 7519 section 6; RFC 7518 section 3.6; RFC 8725 section 3.2", (*family).unsecured},
+	{"algorithm", "RFC 8725 section 3.1", (*family).algorithms},
+	{"confusion", "RFC 8725 sections 2.1 and 3.1", (*family).confusion},
+	{"guessed-secret", "RFC 8725 sections 2.2 and 3.5", (*family).guessedSecrets},
+	{"header-key", "RFC 8725 sections 3.8 and 3.10", (*family).headerKeys},
+	{"kid", "RFC 8725 section 3.10", (*family).keyIDs},
+	{"crit", "RFC 7515 section 4.1.11", (*family).critical},
+	{"segments", "RFC 7515 section 7.1", (*family).segments},
+	{"base64", "RFC 7515 sections 2 and 5.2", (*family).encodings},
+	{"json-header", "RFC 7515 section 5.2", (*family).jsonHeader},
+	{"json-claims", "RFC 7519 section 7.2", (*family).jsonClaims},
+	{"duplicate", "RFC 7515 section 4; RFC 7519 section 4", (*family).duplicates},
+	{"serialisation", "RFC 7519 section 1; RFC 7515 section 7.2", (*family).serialisations},
+	{"encrypted", "RFC 7516 sections 3.1 and 9", (*family).encrypted},
+	{"nested", "RFC 7519 sections 5.2 and 7.2", (*family).nested},
+
+	{"signature", "RFC 7515 section 5.2", (*family).signatures},
+	{"hmac", "RFC 7518 section 3.2", (*family).hmacSignatures},
+	{"rsa", "RFC 7518 section 3.3; RFC 8017 section 8.2.2", (*family).rsaSignatures},
+	{"ecdsa", "RFC 7518 section 3.4", (*family).ecdsaSignatures},
+	{"eddsa", "RFC 8037 section 3.1; RFC 8032 section 5.1.7", (*family).eddsaSignatures},
+
+	{"times", "RFC 7519 sections 2 and 4.1.4", (*family).times},
+	{"issuer", "RFC 7519 section 4.1.1; RFC 8725 section 3.8", (*family).issuers},
+	{"audience", "RFC 7519 section 4.1.3; RFC 8725 section 3.9", (*family).audiences},
+	{"subject", "RFC 7519 section 4.1.2", (*family).subjects},
+	{"type", "RFC 8725 sections 3.11 and 3.12; RFC 9068 section 4", (*family).types},
+	{"bound", "RFC 7800 section 3; RFC 8705 section 3; RFC 9449 section 7", (*family).bound},
+	{"size", "RFC 9110 section 5.4", (*family).sizes},
+}
+
+// newCorpus returns the cases for a target, in their order.
+func newCorpus(target Target, baitURL string) ([]probe, error) {
+	m, err := newMinter(target)
+	if err != nil {
+		return nil, err
+	}
+	c := &corpus{minter: m, baitURL: baitURL, seen: map[[sha256.Size]byte]bool{}}
+	known := map[string]bool{}
+	for _, f := range families {
+		known[f.name] = true
+	}
+	unknown := func(name string) error {
+		return fmt.Errorf("Target.Skip: there is neither a family nor a case %q for %s", name, target.Algorithm)
+	}
+	for _, name := range target.Skip {
+		if family, _, _ := strings.Cut(name, "/"); !known[family] {
+			return nil, unknown(name)
+		}
+	}
+	for i, f := range families {
+		if i > 0 && slices.Contains(target.Skip, f.name) {
+			continue // not even its tokens are made
+		}
+		f.add(&family{corpus: c, name: f.name, rule: f.rule})
+	}
+	for _, p := range c.probes {
+		known[p.path()] = true
+	}
+	for _, name := range target.Skip {
+		if family, _, _ := strings.Cut(name, "/"); !known[name] && !slices.Contains(target.Skip, family) {
+			return nil, unknown(name)
+		}
+	}
+	// The plain good one stays: without it nothing can be told.
+	c.probes = append(c.probes[:1], slices.DeleteFunc(c.probes[1:], func(p probe) bool {
+		return slices.Contains(target.Skip, p.family) || slices.Contains(target.Skip, p.path())
+	})...)
+	return c.probes, nil
+}
+
+// byFamily yields the cases of each family.
+func byFamily(probes []probe) iter.Seq2[string, []probe] {
+	return func(yield func(string, []probe) bool) {
+		for len(probes) > 0 {
+			name, n := probes[0].family, 1
+			for n < len(probes) && probes[n].family == name {
+				n++
+			}
+			if !yield(name, probes[:n]) {
+				return
+			}
+			probes = probes[n:]
+		}
+	}
+}
+
+// corpus collects the cases for one target.
+type corpus struct {
+	*minter
+	baitURL string
+	probes  []probe
+	seen    map[[sha256.Size]byte]bool // the requests of probes
+}
+
+// family adds cases to a corpus.
+type family struct {
+	*corpus
+	name, rule string
+}
+
+// under is the same family, for cases that another rule is behind.
+func (f *family) under(rule string) *family {
+	return &family{corpus: f.corpus, name: f.name, rule: rule}
+}
+
+// refuse adds a token that must not be let in.
+func (f *family) refuse(firm firmness, name, tries, token string) {
+	f.add(probe{name: name, tries: tries, firm: firm, request: f.bearer(token)})
+}
+
+// accept adds a token that must be let in.
+func (f *family) accept(firm firmness, name, tries, token string) {
+	f.add(probe{name: name, tries: tries, firm: firm, accept: true, request: f.bearer(token)})
+}
+
+// send adds a request that must not be let in.
+func (f *family) send(firm firmness, name, tries string, r request) {
+	f.add(probe{name: name, tries: tries, firm: firm, request: r})
+}
+
+func (f *family) add(p probe) {
+	if p.firm == ours && !f.target.Strict {
+		return
+	}
+	p.family, p.rule = f.name, or(p.rule, f.rule)
+	p.request.method = or(p.request.method, f.target.Method, "GET")
+	p.request.target = or(p.request.target, f.target.Path, "/")
+	// Two ways to spoil a value may come to the same for some target.
+	digest := sha256.Sum256(p.request.bytes())
+	if f.seen[digest] {
+		return
+	}
+	f.seen[digest] = true
+	f.probes = append(f.probes, p)
+}
+
+// bearer returns the usual request with a token.
+func (c *corpus) bearer(token string) request { return lines("Authorization: Bearer " + token) }
+
+func lines(lines ...string) request { return request{lines: lines} }
+
+// good returns the usual token.
+func (c *corpus) good() string { return c.token(c.header.String(), c.claims.String()) }

@@ -1,0 +1,400 @@
+package jwttest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// valid has good requests in the forms that a service has to expect, so that
+// strictness does not turn away those who may come in.
+func (f *family) valid() {
+	good := f.good()
+	f.accept(required, "plain", "a good token in the usual form", good)
+
+	wire := f.under("RFC 9110 sections 5.1, 5.5 and 11.1")
+	for _, tt := range []struct {
+		name, tries, line string
+		only              way
+	}{
+		{"scheme-in-lower-case", "the scheme as bearer", "Authorization: bearer " + good, ""},
+		{"scheme-in-upper-case", "the scheme as BEARER", "Authorization: BEARER " + good, ""},
+		{"scheme-in-mixed-case", "the scheme as bEaReR", "Authorization: bEaReR " + good, ""},
+		{"header-name-in-lower-case", "the header as authorization", "authorization: Bearer " + good, ""},
+		{"header-name-in-upper-case", "the header as AUTHORIZATION", "AUTHORIZATION: Bearer " + good, ""},
+		{"no-space-after-colon", "no white space before the value", "Authorization:Bearer " + good, overTCP},
+		{"white-space-around", "white space around the value", "Authorization: \t Bearer " + good + " \t", overTCP},
+	} {
+		r := lines(tt.line)
+		r.only = tt.only
+		wire.add(probe{name: tt.name, tries: tt.tries, accept: true, request: r})
+	}
+	wire = f.under("RFC 9110 section 11.4")
+	wire.add(probe{name: "two-spaces", tries: "two spaces behind the scheme", accept: true, request: lines("Authorization: Bearer  " + good)})
+	wire.add(probe{name: "many-spaces", tries: "nine spaces behind the scheme", accept: true, request: lines("Authorization: Bearer         " + good)})
+	wire = f.under("RFC 9110 section 2.5")
+	old := f.bearer(good)
+	old.protocol, old.only = "HTTP/1.0", overTCP
+	wire.add(probe{name: "http-1.0", tries: "an HTTP/1.0 request", accept: true, request: old})
+
+	wire = f.under("RFC 6750 section 2.1")
+	for _, tt := range []struct{ name, line string }{
+		{"beside-cookies", "Cookie: a=b; session=c"},
+		{"beside-another-header", "X-Auth-Token: none.of.this"},
+		{"beside-proxy-credentials", "Proxy-Authorization: Basic eDp5"},
+	} {
+		wire.add(probe{name: tt.name, tries: "a good token beside " + tt.line, firm: advised, accept: true, request: lines(tt.line, "Authorization: Bearer "+good)})
+	}
+
+	f = f.under("RFC 8259 sections 2, 4 and 7")
+	reversed := func(o object) object {
+		var r object
+		for _, m := range o {
+			r = r.before(m.name, m.value)
+		}
+		return r
+	}
+	spaced := func(o object) string {
+		return strings.NewReplacer(`":`, "\" :\t", `{`, "\r\n { ", `,"`, "\n,\r\t\"").Replace(o.String()) + " \n"
+	}
+	escaped := func(o object) string {
+		return strings.NewReplacer(`"alg"`, `"\u0061l\u0067"`, `"sub"`, `"\u0073ub"`, `"exp"`, `"ex\u0070"`, `/`, `\/`).Replace(o.String())
+	}
+	for _, tt := range []struct{ name, tries, token string }{
+		{"header-reversed", "the header's members in another order", f.withHeader(reversed(f.header).String())},
+		{"claims-reversed", "the claims in another order", f.withClaims(reversed(f.claims).String())},
+		{"header-with-white-space", "white space between the tokens of the header", f.withHeader(spaced(f.header))},
+		{"claims-with-white-space", "white space between the tokens of the claims", f.withClaims(spaced(f.claims))},
+		{"header-with-escapes", "characters of the header as escapes", f.withHeader(escaped(f.header))},
+		{"claims-with-escapes", "characters of the claims as escapes", f.withClaims(escaped(f.claims))},
+		{"claims-beyond-ascii", "characters of many scripts", f.withClaims(f.body("name", "\"Zo\u00eb \u4e2d\u6587 \U0001d11e\""))},
+		{"surrogate-pair", "a character as two escapes", f.withClaims(f.body("name", `"\ud834\udd1e"`))},
+		{"escaped-nul", "an escaped NUL in a claim that nobody knows", f.withClaims(f.body("note", `"a\u0000b"`))},
+		{"large-number", "a number with more digits than a double has", f.withClaims(f.body("big", `123456789012345678901234567890`))},
+		{"small-number", "a number next to zero", f.withClaims(f.body("small", `-1.5e-300`))},
+		{"empty-name", "a claim without name", f.withClaims(f.body("", `"x"`))},
+		{"same-name-at-two-depths", "a name once outside and once within", f.withClaims(f.body("act", `{"sub":"other","act":{"sub":"third"}}`))},
+		{"many-claims", "a hundred claims that nobody knows", f.withClaims(f.body("c0", `0`+members(99, `"c%d":%[1]d`)))},
+	} {
+		f.accept(required, tt.name, tt.tries, tt.token)
+	}
+
+	f = f.under("RFC 7515 section 4; RFC 7519 section 4")
+	f.accept(required, "unknown-parameter", "a header parameter that nobody knows, and that is not critical", f.withHeader(f.head("x-trace", `{"id":[1,null,true]}`)))
+	f.accept(required, "unknown-claim", "a claim that nobody knows", f.withClaims(f.body("x-trace", `{"id":[1,null,true]}`)))
+	f.accept(ours, "b64-true", "b64 with the value that it has by default", f.withHeader(f.head("b64", `true`)))
+	f.accept(ours, "content-type", "a cty that does not mean a token", f.withHeader(f.head("cty", `"json"`)))
+	f.accept(ours, "depth-32", "claims nested 32 levels deep, which is as far as jwtgate reads", f.withClaims(f.body("deep", nest(31, "[", "]"))))
+	f.accept(ours, "8-kilobytes", "a token of 8 KB", f.withClaims(f.body("pad", quote(strings.Repeat("x", 5500)))))
+
+	f = f.under("RFC 7519 sections 2, 4.1.4 and 4.1.5")
+	if f.claims.value("exp") != "" {
+		f.accept(required, "exp-with-fraction", "exp with a fraction", f.withClaims(f.body("exp", f.at(time.Hour)+".75")))
+		f.accept(required, "exp-with-exponent", "exp with an exponent", f.withClaims(f.body("exp", f.at(time.Hour)+"0e-1")))
+		f.accept(ours, "exp-in-the-year-9999", "exp at the end of the year 9999", f.withClaims(f.body("exp", "253402300799")))
+	}
+	f.accept(required, "nbf-an-hour-ago", "nbf in the past", f.withClaims(f.body("nbf", f.at(-time.Hour))))
+	f.accept(required, "nbf-with-fraction", "nbf in the past, with a fraction", f.withClaims(f.body("nbf", f.at(-time.Hour)+".5")))
+
+	if audience := f.claims.value("aud"); strings.HasPrefix(audience, `"`) {
+		f = f.under("RFC 7519 section 4.1.3")
+		f.accept(required, "aud-array-of-one", "aud as an array", f.withClaims(f.body("aud", `[`+audience+`]`)))
+		f.accept(required, "aud-array-ours-first", "aud as an array with others behind", f.withClaims(f.body("aud", `[`+audience+`,"https://other.example"]`)))
+		f.accept(required, "aud-array-ours-last", "aud as an array with others before", f.withClaims(f.body("aud", `["a","b",`+audience+`]`)))
+	}
+	if strings.HasPrefix(f.header.value("typ"), `"`) {
+		typ := strings.Trim(f.header.value("typ"), `"`)
+		f = f.under("RFC 7515 section 4.1.9; RFC 2045 section 5.1")
+		f.accept(advised, "typ-in-lower-case", "typ in lower case", f.withHeader(f.header.with("typ", quote(strings.ToLower(typ))).with("x", "1").String()))
+		f.accept(advised, "typ-in-upper-case", "typ in upper case", f.withHeader(f.header.with("typ", quote(strings.ToUpper(typ))).with("x", "2").String()))
+		if !strings.Contains(typ, "/") {
+			f.accept(advised, "typ-with-application", "typ as the media type it stands for", f.withHeader(f.head("typ", quote("application/"+typ))))
+		}
+	}
+	if f.target.Algorithm == "EdDSA" {
+		f = f.under("RFC 9864 section 2.2")
+		f.accept(ours, "alg-ed25519", "the algorithm by its name of RFC 9864", f.withHeader(f.head("alg", `"Ed25519"`)))
+	}
+}
+
+// members returns n members with a comma before each, for a format with their
+// number.
+func members(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ","+format, i+1)
+	}
+	return b.String()
+}
+
+// nest returns n pairs of brackets around nothing.
+func nest(n int, left, right string) string {
+	return strings.Repeat(left, n) + strings.Repeat(right, n)
+}
+
+// authorization plays with the grammar of the header that carries the token.
+func (f *family) authorization() {
+	good := f.good()
+	expired := f.withClaims(f.body("exp", f.at(-time.Hour)))
+	basic := base64.StdEncoding.EncodeToString([]byte("bearer:" + good))
+
+	none := f.under("RFC 6750 section 3.1; RFC 9110 section 15.5.2")
+	none.send(required, "none", "no credentials at all", lines())
+	none.send(required, "none-by-post", "no credentials, with POST", request{method: "POST"})
+	none.send(required, "none-by-head", "no credentials, with HEAD", request{method: "HEAD"})
+	none.send(ours, "none-by-options", "a preflight request without credentials", request{method: "OPTIONS", lines: []string{
+		"Origin: https://app.example", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}})
+	none.send(required, "method-overridden", "no credentials, and a header that asks for another method", lines("X-HTTP-Method-Override: OPTIONS"))
+
+	for _, tt := range []struct {
+		name  string
+		firm  firmness
+		tries string
+		value string
+	}{
+		{"empty", required, "an empty header", ""},
+		{"scheme-alone", required, "the scheme and nothing else", "Bearer"},
+		{"scheme-and-space", required, "the scheme and a space", "Bearer "},
+		{"token-alone", required, "a good token without scheme", good},
+		{"no-space", required, "a good token right behind the scheme", "Bearer" + good},
+		{"tab", advised, "a tab behind the scheme", "Bearer\t" + good},
+		{"space-and-tab", advised, "a space and a tab behind the scheme", "Bearer \t" + good},
+		{"no-break-space", required, "a no-break space behind the scheme", "Bearer\u00a0" + good},
+		{"zero-width-space", required, "a zero-width space before a good token", "Bearer \u200b" + good},
+		{"byte-order-mark", required, "a byte order mark before the scheme", "\ufeffBearer " + good},
+		{"colon", required, "a colon behind the scheme", "Bearer: " + good},
+		{"equals-sign", required, "an equals sign behind the scheme", "Bearer=" + good},
+		{"comma-behind-scheme", required, "a comma behind the scheme", "Bearer, " + good},
+		{"comma-before-scheme", required, "a comma before the scheme", ", Bearer " + good},
+		{"comma-at-the-end", required, "a comma behind a good token", "Bearer " + good + ","},
+		{"semicolon-at-the-end", required, "a semicolon behind a good token", "Bearer " + good + ";"},
+		{"colon-at-the-end", required, "a colon behind a good token", "Bearer " + good + ":"},
+		{"double-quotes", required, "a good token in double quotes", `Bearer "` + good + `"`},
+		{"single-quotes", required, "a good token in single quotes", `Bearer '` + good + `'`},
+		{"angle-brackets", required, "a good token in angle brackets", `Bearer <` + good + `>`},
+		{"braces", required, "a good token in braces", `Bearer {` + good + `}`},
+		{"all-in-quotes", required, "scheme and token in double quotes", `"Bearer ` + good + `"`},
+		{"parameter-token", required, "a good token as a parameter", `Bearer token="` + good + `"`},
+		{"parameter-access-token", required, "a good token as a parameter without quotes", `Bearer access_token=` + good},
+		{"parameter-before", required, "a parameter before a good token", `Bearer realm="api" ` + good},
+		{"parameter-behind", required, "a parameter behind a good token", `Bearer ` + good + ` realm="api"`},
+		{"two-tokens", required, "a good token twice", "Bearer " + good + " " + good},
+		{"good-and-expired", required, "a good token and an expired one", "Bearer " + good + " " + expired},
+		{"expired-and-good", required, "an expired token and a good one", "Bearer " + expired + " " + good},
+		{"two-tokens-by-comma", required, "two good tokens in a list", "Bearer " + good + "," + good},
+		{"two-credentials", required, "two good credentials in a list", "Bearer " + good + ", Bearer " + good},
+		{"bearer-and-basic", required, "Bearer and Basic in a list", "Bearer " + good + ", Basic eDp5"},
+		{"basic-and-bearer", required, "Basic and Bearer in a list", "Basic eDp5, Bearer " + good},
+		{"scheme-twice", required, "the scheme twice", "Bearer Bearer " + good},
+		{"basic-with-token", required, "a good token as the credentials of Basic", "Basic " + good},
+		{"basic-with-token-as-password", required, "a good token as a password", "Basic " + basic},
+		{"digest", required, "a good token as the credentials of Digest", "Digest " + good},
+		{"negotiate", required, "a good token as the credentials of Negotiate", "Negotiate " + good},
+		{"dpop", advised, "a good bearer token under the scheme of DPoP", "DPoP " + good},
+		{"scheme-token", required, "a scheme called Token", "Token " + good},
+		{"scheme-jwt", required, "a scheme called JWT", "JWT " + good},
+		{"scheme-longer", required, "a scheme that begins with Bearer", "BearerX " + good},
+		{"scheme-shorter", required, "a scheme that Bearer begins with", "Beare " + good},
+		{"scheme-mac", required, "a good token as the parameter of another scheme", `MAC id="` + good + `"`},
+		{"scheme-look-alike", required, "a scheme with a Cyrillic letter", "B\u0435arer " + good},
+		{"scheme-full-width", required, "a scheme in full-width letters", "\uff22\uff45\uff41\uff52\uff45\uff52 " + good},
+		{"scheme-percent-encoded", required, "a scheme with an encoded letter", "%42earer " + good},
+		{"space-percent-encoded", required, "an encoded space behind the scheme", "Bearer%20" + good},
+		{"plus-for-space", required, "a plus sign behind the scheme", "Bearer+" + good},
+		{"underscore-for-space", required, "an underscore behind the scheme", "Bearer_" + good},
+		{"control-character-before", required, "a control character before a good token", "Bearer \x01" + good},
+		{"control-character-behind", required, "a control character behind a good token", "Bearer " + good + "\x1f"},
+		{"delete-character", required, "a DEL behind a good token", "Bearer " + good + "\x7f"},
+		{"nul-behind", required, "a NUL behind a good token", "Bearer " + good + "\x00"},
+		{"nul-within", required, "a NUL within a good token", "Bearer " + good[:9] + "\x00" + good[9:]},
+		{"vertical-tab", required, "a vertical tab behind the scheme", "Bearer\v" + good},
+		{"form-feed", required, "a form feed behind the scheme", "Bearer\f" + good},
+		{"line-separator", required, "a line separator behind the scheme", "Bearer\u2028" + good},
+		{"next-line-character", required, "a NEL behind the scheme", "Bearer\u0085" + good},
+		{"not-utf-8", required, "a byte behind a good token that is no character", "Bearer " + good + "\xff"},
+		{"null", required, "the word null", "Bearer null"},
+		{"undefined", required, "the word undefined", "Bearer undefined"},
+		{"true", required, "the word true", "Bearer true"},
+		{"asterisk", required, "an asterisk", "Bearer *"},
+		{"equals-signs-alone", required, "padding and nothing else", "Bearer =="},
+		{"object", required, "an object that was printed", "Bearer [object Object]"},
+		{"placeholder", required, "a variable that was not replaced", "Bearer ${TOKEN}"},
+	} {
+		f.send(tt.firm, tt.name, tt.tries, lines("Authorization: "+tt.value))
+	}
+
+	// The sender breaks a MUST here; what the service does is a SHOULD.
+	repeated := f.under("RFC 9110 section 5.3; RFC 6750 section 3.1")
+	for _, tt := range []struct{ name, tries, first, second string }{
+		{"repeated", "the header twice", "Bearer " + good, "Bearer " + good},
+		{"repeated-good-expired", "the header twice, with a good token and an expired one", "Bearer " + good, "Bearer " + expired},
+		{"repeated-expired-good", "the header twice, with an expired token and a good one", "Bearer " + expired, "Bearer " + good},
+		{"repeated-good-basic", "the header twice, with Bearer and Basic", "Bearer " + good, "Basic eDp5"},
+		{"repeated-basic-good", "the header twice, with Basic and Bearer", "Basic eDp5", "Bearer " + good},
+		{"repeated-good-empty", "the header twice, with a good token and empty", "Bearer " + good, ""},
+		{"repeated-empty-good", "the header twice, empty and with a good token", "", "Bearer " + good},
+		{"repeated-good-garbage", "the header twice, with a good token and garbage", "Bearer " + good, "x"},
+		{"repeated-garbage-good", "the header twice, with garbage and a good token", "Bearer a.b.c", "Bearer " + good},
+	} {
+		repeated.send(advised, tt.name, tt.tries, lines("Authorization: "+tt.first, "Authorization: "+tt.second))
+	}
+	repeated.send(advised, "repeated-in-other-case", "the header twice, with its name in two cases", lines("Authorization: Bearer "+good, "AUTHORIZATION: Bearer "+good))
+	repeated.send(advised, "repeated-apart", "the header twice, with others between", lines("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
+	repeated.send(advised, "repeated-thrice", "the header three times", lines("Authorization: Bearer "+good, "Authorization: Bearer "+good, "Authorization: Bearer "+good))
+
+	wire := f.under("RFC 9112 sections 2.2, 5.1 and 5.2")
+	for _, tt := range []struct{ name, tries, line string }{
+		{"token-folded", "a good token folded into two lines", "Authorization: Bearer " + good[:20] + "\r\n " + good[20:]},
+		{"token-folded-by-tab", "a good token folded by a tab", "Authorization: Bearer " + good[:20] + "\r\n\t" + good[20:]},
+		{"second-token-folded", "a second good token in a folded line", "Authorization: Bearer " + good + "\r\n Bearer " + good},
+		{"folded-behind-another", "the header folded behind another one", "X-Note: a\r\n Authorization: Bearer " + good},
+		{"folded-behind-basic", "a good token folded behind Basic", "Authorization: Basic eDp5\r\n Bearer " + good},
+		{"space-before-colon", "a space before the colon", "Authorization : Bearer " + good},
+		{"tab-before-colon", "a tab before the colon", "Authorization\t: Bearer " + good},
+		{"no-colon", "no colon", "Authorization Bearer " + good},
+		{"space-before-name", "a space before the name", " Authorization: Bearer " + good},
+		{"nul-in-name", "a NUL behind the name", "Authorization\x00: Bearer " + good},
+		{"bare-carriage-return", "a carriage return behind a good token", "Authorization: Bearer " + good + "\rX-A: b"},
+		{"carriage-return-at-the-end", "two carriage returns behind a good token", "Authorization: Bearer " + good + "\r"},
+		{"carriage-return-for-space", "a carriage return behind the scheme", "Authorization: Bearer\r" + good},
+		{"bare-line-feed-within", "a line feed within a good token", "Authorization: Bearer " + good[:20] + "\n" + good[20:]},
+		{"second-header-behind-line-feed", "a second header behind a line feed", "Authorization: Basic eDp5\nAuthorization: Bearer " + good},
+		{"behind-the-header", "the header behind the empty line", "X-A: b\r\n\r\nAuthorization: Bearer " + good},
+	} {
+		r := lines(tt.line)
+		r.only = overTCP
+		wire.send(required, tt.name, tt.tries, r)
+	}
+	wire = f.under("RFC 9110 section 6.5.1")
+	wire.send(required, "in-a-trailer", "the header in an announced trailer", request{
+		method: "POST", lines: []string{"Transfer-Encoding: chunked", "Trailer: Authorization"},
+		body: "1\r\nx\r\n0\r\nAuthorization: Bearer " + good + "\r\n\r\n", only: overTCP})
+	wire.send(required, "in-a-trailer-unannounced", "the header in a trailer", request{
+		method: "POST", lines: []string{"Transfer-Encoding: chunked"},
+		body: "0\r\nAuthorization: Bearer " + good + "\r\n\r\n", only: overTCP})
+}
+
+// carriage puts a good token where a service must not look for it.
+func (f *family) carriage() {
+	good := f.good()
+	path := or(f.target.Path, "/")
+	with := func(query string) string {
+		if strings.Contains(path, "?") {
+			return path + "&" + query
+		}
+		return path + "?" + query
+	}
+
+	query := f.under("RFC 6750 sections 2.3 and 5.3; RFC 9700 section 4.3.2")
+	for _, name := range []string{
+		"access_token", "token", "jwt", "bearer", "id_token", "auth_token", "authorization", "Authorization",
+		"bearer_token", "auth", "api_key", "key", "assertion", "access-token", "ACCESS_TOKEN", "access_token[]",
+	} {
+		query.send(advised, "query-"+name, "a good token as "+name+" in the query", request{target: with(name + "=" + good)})
+	}
+	query.send(advised, "query-with-scheme", "the whole value of the header in the query", request{target: with("authorization=Bearer%20" + good)})
+	query.send(advised, "query-beside-expired", "a good token in the query beside an expired one in the header",
+		request{target: with("access_token=" + good), lines: []string{"Authorization: Bearer " + f.withClaims(f.body("exp", f.at(-time.Hour)))}})
+	query.send(advised, "query-beside-basic", "a good token in the query beside Basic in the header",
+		request{target: with("access_token=" + good), lines: []string{"Authorization: Basic eDp5"}})
+	query.send(advised, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
+	query.send(advised, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
+	query.send(advised, "path-parameter", "a good token behind a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
+
+	body := f.under("RFC 6750 section 2.2")
+	const form = "Content-Type: application/x-www-form-urlencoded"
+	for _, name := range []string{"access_token", "token", "jwt", "id_token", "authorization", "assertion", "client_assertion"} {
+		body.send(advised, "form-"+name, "a good token as "+name+" in a form", request{
+			method: http.MethodPost, lines: []string{form}, body: url.Values{name: {good}}.Encode()})
+	}
+	body.send(advised, "form-by-put", "a good token in a form that is put", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
+	body.send(advised, "form-by-get", "a good token in the form of a GET request", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
+	body.send(advised, "form-of-other-type", "a good token in a body that is not a form", request{method: http.MethodPost, lines: []string{"Content-Type: text/plain"}, body: "access_token=" + good})
+	body.send(advised, "json-body", "a good token in a JSON body", request{method: http.MethodPost, lines: []string{"Content-Type: application/json"}, body: `{"access_token":"` + good + `"}`})
+	body.send(advised, "jwt-body", "a good token as the body", request{method: http.MethodPost, lines: []string{"Content-Type: application/jwt"}, body: good})
+	body.send(advised, "multipart-body", "a good token in a multipart form", request{method: http.MethodPost, lines: []string{"Content-Type: multipart/form-data; boundary=x"},
+		body: "--x\r\nContent-Disposition: form-data; name=access_token\r\n\r\n" + good + "\r\n--x--\r\n"})
+
+	cookie := f.under("RFC 6750 section 2")
+	for _, name := range []string{
+		"access_token", "token", "jwt", "session", "id_token", "Authorization", "auth", "auth_token", "bearer", "AccessToken",
+		"__Host-session", "__Secure-token", "next-auth.session-token", "CF_Authorization",
+	} {
+		cookie.send(advised, "cookie-"+name, "a good token in the cookie "+name, lines("Cookie: "+name+"="+good))
+	}
+	cookie.send(advised, "cookie-beside-expired", "a good token in a cookie beside an expired one in the header",
+		lines("Cookie: access_token="+good, "Authorization: Bearer "+f.withClaims(f.body("exp", f.at(-time.Hour)))))
+
+	header := f.under("RFC 6750 section 2.1")
+	for _, name := range []string{
+		"X-Auth-Token", "X-Access-Token", "X-Authorization", "X-JWT", "X-Id-Token", "X-API-Key", "Token", "JWT", "Access-Token",
+		"Bearer", "Auth", "Authentication", "Proxy-Authorization", "X-Forwarded-Authorization", "X-Forwarded-Access-Token",
+		"X-Original-Authorization", "X-Auth-Request-Access-Token", "X-JWT-Assertion", "X-Goog-IAP-JWT-Assertion", "X-Amzn-Oidc-Data",
+		"X-Amzn-Oidc-Accesstoken", "X-MS-TOKEN-AAD-ACCESS-TOKEN", "Cf-Access-Jwt-Assertion", "X-Serverless-Authorization",
+		"X-Endpoint-API-UserInfo", "WWW-Authenticate", "Authorization2", "Authorization_", "HTTP_AUTHORIZATION", "X-User-Token",
+		"Sec-WebSocket-Protocol", "DPoP", "Client-Assertion",
+	} {
+		header.send(advised, "header-"+name, "a good token in the header "+name, lines(name+": "+good))
+		header.send(advised, "header-"+name+"-with-scheme", "a good token with its scheme in the header "+name, lines(name+": Bearer "+good))
+	}
+	header.send(advised, "websocket-protocol", "a good token as a protocol of WebSocket", lines(
+		"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."+encode(good)))
+}
+
+// sizes sends what is longer than any token needs to be. Of what is over a
+// megabyte, net/http itself reads nothing.
+func (f *family) sizes() {
+	padded := func(n int) string {
+		pad := n
+		for {
+			token := f.withClaims(f.body("pad", quote(strings.Repeat("x", pad))))
+			if len(token) <= n+2 { // the nearest that base64 has
+				return token
+			}
+			pad -= (len(token)-n)*3/4 + 1
+		}
+	}
+	// What a service reads at all is for it to choose, so that good tokens
+	// which are long are refused for jwtgate's reasons.
+	for _, tt := range []struct {
+		name, tries string
+		bytes       int
+	}{
+		{"16-kilobytes", "a good token just longer than 16 KiB", 16<<10 + 4},
+		{"20-kilobytes", "a good token of 20 KB", 20 << 10},
+		{"32-kilobytes", "a good token of 32 KB", 32 << 10},
+		{"64-kilobytes", "a good token of 64 KB", 64 << 10},
+		{"256-kilobytes", "a good token of 256 KB", 256 << 10},
+		{"1-megabyte", "a good token of a megabyte", 1<<20 - 1000},
+		{"2-megabytes", "a good token of two megabytes", 2 << 20},
+	} {
+		f.refuse(ours, tt.name, tt.tries, padded(tt.bytes))
+	}
+	header, claims, signature := split(f.good())
+	for _, tt := range []struct{ name, tries, token string }{
+		{"a-million-dots", "a million dots", strings.Repeat(".", 1_000_000)},
+		{"a-million-dots-behind", "a good token with a million dots behind", f.good() + strings.Repeat(".", 1_000_000)},
+		{"a-million-letters", "a million letters", strings.Repeat("A", 1_000_000)},
+		{"a-million-equals-signs", "a good token with a million equals signs", f.good() + strings.Repeat("=", 1_000_000)},
+		{"long-header", "a header of a megabyte", strings.Repeat("e30", 1_000_000/3) + "." + claims + "." + signature},
+		{"long-claims", "claims of a megabyte", header + "." + strings.Repeat("e30", 1_000_000/3) + "." + signature},
+		{"long-signature", "a signature of a megabyte", header + "." + claims + "." + strings.Repeat("AAAA", 250_000)},
+		{"deep-header", "a forged header of 200,000 brackets", encode(`{"alg":`+strings.Repeat("[", 200_000)) + "." + claims + "." + signature},
+		{"deep-claims", "forged claims of 200,000 brackets", header + "." + encode(`{"iss":`+strings.Repeat("[", 200_000)) + "." + signature},
+		{"wide-header", "a forged header of 50,000 parameters", encode(`{"alg":"none"`+members(50_000, `"a%d":0`)+`}`) + "." + claims + "." + signature},
+		{"wide-claims", "forged claims of 50,000 members", header + "." + encode(`{"a":0`+members(50_000, `"a%d":0`)+`}`) + "." + signature},
+		{"wide-audience", "a forged aud of 100,000 strings", header + "." + encode(f.body("aud", `["x"`+strings.Repeat(`,"x"`, 100_000)+`]`)) + "." + signature},
+	} {
+		f.refuse(required, tt.name, tt.tries, tt.token)
+	}
+	f.refuse(ours, "long-number", "an exp of ten thousand digits", f.withClaims(f.body("exp", "1"+strings.Repeat("0", 10_000))))
+	f.refuse(ours, "long-exponent", "an exp with an exponent of ten thousand digits", f.withClaims(f.body("exp", "1e"+strings.Repeat("9", 10_000))))
+	good := "Authorization: Bearer " + f.good()
+	f.under("RFC 9110 section 5.3; RFC 6750 section 3.1").send(advised, "many-lines", "the header a thousand times", request{lines: strings.Split(strings.TrimSuffix(strings.Repeat(good+"\n", 1000), "\n"), "\n")})
+	f.send(required, "long-scheme", "a scheme of a hundred kilobytes", lines("Authorization: "+strings.Repeat("Bearer", 17_000)+" "+f.good()))
+	f.send(required, "many-spaces", "a million spaces and no token", lines("Authorization: Bearer"+strings.Repeat(" ", 1_000_000)+"x"))
+}

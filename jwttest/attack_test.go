@@ -1,0 +1,511 @@
+package jwttest_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/jwttest"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+const (
+	attackIssuer   = "https://auth.example.com/"
+	attackAudience = "https://api.example.com"
+)
+
+// attackKeys are made once: an RSA key takes its time.
+var attackKeys = map[string]func() any{
+	"HS": func() any { return []byte(strings.Repeat("secret..", 8)) },
+	"RS": attackRSA, "PS": attackRSA,
+	"ES256": sync.OnceValue(func() any { return attackMust(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }),
+	"ES384": sync.OnceValue(func() any { return attackMust(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) }),
+	"ES512": sync.OnceValue(func() any { return attackMust(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) }),
+	"Ed": sync.OnceValue(func() any {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return attackMust(key, err)
+	}),
+}
+
+var attackRSA = sync.OnceValue(func() any { return attackMust(rsa.GenerateKey(rand.Reader, 2048)) })
+
+func attackMust[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func attackTarget(algorithm string) jwttest.Target {
+	name := algorithm[:2]
+	if name == "ES" {
+		name = algorithm
+	}
+	return jwttest.Target{
+		Key: attackKeys[name](), Algorithm: algorithm, KeyID: "Key-1",
+		Issuer: attackIssuer, Audience: attackAudience, Strict: true,
+	}
+}
+
+// verifyingKey is the half of a target's key that its service has.
+func verifyingKey(target jwttest.Target) any {
+	if signer, ok := target.Key.(crypto.Signer); ok {
+		return signer.Public()
+	}
+	return target.Key
+}
+
+// attackOptions returns those of a gate for a target, with one key in memory.
+func attackOptions(target jwttest.Target) jwtgate.Options {
+	return jwtgate.Options{
+		Keys:      keys.Static(attackMust(jwtgate.NewKey(target.KeyID, target.Algorithm, verifyingKey(target)))),
+		Issuers:   []string{target.Issuer},
+		Audiences: []string{target.Audience},
+	}
+}
+
+func attackGate(t *testing.T, o jwtgate.Options) http.Handler {
+	t.Helper()
+	gate, err := jwtgate.New(o)
+	require.NoError(t, err)
+	return gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "jwttest", jwtgate.Subject(r.Context()))
+	}))
+}
+
+// The gate stands all of it, jwtgate's own rules included.
+func TestAttack(t *testing.T) {
+	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA", "PS256", "ES384"} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			target := attackTarget(algorithm)
+			if algorithm == "PS256" || algorithm == "ES384" {
+				// Where the algorithm makes no difference, these take long and
+				// find nothing more.
+				target.Skip = []string{
+					"authorization", "carriage", "guessed-secret", "kid", "crit", "segments", "base64", "json-header", "json-claims", "duplicate",
+					"serialisation", "nested", "times", "issuer", "audience", "subject", "type", "bound", "size",
+				}
+			}
+			jwttest.Attack(t, attackGate(t, attackOptions(target)), target)
+		})
+	}
+
+	t.Run("cache", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("HS256")
+		target.Skip = []string{"size"}
+		o := attackOptions(target)
+		o.CacheSize = 1000
+		jwttest.Attack(t, attackGate(t, o), target)
+	})
+
+	t.Run("remote keys", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("ES256")
+		target.Skip = []string{"size"}
+		set := attackKeySet(t, target)
+		issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write(set)
+		}))
+		t.Cleanup(issuer.Close)
+		o := attackOptions(target)
+		o.Keys = &keys.Remote{URL: issuer.URL, Logger: slog.New(slog.DiscardHandler)}
+		jwttest.Attack(t, attackGate(t, o), target)
+	})
+
+	// What tokens look like where nearly nothing of the Target is at its default.
+	t.Run("profile of RFC 9068", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("HS256")
+		target.KeyID = ""
+		target.Header = map[string]any{"typ": "at+jwt"}
+		target.Claims = map[string]any{"scope": "orders:write", "aud": []string{"https://other.example", attackAudience}}
+		target.Method, target.Path = "PUT", "/orders?id=1"
+		target.Now = func() time.Time { return time.Date(2026, time.January, 1, 0, 30, 0, 0, time.UTC) }
+		target.Skip = []string{"size"}
+		o := attackOptions(target)
+		o.RFC9068, o.Now = true, target.Now
+		gate, err := jwtgate.New(o)
+		require.NoError(t, err)
+		mux := http.NewServeMux()
+		mux.Handle("PUT /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(http.RedirectHandler("/orders/1", http.StatusSeeOther)))
+		jwttest.Attack(t, mux, target)
+	})
+}
+
+func attackKeySet(t *testing.T, target jwttest.Target) []byte {
+	t.Helper()
+	key, ok := target.Key.(*ecdsa.PrivateKey)
+	require.True(t, ok)
+	point, err := key.PublicKey.Bytes()
+	require.NoError(t, err)
+	half := (len(point) - 1) / 2
+	return fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":%q,"kid":%q,"use":"sig","x":%q,"y":%q}]}`, key.Params().Name, target.KeyID,
+		base64.RawURLEncoding.EncodeToString(point[1:1+half]), base64.RawURLEncoding.EncodeToString(point[1+half:]))
+}
+
+// How many cases there are, and that no two send the same.
+func TestAttackCorpus(t *testing.T) {
+	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
+		target := attackTarget(algorithm)
+		cases, err := jwttest.Corpus(target)
+		require.NoError(t, err)
+		assert.Equal(t, "valid/plain", cases[0].Family+"/"+cases[0].Name)
+		names, requests, valid, firm := map[string]bool{}, map[string]string{}, 0, 0
+		var families []string
+		perFamily := map[string]int{}
+		for _, c := range cases {
+			path := c.Family + "/" + c.Name
+			assert.False(t, names[path], "two cases are called %s", path)
+			names[path] = true
+			assert.Empty(t, requests[string(c.Bytes)], "%s sends the same", path)
+			requests[string(c.Bytes)] = path
+			assert.Regexp(t, `^[!-~]+$`, path)
+			assert.Regexp(t, `^(RFC \d+|OpenID) .*section`, c.Rule, path)
+			if perFamily[c.Family]++; perFamily[c.Family] == 1 {
+				families = append(families, c.Family)
+			}
+			if c.Accept {
+				valid++
+			}
+			if c.Firm == "MUST" || c.Firm == "SHOULD" {
+				firm++
+			}
+		}
+		assert.GreaterOrEqual(t, len(cases), 400)
+		assert.GreaterOrEqual(t, firm, 400)
+		assert.GreaterOrEqual(t, valid, 40)
+
+		var list strings.Builder
+		for _, family := range families {
+			fmt.Fprintf(&list, " %s %d", family, perFamily[family])
+		}
+		t.Logf("%s: %d cases, %d of them valid; %d without jwtgate's own:%s", algorithm, len(cases), valid, firm, list.String())
+	}
+}
+
+func TestAttackTarget(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*jwttest.Target)
+		err    string
+	}{
+		{"no algorithm", func(t *jwttest.Target) { t.Algorithm = "" }, "Target.Algorithm"},
+		{"none", func(t *jwttest.Target) { t.Algorithm = "none" }, "Target.Algorithm"},
+		{"no key", func(t *jwttest.Target) { t.Key = nil }, "Target.Key"},
+		{"key of another kind", func(t *jwttest.Target) { t.Algorithm = "RS256" }, "Target.Key"},
+		{"public key", func(t *jwttest.Target) { t.Key = &ecdsa.PublicKey{} }, "Target.Key"},
+		{"curve of another algorithm", func(t *jwttest.Target) { t.Algorithm = "ES384" }, "Target.Key"},
+		{"nil key", func(t *jwttest.Target) { t.Key = (*ecdsa.PrivateKey)(nil) }, "Target.Key"},
+		{"claim that is no JSON", func(t *jwttest.Target) { t.Claims = map[string]any{"x": make(chan int)} }, "Target.Claims"},
+		{"header that is no JSON", func(t *jwttest.Target) { t.Header = map[string]any{"x": make(chan int)} }, "Target.Header"},
+		{"path without slash", func(t *jwttest.Target) { t.Path = "orders" }, "Target.Method and Path"},
+		{"path with a NUL", func(t *jwttest.Target) { t.Path = "/or\x00ders" }, "Target.Method and Path"},
+		{"method that is none", func(t *jwttest.Target) { t.Method = "G ET" }, "Target.Method and Path"},
+		{"no such family", func(t *jwttest.Target) { *t = attackTarget("HS256"); t.Skip = []string{"time"} }, `"time"`},
+		{"no such case", func(t *jwttest.Target) { *t = attackTarget("HS256"); t.Skip = []string{"times/exp"} }, `"times/exp"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			target := attackTarget("ES256")
+			tt.change(&target)
+			_, err := jwttest.Corpus(target)
+			assert.ErrorContains(t, err, tt.err)
+		})
+	}
+
+	// Without issuer, audience, key ID and subject, no case plays with them.
+	target := jwttest.Target{Key: []byte("short"), Algorithm: "HS256", Claims: map[string]any{"sub": nil, "exp": nil}}
+	target.Skip = []string{"size", "times/nbf-1e300"}
+	cases, err := jwttest.Corpus(target)
+	require.NoError(t, err)
+	for _, c := range cases {
+		assert.Contains(t, []string{"MUST", "SHOULD"}, c.Firm, c.Name)
+		assert.NotContains(t, []string{"issuer", "audience", "subject", "size"}, c.Family)
+		assert.NotContains(t, []string{"times/exp-missing", "times/nbf-1e300"}, c.Family+"/"+c.Name)
+	}
+}
+
+// onBroken is set in the process that lets Attack fail, for its report to be
+// read.
+const onBroken = "JWTTEST_ATTACK_ON_BROKEN"
+
+// What Attack says about handlers that are broken.
+func TestAttackFindsHoles(t *testing.T) {
+	hs, rs := attackTarget("HS256"), attackTarget("RS256")
+	for _, target := range []*jwttest.Target{&hs, &rs} {
+		target.Strict, target.Skip = false, []string{"size", "carriage", "json-header", "json-claims"}
+	}
+	all := hs
+	all.Skip = nil
+	secret := func(*jwt.Token) (any, error) { return hs.Key, nil }
+	allClaims := []jwt.ParserOption{jwt.WithIssuer(attackIssuer), jwt.WithAudience(attackAudience), jwt.WithExpirationRequired()}
+	parse := func(key jwt.Keyfunc, o ...jwt.ParserOption) http.Handler {
+		return byHand(func(token string) bool {
+			_, err := jwt.NewParser(o...).Parse(token, key)
+			return err == nil
+		})
+	}
+	gate := attackMust(jwtgate.New(attackOptions(hs))).Handler(answer)
+	pem := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: attackMust(x509.MarshalPKIXPublicKey(verifyingKey(rs)))})
+
+	for _, tt := range []struct {
+		name    string
+		target  jwttest.Target
+		handler http.Handler
+		finds   []string // in the report
+		not     []string // in it
+	}{
+		{"algorithm of the token", rs, parse(func(t *jwt.Token) (any, error) {
+			if _, ok := t.Method.(*jwt.SigningMethodHMAC); ok {
+				return pem, nil
+			}
+			return verifyingKey(rs), nil
+		}, allClaims...), []string{
+			"GOT IN: confusion/hs256-pkix-pem\n", "GOT IN: confusion/hs512-pkix-pem\n", "GOT IN: algorithm/own-key-PS256\n",
+			"RFC 8725 sections 2.1 and 3.1 (MUST)", "200 OK, called directly; 200 OK, over TCP",
+		}, []string{"confusion/hs256-modulus", "GOT IN: signature/"}},
+
+		{"no expiry", hs, parse(secret, jwt.WithValidMethods([]string{"HS256"}), jwt.WithoutClaimsValidation()), []string{
+			"GOT IN: times/exp-an-hour-ago\n", "GOT IN: times/exp-missing\n", "GOT IN: times/nbf-in-an-hour\n",
+			"RFC 7519 section 4.1.4 (MUST)", "sends    a token that expired an hour ago",
+		}, []string{"GOT IN: signature/", "GOT IN: none/"}},
+
+		{"prefix of the audience", hs, byHand(func(token string) bool {
+			parsed, err := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuer(attackIssuer), jwt.WithExpirationRequired()).Parse(token, secret)
+			if err != nil {
+				return false
+			}
+			audience, err := parsed.Claims.GetAudience()
+			return err == nil && slices.ContainsFunc(audience, func(a string) bool { return strings.HasPrefix(a, attackAudience) })
+		}), []string{
+			"GOT IN: audience/suffixed\n", "GOT IN: audience/suffixed-in-array\n", "GOT IN: audience/nul-and-more\n", "RFC 7519 section 4.1.3",
+		}, []string{"GOT IN: audience/other\n", "GOT IN: audience/cut\n", "GOT IN: times/exp-an-hour-ago\n"}},
+
+		{"not verified", hs, byHand(func(token string) bool {
+			claims := jwt.MapClaims{}
+			_, _, err := jwt.NewParser().ParseUnverified(token, claims)
+			return err == nil && jwt.NewValidator(allClaims...).Validate(claims) == nil
+		}), []string{
+			"GOT IN: none/unsigned-none\n", "GOT IN: signature/random\n", "GOT IN: kid/unknown-key\n", "GOT IN: guessed-secret/hs256-secret\n",
+		}, []string{"GOT IN: issuer/other\n"}},
+
+		{"first of two headers", hs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			only := r.Clone(r.Context())
+			only.Header = http.Header{}
+			if value := r.Header.Get("Authorization"); value != "" {
+				only.Header.Set("Authorization", value)
+			}
+			gate.ServeHTTP(w, only)
+		}), []string{
+			"GOT IN: authorization/repeated-good-expired\n", "GOT IN: authorization/repeated-in-other-case\n", "RFC 9110 section 5.3",
+		}, []string{"GOT IN: authorization/repeated-expired-good\n", "GOT IN: none/"}},
+
+		{"nobody gets in", hs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }), []string{
+			"REFUSED ALTHOUGH VALID: valid/plain\n", "401 Unauthorized, called directly; 401 Unauthorized, over TCP", "Nothing else was tried",
+		}, []string{"GOT IN"}},
+
+		{"nobody but the usual gets in", hs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer e") {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			gate.ServeHTTP(w, r)
+		}), []string{
+			"REFUSED ALTHOUGH VALID: valid/scheme-in-lower-case\n", "REFUSED ALTHOUGH VALID: valid/two-spaces\n", "RFC 9110 sections 5.1, 5.5 and 11.1 (MUST)",
+		}, []string{"GOT IN"}},
+
+		{"key from the header", hs, parse(func(t *jwt.Token) (any, error) {
+			address, _ := t.Header["jku"].(string)
+			if response, err := http.Get(address); err == nil {
+				response.Body.Close()
+			}
+			return hs.Key, nil
+		}, allClaims...), []string{
+			"FETCHED: header-key/jku\n", "FETCHED: header-key/jku-with-user\n", "RFC 8725 section 3.10",
+		}, []string{"FETCHED: header-key/x5u"}},
+
+		{"file named by kid", hs, parse(func(t *jwt.Token) (any, error) {
+			if kid, _ := t.Header["kid"].(string); kid != hs.KeyID {
+				return os.ReadFile(filepath.Join("/etc/keys", kid))
+			}
+			return hs.Key, nil
+		}, allClaims...), []string{"GOT IN: kid/injected-dev-null-relative\n"}, []string{"GOT IN: kid/injected-sql-union\n"}},
+
+		{"claims in any letter case", hs, byHand(func(token string) bool {
+			var claims struct {
+				jwt.RegisteredClaims
+			}
+			_, err := jwt.NewParser(append(allClaims, jwt.WithValidMethods([]string{"HS256"}))...).ParseWithClaims(token, &claims, secret)
+			return err == nil
+		}), []string{
+			"GOT IN: duplicate/exp-bad-and-upper\n", "GOT IN: duplicate/aud-bad-and-title\n", "RFC 7519 section 4 (MUST)",
+		}, []string{"GOT IN: audience/other\n"}},
+
+		{"panics", hs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+				_ = strings.Split(token, ".")[2]
+			}
+			gate.ServeHTTP(w, r)
+		}), []string{
+			"PANICKED: segments/two\n", "index out of range", "over TCP",
+		}, []string{"GOT IN"}},
+
+		// Not broken: what a careful service on golang-jwt alone lets in.
+		{"careful", all, parse(secret, append(allClaims, jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuedAt(), jwt.WithStrictDecoding())...),
+			[]string{"GOT IN: crit/unknown\n", "jwttest.Attack: of "}, []string{"GOT IN: none/", "GOT IN: signature/", "GOT IN: times/exp-an-hour-ago\n"}},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			if tt.name == "file named by kid" && runtime.GOOS == "windows" {
+				t.Skip("there is no /dev/null")
+			}
+			if os.Getenv(onBroken) != "" {
+				jwttest.Attack(t, tt.handler, tt.target)
+				return
+			}
+			report, ok := reportsOnBroken()[t.Name()]
+			require.True(t, ok, "Attack found nothing")
+			for _, want := range tt.finds {
+				assert.True(t, strings.Contains(report, want), "%q is not in the report", want)
+			}
+			for _, unwanted := range tt.not {
+				assert.False(t, strings.Contains(report, unwanted), "%q is in the report", unwanted)
+			}
+			var findings []string
+			for line := range strings.SplitSeq(report, "\n") {
+				if match := finding.FindStringSubmatch(line); match != nil {
+					findings = append(findings, match[1])
+				}
+			}
+			t.Logf("%d findings: %s", len(findings), strings.Join(findings, ", "))
+			if first := strings.Index(report, tt.finds[0]); first >= 0 {
+				block, _, _ := strings.Cut(report[first:], "--- FAIL")
+				t.Logf("such as\n%s", block)
+			}
+		})
+	}
+}
+
+var finding = regexp.MustCompile(`^ +(?:\S+: )?((?:GOT IN|REFUSED ALTHOUGH VALID|FETCHED|PANICKED): \S+)$`)
+
+// reportsOnBroken runs TestAttackFindsHoles in a process of its own, where it
+// fails, and returns what it printed by the name of the subtest.
+var reportsOnBroken = sync.OnceValue(func() map[string]string {
+	command := exec.Command(os.Args[0], "-test.run=^TestAttackFindsHoles$")
+	command.Env = append(os.Environ(), onBroken+"=1")
+	output, _ := command.CombinedOutput() // fails, as it must
+	reports := map[string]string{}
+	for _, part := range strings.Split(string(output), "\n    --- FAIL: ")[1:] {
+		name, report, _ := strings.Cut(part, " ")
+		reports[name] = report
+	}
+	return reports
+})
+
+var answer = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+
+// byHand is the middleware that is written by hand around every library.
+func byHand(good func(token string) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") || !good(strings.TrimLeft(token, " ")) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+}
+
+// A refusal costs the service little: time, which is only looked at for what is
+// out of all proportion, and memory in proportion to what was sent.
+func TestAttackCosts(t *testing.T) {
+	const (
+		perByte = 64
+		// The answer, which is a few headers and a line of JSON; the room that
+		// sync.Pool has lost; and the numbers of one verification, which RSA
+		// makes anew.
+		fixed  = 16 << 10
+		slow   = 10 * time.Millisecond
+		absurd = time.Second
+	)
+	for _, algorithm := range []string{"HS256", "RS256"} {
+		target := attackTarget(algorithm)
+		handler := attackGate(t, attackOptions(target))
+		cases, err := jwttest.Corpus(target)
+		require.NoError(t, err)
+		once := func(c jwttest.Case) (took time.Duration, allocated uint64) {
+			r, w := c.Request(t.Context()), &discard{header: http.Header{}}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			handler.ServeHTTP(w, r)
+			took = time.Since(start)
+			runtime.ReadMemStats(&after)
+			assert.GreaterOrEqual(t, w.status, 400)
+			return took, after.TotalAlloc - before.TotalAlloc
+		}
+		var slowest, dearest string
+		var mostTime time.Duration
+		var mostBytes uint64
+		for _, c := range cases {
+			if c.Accept || c.OnlyTCP {
+				continue
+			}
+			path, limit := c.Family+"/"+c.Name, uint64(perByte*len(c.Bytes)+fixed)
+			took, allocated := once(c)
+			if took > slow || allocated > limit {
+				// The machine may be busy, and the collector may just have
+				// emptied the pools: the median and the least of several tell.
+				times := []time.Duration{took}
+				for range 4 {
+					again, bytes := once(c)
+					times, allocated = append(times, again), min(allocated, bytes)
+				}
+				slices.Sort(times)
+				took = times[len(times)/2]
+			}
+			if took > mostTime {
+				mostTime, slowest = took, path
+			}
+			if allocated > mostBytes {
+				mostBytes, dearest = allocated, path
+			}
+			assert.Less(t, took, absurd, path)
+			assert.LessOrEqual(t, allocated, limit, "bytes allocated for %s, which has %d", path, len(c.Bytes))
+		}
+		t.Logf("%s: the slowest refusal took %v (%s), the dearest allocated %d bytes (%s)", algorithm, mostTime, slowest, mostBytes, dearest)
+	}
+}
+
+// discard is a ResponseWriter that costs nothing.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
