@@ -31,34 +31,64 @@ var (
 
 func use(...any) {}
 
-func main() {
 %s
-}
+`
+
+// testPrelude is that of package jwttest.
+const testPrelude = `package main
+
+import (
+%s)
+
+var (
+	t                  *testing.T
+	w                  http.ResponseWriter
+	body               io.Reader
+	service, handler   http.Handler
+	profile            http.HandlerFunc
+	newService         func(issuer, audience string) http.Handler
+	newVault           func(testing.TB) jwtgate.KeySource
+	issuer             *jwttest.Issuer
+	claims             map[string]any
+	key                any
+)
+
+func use(...any) {}
+
+%s
+
+func main() {}
 `
 
 // Every Go snippet of the README and of the package's documentation compiles.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	readme := string(must(os.ReadFile("README.md")))
-	var snippets []string
+	var snippets, preludes []string
 	for _, m := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1) {
-		snippets = append(snippets, m[1])
+		snippets, preludes = append(snippets, m[1]), append(preludes, prelude)
 	}
 	require.GreaterOrEqual(t, len(snippets), 5)
-	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")), must(filepath.Glob("examples/providers/*.go"))) {
+	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")),
+		must(filepath.Glob("examples/providers/*.go")), must(filepath.Glob("jwttest/*.go"))) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
 		source := string(must(os.ReadFile(file)))
 		for _, m := range regexp.MustCompile(`(?m)(?:^//\t.*\n(?:^//\n)?)+`).FindAllString(source, -1) {
 			snippets = append(snippets, regexp.MustCompile(`(?m)^//\t?`).ReplaceAllString(m, ""))
+			if strings.HasPrefix(file, "jwttest") {
+				preludes = append(preludes, testPrelude)
+			} else {
+				preludes = append(preludes, prelude)
+			}
 		}
 	}
 
 	dir := t.TempDir()
 	for i, snippet := range snippets {
 		if !strings.HasPrefix(snippet, "package ") {
-			snippet = complete(snippet)
+			snippet = complete(preludes[i], snippet)
 		}
 		name := filepath.Join(dir, fmt.Sprintf("%d", i), "main.go")
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
@@ -69,16 +99,25 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// complete makes a program of a few statements.
-func complete(snippet string) string {
-	// What a snippet declares for its reader to go on with is used here.
-	for _, m := range regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? :?= `).FindAllStringSubmatch(snippet, -1) {
-		snippet += fmt.Sprintf("use(%s)\n", strings.Trim(m[1]+", "+m[2], ", "))
+// complete makes a program of a few statements, or of a function.
+func complete(prelude, snippet string) string {
+	if strings.HasPrefix(snippet, "func ") {
+		prelude = strings.TrimSuffix(prelude, "\nfunc main() {}\n") + "\nfunc main() {}\n"
+	} else {
+		// What a snippet declares for its reader to go on with is used here.
+		for _, m := range regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? :?= `).FindAllStringSubmatch(snippet, -1) {
+			snippet += fmt.Sprintf("use(%s)\n", strings.Trim(m[1]+", "+m[2], ", "))
+		}
+		snippet = "func main() {\n" + snippet + "}"
+		prelude = strings.TrimSuffix(prelude, "\nfunc main() {}\n")
 	}
 	var imports strings.Builder
-	for _, path := range []string{"log", "net/http", "net/http/httptest", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys", "github.com/jwtgate/jwtgate/examples/providers"} {
-		name := filepath.Base(path)
-		if strings.Contains(snippet, name+".") || name == "http" || name == "jwtgate" {
+	code := regexp.MustCompile(`(?m)(^|\s)// .*$`).ReplaceAllString(prelude+snippet, "")
+	for _, path := range []string{
+		"io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys",
+		"github.com/jwtgate/jwtgate/jwttest", "github.com/jwtgate/jwtgate/examples/providers",
+	} {
+		if strings.Contains(code, filepath.Base(path)+".") {
 			fmt.Fprintf(&imports, "\t%q\n", path)
 		}
 	}

@@ -344,7 +344,8 @@ func TestRemote_RotationDuringAFetch(t *testing.T) {
 	})
 }
 
-// What a server may do wrong. Known keys serve on through all of it.
+// acceptance 10, 55: what a server may do wrong. Known keys serve on through all
+// of it.
 func TestRemote_ServerFaults(t *testing.T) {
 	t.Parallel()
 	good := withID("1", edKey())
@@ -539,6 +540,7 @@ func peakHeap(f func()) uint64 {
 	return peak
 }
 
+// acceptance 10
 func TestRemote_DownAtStart(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
