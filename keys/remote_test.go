@@ -255,8 +255,8 @@ func TestRemote_FloodOfUnknownKeyIDs(t *testing.T) {
 	})
 }
 
-// acceptance 28: a token without kid, or with a bad signature, is no reason to
-// ask the issuer anything.
+// A token without kid, or with a bad signature, is no reason to ask the issuer
+// anything.
 func TestRemote_ForgedSignaturesFetchNothing(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, serves(withID("1", edKey())))
