@@ -64,6 +64,7 @@ func TestErrorsToAnswers(t *testing.T) {
 		{"request", wrap(jwtgate.ErrRequest), [...]int{400, 400, 400, 400, 400, 400, 400}, "invalid_request"},
 		{"unavailable", wrap(jwtgate.ErrUnavailable), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"unavailable, so no token", errors.Join(jwtgate.ErrNoToken, context.DeadlineExceeded), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
+		{"unavailable, and no token", errors.Join(jwtgate.ErrNoToken, jwtgate.ErrUnavailable), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"cancelled", wrap(context.Canceled), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"deadline", wrap(context.DeadlineExceeded), [...]int{503, 503, 503, 503, 503, 503, 503}, ""},
 		{"revoked", wrap(jwtgate.ErrRevoked), [...]int{401, 401, 401, 401, 401, 401, 401}, "invalid_token"},
@@ -256,6 +257,26 @@ func TestChallenge(t *testing.T) {
 			requireDenial(t, w)
 		})
 	}
+}
+
+// A rule may return one Error each time. What a gate adds to it is not for the others.
+func TestErrorsOfRulesAreCopied(t *testing.T) {
+	t.Parallel()
+	shared := &jwtgate.Error{Status: 403, Code: "insufficient_scope", Scope: "a", Err: errors.New("too little")}
+	rule := jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return shared })
+	_, err := newGate(t).Require(rule, jwtgate.Scope("b")).Verify(t.Context(), hs256(nil))
+	var e *jwtgate.Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, "b a", e.Scope)
+	assert.Equal(t, "a", shared.Scope)
+}
+
+// acceptance 2: the zero Gate has a realm to send too.
+func TestChallengeOfTheZeroGate(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	new(jwtgate.Gate).Deny(w, httptest.NewRequest("GET", "/", nil), jwtgate.ErrNoToken)
+	assert.Equal(t, `Bearer realm="api"`, w.Header().Get("WWW-Authenticate"))
 }
 
 // acceptance 54

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -52,6 +53,8 @@ func TestNewKeyRefuses(t *testing.T) {
 	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).PublicKey
 	ed := public(edKey()).(ed25519.PublicKey)
 	pkix := must(x509.MarshalPKIXPublicKey(rsaPublic))
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate := must(x509.CreateCertificate(rand.Reader, template, template, rsaPublic, rsaKey()))
 	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, encode(rsaPublic.N.Bytes()))
 	var (
 		nilRSA   *rsa.PublicKey
@@ -79,6 +82,7 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"PEM after white space", "HS256", append([]byte("\n "), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pkix})...), "looks like a public key"},
 		{"DER as the secret", "HS256", pkix, "looks like a public key"},
 		{"PKCS #1 as the secret", "HS256", x509.MarshalPKCS1PublicKey(rsaPublic), "looks like a public key"},
+		{"certificate in DER as the secret", "HS256", certificate, "looks like a public key"},
 		{"JWK as the secret", "HS256", []byte(jwk), "looks like a public key"},
 		{"SSH key as the secret", "HS256", []byte("ssh-rsa " + encode(pkix)), "looks like a public key"},
 		{"OpenSSH ECDSA key as the secret", "HS256", []byte("ecdsa-sha2-nistp256 " + encode(pkix)), "looks like a public key"},
@@ -105,6 +109,7 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"RSA exponent 65536", "RS256", rsaWith(65536), "exponent 65536"},
 		{"RSA exponent negative", "RS256", rsaWith(-3), "exponent -3"},
 		{"RSA exponent 2^31-2", "RS256", rsaWith(1<<31 - 2), "exponent"},
+		{"RSA exponent as large as can be", "RS256", rsaWith(math.MaxInt - 1 + math.MaxInt>>32&1), "exponent"}, // which is even on 32 bits
 		{"RSA for ES256", "ES256", rsaPublic, "needs an *ecdsa.PublicKey"},
 		{"nil ECDSA", "ES256", nilECDSA, "the ECDSA key is nil"},
 		{"zero ECDSA", "ES256", &ecdsa.PublicKey{}, "the ECDSA key is nil"},

@@ -575,13 +575,14 @@ func TestVerifyClaims(t *testing.T) {
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
 	type change = func(*jwtgate.Options)
 	var (
-		none      change = func(*jwtgate.Options) {}
-		noLeeway  change = func(o *jwtgate.Options) { o.Leeway = -1 }
-		noExpiry  change = func(o *jwtgate.Options) { o.AllowNoExpiry = true }
-		endless   change = func(o *jwtgate.Options) { o.MaxAge = math.MaxInt64 }
-		maxAge    change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute; o.Leeway = -1 }
-		anyIssuer change = func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }
-		trust     change = func(o *jwtgate.Options) {
+		none            change = func(*jwtgate.Options) {}
+		noLeeway        change = func(o *jwtgate.Options) { o.Leeway = -1 }
+		noExpiry        change = func(o *jwtgate.Options) { o.AllowNoExpiry = true }
+		endless         change = func(o *jwtgate.Options) { o.MaxAge = math.MaxInt64 }
+		maxAge          change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute; o.Leeway = -1 }
+		maxAgeAndLeeway change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute }
+		anyIssuer       change = func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }
+		trust           change = func(o *jwtgate.Options) {
 			o.Issuers = nil
 			o.TrustIssuer = func(s string) bool { return strings.HasSuffix(s, ".example.com/") }
 		}
@@ -624,6 +625,8 @@ func TestVerifyClaims(t *testing.T) {
 		{"iat missing", none, map[string]any{"iat": nil}, nil},
 		{"MaxAge reached", maxAge, map[string]any{"iat": unix(-10 * time.Minute)}, nil},
 		{"MaxAge exceeded", maxAge, map[string]any{"iat": unix(-10*time.Minute - time.Second)}, jwtgate.ErrExpired},
+		{"MaxAge exceeded within the leeway", maxAgeAndLeeway, map[string]any{"iat": unix(-10*time.Minute - 30*time.Second)}, nil},
+		{"MaxAge exceeded beyond the leeway", maxAgeAndLeeway, map[string]any{"iat": unix(-10*time.Minute - 31*time.Second)}, jwtgate.ErrExpired},
 		{"MaxAge of centuries", endless, map[string]any{"iat": 0}, nil},
 		{"MaxAge without iat", maxAge, map[string]any{"iat": nil}, jwtgate.ErrClaim},
 		// acceptance 36
@@ -665,6 +668,8 @@ func TestVerifyClaims(t *testing.T) {
 		{"iss missing, any allowed", anyIssuer, map[string]any{"iss": nil}, nil},
 		{"iss a number, any allowed", anyIssuer, map[string]any{"iss": 1}, jwtgate.ErrIssuer},
 		{"iss approved", trust, map[string]any{"iss": "https://tenant-7.example.com/"}, nil},
+		{"iss of 1024 bytes approved", trust, map[string]any{"iss": strings.Repeat("i", 1011) + ".example.com/"}, nil},
+		{"iss of 1025 bytes approved", trust, map[string]any{"iss": strings.Repeat("i", 1012) + ".example.com/"}, jwtgate.ErrIssuer},
 		{"iss not approved", trust, map[string]any{"iss": "https://tenant-7.example.com"}, jwtgate.ErrIssuer},
 		// acceptance 38
 		{"aud missing", none, map[string]any{"aud": nil}, jwtgate.ErrAudience},
@@ -672,6 +677,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"aud of another", none, map[string]any{"aud": "https://other.example.com"}, jwtgate.ErrAudience},
 		{"aud with ours as prefix", none, map[string]any{"aud": audience + ".evil.example"}, jwtgate.ErrAudience},
 		{"aud as prefix of ours", none, map[string]any{"aud": "https://api"}, jwtgate.ErrAudience},
+		{"aud in another case", none, map[string]any{"aud": strings.ToUpper(audience)}, jwtgate.ErrAudience},
 		{"aud with a slash", none, map[string]any{"aud": audience + "/"}, jwtgate.ErrAudience},
 		{"aud separated by spaces", none, map[string]any{"aud": audience + " x"}, jwtgate.ErrAudience},
 		{"aud array with ours", none, map[string]any{"aud": []string{"x", audience}}, nil},
@@ -712,6 +718,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"profile without sub", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": nil}, jwtgate.ErrClaim},
 		{"profile with sub a number", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": 1}, jwtgate.ErrClaim},
 		{"profile without client_id", rfc9068, map[string]any{"uid": 7}, jwtgate.ErrClaim},
+		{"profile with client_id empty", rfc9068, map[string]any{"client_id": "", "uid": 7}, jwtgate.ErrClaim},
 		{"profile with azp for client_id", rfc9068, map[string]any{"azp": "web", "uid": 7}, jwtgate.ErrClaim},
 		{"profile without iat", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iat": nil}, jwtgate.ErrClaim},
 		{"profile without jti", rfc9068, map[string]any{"client_id": "web", "uid": 7, "jti": nil}, jwtgate.ErrClaim},
@@ -750,6 +757,29 @@ func TestVerifyClaims(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("confirmed once", func(t *testing.T) { // acceptance 44: remembered tokens too are confirmed each time
+		t.Parallel()
+		his := true
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.CacheSize = 16
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error {
+				if !his {
+					return errors.New("not his key")
+				}
+				return nil
+			})
+		})
+		token := hs256(map[string]any{"cnf": 1})
+		for _, his = range []bool{true, true, false} {
+			_, err := gate.Verify(t.Context(), token)
+			if his {
+				require.NoError(t, err)
+				continue
+			}
+			requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrClaim)
+		}
+	})
 
 	t.Run("not confirmed", func(t *testing.T) { // acceptance 44
 		t.Parallel()

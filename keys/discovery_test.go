@@ -315,6 +315,38 @@ func TestRemote_KeysMove(t *testing.T) {
 	assert.Equal(t, server.url+"/new", remote.Stats()[0].URL)
 }
 
+// A refresh that time brings asks whether the keys have changed, at their old address only.
+func TestRemote_KeysMoveUnderOneEtag(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		moved := false
+		server := newPipeServer(t, nil)
+		server.now(func(w http.ResponseWriter, r *http.Request) {
+			address, set := "/old", withID("1", edKey())
+			if moved {
+				address, set = "/new", withID("2", otherEdKey())
+			}
+			switch {
+			case r.URL.Path == openIDConfiguration:
+				w.Write(metadata(server.url, server.url+address))
+			case r.Header.Get("If-None-Match") != "":
+				w.WriteHeader(http.StatusNotModified)
+			default:
+				w.Header().Set("Etag", `"1"`)
+				w.Write(set)
+			}
+		})
+		remote, _ := server.remote()
+		remote.URL = ""
+		require.NoError(t, remote.Refresh(t.Context(), server.url))
+		moved = true
+		time.Sleep(8*time.Minute + time.Second)
+		require.Equal(t, []string{"1 EdDSA"}, names(t, remote, server.url, "1")) // starts the refresh
+		synctest.Wait()
+		assert.Equal(t, []string{"2 EdDSA"}, names(t, remote, server.url, ""))
+	})
+}
+
 // acceptance 24: what a token says of its key goes nowhere.
 func TestRemote_KeyIDReachesNoURL(t *testing.T) {
 	t.Parallel()

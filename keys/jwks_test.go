@@ -218,6 +218,7 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 		{"RSA with an even modulus", rsaJWK.with("n", base64url(new(big.Int).Sub(otherRSAKey().N, big.NewInt(1)).Bytes()))},
 		{"even exponent", rsaJWK.with("e", base64url([]byte{1, 0, 0}))},
 		{"exponent 2^31+1", rsaJWK.with("e", base64url([]byte{0x80, 0, 0, 1}))},
+		{"exponent 2^64+65537", rsaJWK.with("e", base64url([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1}))},
 		{"exponent of a thousand bytes", rsaJWK.with("e", base64url(bytes.Repeat([]byte{1}, 1000)))},
 		{"Ed25519 of small order", edJWK.with("x", base64url(make([]byte, 32)))},
 

@@ -165,6 +165,7 @@ func TestParse_Refuses(t *testing.T) {
 		{"a member twice", `{"sub":"alice","sub":"admin"}`, jsonobj.ErrDuplicate},
 		{"a member twice with one value", `{"sub":"alice","sub":"alice"}`, jsonobj.ErrDuplicate},
 		{"a member twice, far apart", `{"sub":1,"a":{"b":{}},"c":[{}],"sub":2}`, jsonobj.ErrDuplicate},
+		{"a member twice in an object behind another member", `{"a":1,"b":{"c":1,"c":2}}`, jsonobj.ErrDuplicate},
 		{"an escaped duplicate", `{"sub":1,"\u0073ub":2}`, jsonobj.ErrDuplicate},
 		{"two escapes of one name", `{"a\/b":1,"a\u002fb":2}`, jsonobj.ErrDuplicate},
 		{"an escaped pair and its character", `{"😀":1,"\ud83d\ude00":2}`, jsonobj.ErrDuplicate},
