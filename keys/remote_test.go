@@ -1751,6 +1751,15 @@ func TestRemote_AllocatesNothing(t *testing.T) {
 	}
 }
 
+// heapInUse returns the size of the heap without garbage.
+func heapInUse() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
 // What is kept for a set of ten keys.
 func TestRemote_MemoryOfASet(t *testing.T) { // alone: it measures
 	var jwks []any
@@ -1761,21 +1770,14 @@ func TestRemote_MemoryOfASet(t *testing.T) { // alone: it measures
 	server := newServer(t, serves(document(jwks...)))
 	const sources = 50
 	all := make([]*keys.Remote, sources)
-	heap := func() uint64 {
-		var stats runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&stats)
-		return stats.HeapAlloc
-	}
 	warm, _ := server.remote()
 	require.NoError(t, warm.Refresh(t.Context(), ""))
-	before := heap()
+	before := heapInUse()
 	for i := range all {
 		all[i], _ = server.remote()
 		require.NoError(t, all[i].Refresh(t.Context(), ""))
 	}
-	held := int64(heap()) - int64(before)
+	held := int64(heapInUse()) - int64(before)
 	assert.Less(t, held/sources, int64(64<<10))
 	t.Logf("%d bytes for each", held/sources)
 	runtime.KeepAlive(all)
