@@ -166,10 +166,7 @@ func (f *File) load() {
 		f.parsed = nil // what comes back is new
 	}
 
-	logger := f.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger := orDefaultLogger(f.Logger)
 	if err != nil {
 		err = fmt.Errorf("keys.File %s: %w", f.Path, err)
 		last := f.failure.Swap(&err)

@@ -41,12 +41,18 @@ func JWKS(document []byte) jwtgate.KeySource {
 // logSkipped tells of the keys of a set that are not used. A nil logger is
 // slog.Default.
 func logSkipped(logger *slog.Logger, source string, skipped []error) {
-	if logger == nil {
-		logger = slog.Default()
-	}
 	for _, err := range skipped {
-		logger.Warn("jwtgate: key skipped", "source", source, "error", err)
+		orDefaultLogger(logger).Warn("jwtgate: key skipped", "source", source, "error", err)
 	}
+}
+
+// orDefaultLogger looks slog.Default up anew each time: a program may set it
+// after its sources are made.
+func orDefaultLogger(logger *slog.Logger) *slog.Logger {
+	if logger == nil {
+		return slog.Default()
+	}
+	return logger
 }
 
 const (

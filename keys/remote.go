@@ -693,10 +693,7 @@ const mostSkipped = 5
 func (u *upstream) log(r report) {
 	// The handler is somebody else's, and no request's goroutine runs it.
 	defer func() { _ = recover() }()
-	logger := u.remote.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger := orDefaultLogger(u.remote.Logger)
 	if u.issuer != "" {
 		logger = logger.With("issuer", fmt.Sprintf("%.100s", u.issuer))
 	}
