@@ -8,7 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -374,11 +373,11 @@ func (k *signingKey) sign(private any, header, claims map[string]any) (string, e
 		if err != nil {
 			return "", fmt.Errorf("its %s cannot be written as JSON: %w", part.name, err)
 		}
-		parts = append(parts, encoded(text))
+		parts = append(parts, encode(text))
 	}
 	input := strings.Join(parts, ".")
 	signature, err := signers[k.algorithm].Sign(input, private)
-	return input + "." + encoded(signature), err
+	return input + "." + encode(signature), err
 }
 
 // jwk returns the public key as a JSON Web Key (RFC 7517 section 4, RFC 7518
@@ -388,20 +387,16 @@ func (k *signingKey) jwk() map[string]string {
 	switch private := k.private.(type) {
 	case *rsa.PrivateKey:
 		jwk["kty"] = "RSA"
-		jwk["n"] = encoded(private.N.Bytes())
-		jwk["e"] = encoded(big.NewInt(int64(private.E)).Bytes())
+		jwk["n"] = encode(private.N.Bytes())
+		jwk["e"] = encode(big.NewInt(int64(private.E)).Bytes())
 	case *ecdsa.PrivateKey:
-		// The curve is one of ours, so this cannot fail.
-		point, _ := private.PublicKey.Bytes() // 4, then the coordinates
-		x, y := point[1:1+len(point)/2], point[1+len(point)/2:]
-		jwk["kty"], jwk["crv"], jwk["x"], jwk["y"] = "EC", private.Params().Name, encoded(x), encoded(y)
+		x, y := coordinates(&private.PublicKey)
+		jwk["kty"], jwk["crv"], jwk["x"], jwk["y"] = "EC", private.Params().Name, encode(x), encode(y)
 	case ed25519.PrivateKey:
-		jwk["kty"], jwk["crv"], jwk["x"] = "OKP", "Ed25519", encoded(private.Public().(ed25519.PublicKey))
+		jwk["kty"], jwk["crv"], jwk["x"] = "OKP", "Ed25519", encode(private.Public().(ed25519.PublicKey))
 	}
 	return jwk
 }
-
-func encoded(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // A signer is how tokens of one algorithm are signed, and with what.
 type signer struct {
@@ -413,27 +408,25 @@ type signer struct {
 }
 
 var signers = func() map[string]signer {
-	all := map[string]signer{}
-	for _, kind := range []struct {
-		generate func() (any, error)
-		methods  []jwt.SigningMethod
-	}{
-		{newSecret, []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512}},
-		{newRSA, []jwt.SigningMethod{
-			jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
-			jwt.SigningMethodPS256, jwt.SigningMethodPS384, jwt.SigningMethodPS512,
-		}},
-		{newECDSA(elliptic.P256()), []jwt.SigningMethod{jwt.SigningMethodES256}},
-		{newECDSA(elliptic.P384()), []jwt.SigningMethod{jwt.SigningMethodES384}},
-		{newECDSA(elliptic.P521()), []jwt.SigningMethod{jwt.SigningMethodES512}},
-		{newEd25519, []jwt.SigningMethod{jwt.SigningMethodEdDSA}},
-	} {
-		forger := sync.OnceValues(kind.generate)
-		for _, method := range kind.methods {
-			all[method.Alg()] = signer{method, kind.generate, forger}
+	all, forgers := map[string]signer{}, map[string]func() (any, error){}
+	for name, method := range signingMethods {
+		var generate func() (any, error)
+		material := kind(name)
+		switch material {
+		case "HS":
+			generate = newSecret
+		case "RS", "PS":
+			generate, material = newRSA, "RSA"
+		case "ES":
+			generate, material = newECDSA(curves[name]), name
+		default:
+			generate = newEd25519
 		}
+		if forgers[material] == nil {
+			forgers[material] = sync.OnceValues(generate)
+		}
+		all[name] = signer{method, generate, forgers[material]}
 	}
-	all["Ed25519"] = all["EdDSA"] // RFC 9864
 	return all
 }()
 
