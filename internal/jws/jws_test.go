@@ -183,6 +183,73 @@ func TestAppendDecoded_OneSpelling(t *testing.T) {
 	assert.Equal(t, 1<<8+1<<16, values, "each value of one or two bytes has its spelling")
 }
 
+// acceptance 13: Cut leaves the alphabet to AppendDecoded, which refuses each
+// of the other bytes wherever it stands.
+func TestAppendDecoded_Alphabet(t *testing.T) {
+	t.Parallel()
+	for size := range 27 {
+		for at := range size {
+			for b := range 256 {
+				segment := bytes.Repeat([]byte("A"), size)
+				segment[at] = byte(b)
+				got, err := jws.AppendDecoded(nil, segment)
+				want, wantErr := decode(segment)
+				if wantErr != nil {
+					assert.ErrorIs(t, err, jws.ErrEncoding, "%q", segment)
+				} else if assert.NoError(t, err, "%q", segment) {
+					assert.Equal(t, string(want), string(got), "%q", segment)
+				}
+			}
+		}
+	}
+}
+
+// decode is what encoding/base64 makes of a segment, but for line breaks,
+// which it skips.
+func decode(segment []byte) ([]byte, error) {
+	if i := bytes.IndexAny(segment, "\r\n"); i >= 0 {
+		return nil, base64.CorruptInputError(i)
+	}
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(string(segment))
+	if err != nil {
+		return nil, err // without what came before the error
+	}
+	return decoded, nil
+}
+
+// FuzzAppendDecoded holds the decoder against encoding/base64.
+func FuzzAppendDecoded(f *testing.F) {
+	for _, seed := range []string{"", "A", "YQ", "YR", "YWI", "YWJ", "YWJj", "YWJjZA", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGci\nOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1Ni.9", "eyJhbGciOiJIUzI1NiJ9=", "-_-_-_-_-_\xff"} {
+		f.Add([]byte("before"), []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, before, segment []byte) {
+		// The fuzzer may hand out both in one array, with room for the other.
+		before = bytes.Clone(before)
+		kept, asked := bytes.Clone(before), bytes.Clone(segment)
+		got, err := jws.AppendDecoded(before, segment)
+		require.Equal(t, asked, segment, "the segment is not written to")
+		want, wantErr := decode(segment)
+		if wantErr != nil {
+			require.ErrorIs(t, err, jws.ErrEncoding)
+		} else {
+			require.NoError(t, err)
+		}
+		require.Equal(t, string(kept)+string(want), string(got))
+	})
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	got, err := jws.Cut([]byte("a!.b?.c.d\n"))
+	require.NoError(t, err)
+	assert.Equal(t, jws.Compact{Header: []byte("a!"), Payload: []byte("b?"), Signature: []byte("c.d\n"), SigningInput: []byte("a!.b?")}, got)
+	for _, token := range []string{"", ".", "..", "a", "a.b", "a.b.", "a..c", ".b.c", "...", "a.."} {
+		got, err := jws.Cut([]byte(token))
+		assert.ErrorIs(t, err, jws.ErrSegments, "%q", token)
+		assert.Zero(t, got, "%q", token)
+	}
+}
+
 func TestParseHeader(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
