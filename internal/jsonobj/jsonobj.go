@@ -15,6 +15,10 @@ package jsonobj
 import (
 	"errors"
 	"hash/maphash"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"unicode"
 	"unicode/utf16"
@@ -43,9 +47,55 @@ type Member[T text] struct {
 	Value T // as it stands in the input, without surrounding whitespace
 }
 
-// Parse reads src as one JSON object and appends its members to dst, in their
-// order. All of src is checked, nested values included, before anything is
-// returned.
+// A Field is where a member stands in the input of Scan. It has no pointer into
+// the input, so that the input may be copied and what is kept of it be taken
+// from the copy.
+type Field struct {
+	nameStart, nameEnd   uint32 // of the inside of the quotes
+	valueStart, valueEnd uint32
+	nameEscaped          bool
+	valueEscaped         bool // that is a string, and has escapes
+}
+
+// Name returns the member's name, without quotes, escapes resolved. src is the
+// input of Scan or a copy of it.
+func Name[T text](src T, f *Field) T {
+	name := src[f.nameStart:f.nameEnd]
+	if f.nameEscaped {
+		return T(unescape(name))
+	}
+	return name
+}
+
+// Value returns the member's value as it stands in src, without surrounding
+// whitespace.
+func Value[T text](src T, f *Field) T { return src[f.valueStart:f.valueEnd] }
+
+// Text returns the text of the member's value, with escapes resolved. ok is
+// false if the value is not a string.
+func Text[T text](src T, f *Field) (t T, ok bool) {
+	if src[f.valueStart] != '"' {
+		return t, false
+	}
+	t = src[f.valueStart+1 : f.valueEnd-1]
+	if f.valueEscaped {
+		t = T(unescape(t))
+	}
+	return t, true
+}
+
+// Scan reads src as one JSON object and appends the places of its members to
+// dst, in their order. All of src is checked, nested values included. Beside an
+// error nothing is appended.
+func Scan[T text](src T, dst []Field) ([]Field, error) {
+	p := parser[T]{src: src, fields: dst}
+	if err := p.all(); err != nil {
+		return p.fields[:len(dst)], err // with the room it has grown
+	}
+	return p.fields, nil
+}
+
+// Parse is Scan with the members themselves.
 func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
 	if err := Walk(src, func(m Member[T]) { dst = append(dst, m) }); err != nil {
 		return nil, err
@@ -56,48 +106,37 @@ func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
 // Walk reads src as Parse does and hands each member to visit, for callers that
 // keep a few of many. An error means that nothing visit was told counts.
 func Walk[T text](src T, visit func(Member[T])) error {
-	seen := pool.Get().(*names)
-	defer pool.Put(seen)
-	seen.hashes = seen.hashes[:0]
-
-	p := parser[T]{src: src, seen: seen}
-	p.space()
-	if err := p.object(1, visit); err != nil {
-		return err
-	}
-	p.space()
-	if p.pos < len(src) {
-		return ErrTrailing
-	}
-	return nil
+	p := parser[T]{src: src, visit: visit}
+	return p.all()
 }
 
 // Find returns the raw value of the first member of src that is called name.
 // It reads no further than that value, so it tells nothing of the rest of src
-// and is for peeking at input that Parse checks later, or has checked already.
+// and is for input that Scan has checked already, or will.
 func Find[T text](src T, name string) (value T, found bool, err error) {
 	p := parser[T]{src: src}
-	p.space()
-	if !p.accept('{') {
+	i := skip(src, 0)
+	if !has(src, i, '{') {
 		return value, false, ErrSyntax
 	}
+	i = skip(src, i+1)
 	for first := true; ; first = false {
-		more, err := p.next(first, '}')
-		if err != nil || !more {
-			return value, false, err
+		var more bool
+		if i, more = p.next(i, first, '}'); !more {
+			return value, false, p.err
 		}
-		m, err := p.member(1)
-		if err != nil {
-			return value, false, err
+		var f Field
+		if i = p.member(i, 1, &f); i < 0 {
+			return value, false, p.err
 		}
-		if string(m.Name) == name {
-			return m.Value, true, nil
+		if string(Name(src, &f)) == name {
+			return Value(src, &f), true, nil
 		}
 	}
 }
 
-// String returns the text of a raw value that Parse or Find has returned,
-// with escapes resolved. ok is false if the value is not a string.
+// String returns the text of a raw value that one of this package's functions
+// has returned, with escapes resolved. ok is false if the value is not a string.
 func String[T text](raw T) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
@@ -111,220 +150,252 @@ func String[T text](raw T) (s string, ok bool) {
 	return string(inner), true
 }
 
-// Elements appends the raw elements of an array that Parse or Find has
-// returned to dst. ok is false if the value is not an array.
+// Elements appends the raw elements of an array that one of this package's
+// functions has returned to dst. ok is false if the value is not an array.
 func Elements[T text](raw T, dst []T) (elements []T, ok bool) {
-	p := parser[T]{src: raw}
-	if !p.accept('[') {
+	if !has(raw, 0, '[') {
 		return dst, false
 	}
+	p := parser[T]{src: raw}
+	i := skip(raw, 1)
 	for first := true; ; first = false {
-		more, err := p.next(first, ']')
-		if err != nil || !more {
-			return dst, err == nil
+		var more bool
+		if i, more = p.next(i, first, ']'); !more {
+			return dst, i > 0
 		}
-		start := p.pos
-		if err := p.value(1); err != nil {
+		start := i
+		if i, _ = p.value(i, 1); i < 0 {
 			return dst, false
 		}
-		dst = append(dst, raw[start:p.pos])
+		dst = append(dst, raw[start:i])
 	}
 }
 
-// parser is a position in src. With seen it checks that names are distinct.
+// parser reads src. Its methods take the index that they begin at and return
+// the one after what they have read, or a negative one if it is not what it
+// should be; err then says why.
 type parser[T text] struct {
-	src  T
-	pos  int
-	seen *names
+	src    T
+	seen   *names          // in which distinct names are looked for; nil: not at all
+	visit  func(Member[T]) // told of the members of the outermost object,
+	fields []Field         // or if it is nil, what they are appended to
+	err    error
 }
 
-func (p *parser[T]) space() {
-	for p.pos < len(p.src) {
-		switch p.src[p.pos] {
-		case ' ', '\t', '\n', '\r':
-			p.pos++
-		default:
-			return
-		}
+// all reads one object and nothing else.
+func (p *parser[T]) all() error {
+	if uint64(len(p.src)) > math.MaxUint32 {
+		return ErrSyntax // no Field could tell its places
 	}
+	p.seen = pool.Get().(*names)
+	defer pool.Put(p.seen)
+	p.seen.hashes = p.seen.hashes[:0]
+
+	i := p.object(skip(p.src, 0), 1)
+	if i >= 0 && skip(p.src, i) < len(p.src) {
+		p.fail(ErrTrailing)
+	}
+	return p.err
 }
 
-func (p *parser[T]) accept(c byte) bool {
-	if p.pos < len(p.src) && p.src[p.pos] == c {
-		p.pos++
-		return true
-	}
-	return false
+func (p *parser[T]) fail(err error) int {
+	p.err = err
+	return -1
 }
+
+// skip returns the index of the first byte from i on that is not whitespace.
+func skip[T text](src T, i int) int {
+	for i < len(src) && src[i] <= ' ' && (src[i] == ' ' || src[i] == '\t' || src[i] == '\n' || src[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// has tells whether c stands at index i.
+func has[T text](src T, i int, c byte) bool { return i < len(src) && src[i] == c }
 
 // next moves to the next element of an object or array, past the comma that
-// must stand before all but the first; more is false at the closing bracket.
-func (p *parser[T]) next(first bool, closing byte) (more bool, err error) {
-	p.space()
-	if p.accept(closing) {
-		return false, nil
-	}
+// must stand before all but the first, or past the closing bracket; more tells
+// which. No whitespace is at i if first is set.
+func (p *parser[T]) next(i int, first bool, closing byte) (after int, more bool) {
 	if !first {
-		if !p.accept(',') {
-			return false, ErrSyntax
-		}
-		p.space()
+		i = skip(p.src, i)
 	}
-	return true, nil
+	switch {
+	case has(p.src, i, closing):
+		return i + 1, false
+	case first:
+		return i, true
+	case has(p.src, i, ','):
+		return skip(p.src, i+1), true
+	}
+	return p.fail(ErrSyntax), false
 }
 
 // member reads `"name": value` inside an object at the given depth.
-func (p *parser[T]) member(depth int) (m Member[T], err error) {
-	start := p.pos + 1
-	escaped, err := p.str()
-	if err != nil {
-		return m, err
+func (p *parser[T]) member(i, depth int, f *Field) int {
+	f.nameStart = uint32(i) + 1
+	if i, f.nameEscaped = p.str(i); i < 0 {
+		return i
 	}
-	m.Name = p.src[start : p.pos-1]
-	if escaped {
-		m.Name = T(unescape(m.Name))
+	f.nameEnd = uint32(i) - 1
+	if i = skip(p.src, i); !has(p.src, i, ':') {
+		return p.fail(ErrSyntax)
 	}
-	p.space()
-	if !p.accept(':') {
-		return m, ErrSyntax
-	}
-	p.space()
-	start = p.pos
-	if err := p.value(depth); err != nil {
-		return m, err
-	}
-	m.Value = p.src[start:p.pos]
-	return m, nil
+	i = skip(p.src, i+1)
+	f.valueStart = uint32(i)
+	i, f.valueEscaped = p.value(i, depth)
+	f.valueEnd = uint32(i)
+	return i
 }
 
-// object reads an object whose own depth is given and hands its members to
-// yield, unless that is nil.
-func (p *parser[T]) object(depth int, yield func(Member[T])) error {
+// object reads an object whose own depth is given.
+func (p *parser[T]) object(i, depth int) int {
 	if depth > MaxDepth {
-		return ErrDepth
+		return p.fail(ErrDepth)
 	}
-	if !p.accept('{') {
-		return ErrSyntax
+	if !has(p.src, i, '{') {
+		return p.fail(ErrSyntax)
 	}
 	var outer int
 	if p.seen != nil {
 		outer = len(p.seen.hashes)
 	}
+	i = skip(p.src, i+1)
 	for first := true; ; first = false {
-		more, err := p.next(first, '}')
-		if err != nil {
-			return err
-		}
-		if !more {
+		var more bool
+		if i, more = p.next(i, first, '}'); !more {
 			break
 		}
-		m, err := p.member(depth)
-		if err != nil {
-			return err
+		var f Field
+		if i = p.member(i, depth, &f); i < 0 {
+			return i
 		}
 		if p.seen != nil {
-			p.seen.hashes = append(p.seen.hashes, foldedHash(p.seen, m.Name))
-		}
-		if yield != nil {
-			yield(m)
+			p.seen.hashes = append(p.seen.hashes, foldedHash(p.seen, Name(p.src, &f)))
+			switch {
+			case depth > 1:
+			case p.visit != nil:
+				p.visit(Member[T]{Name: Name(p.src, &f), Value: Value(p.src, &f)})
+			default:
+				p.fields = append(p.fields, f)
+			}
 		}
 	}
-	if p.seen != nil {
+	if p.seen != nil && i > 0 {
 		if !p.seen.distinct(outer) {
-			return ErrDuplicate
+			return p.fail(ErrDuplicate)
 		}
 		p.seen.hashes = p.seen.hashes[:outer]
 	}
-	return nil
+	return i
 }
 
-func (p *parser[T]) array(depth int) error {
+func (p *parser[T]) array(i, depth int) int {
 	if depth > MaxDepth {
-		return ErrDepth
+		return p.fail(ErrDepth)
 	}
-	p.pos++ // the bracket that brought us here
+	i = skip(p.src, i+1) // past the bracket that brought us here
 	for first := true; ; first = false {
-		more, err := p.next(first, ']')
-		if err != nil || !more {
-			return err
+		var more bool
+		if i, more = p.next(i, first, ']'); !more {
+			return i
 		}
-		if err := p.value(depth); err != nil {
-			return err
+		if i, _ = p.value(i, depth); i < 0 {
+			return i
 		}
 	}
 }
 
-// value reads any value inside an object or array of the given depth.
-func (p *parser[T]) value(depth int) error {
-	if p.pos >= len(p.src) {
-		return ErrSyntax
+// value reads any value inside an object or array of the given depth, and tells
+// whether it is a string with escapes.
+func (p *parser[T]) value(i, depth int) (after int, escaped bool) {
+	if i >= len(p.src) {
+		return p.fail(ErrSyntax), false
 	}
-	switch p.src[p.pos] {
+	switch p.src[i] {
 	case '"':
-		_, err := p.str()
-		return err
+		return p.str(i)
 	case '{':
-		return p.object(depth+1, nil)
+		return p.object(i, depth+1), false
 	case '[':
-		return p.array(depth + 1)
+		return p.array(i, depth+1), false
 	case 't':
-		return p.literal("true")
+		return p.literal(i, "true"), false
 	case 'f':
-		return p.literal("false")
+		return p.literal(i, "false"), false
 	case 'n':
-		return p.literal("null")
+		return p.literal(i, "null"), false
 	default:
-		return p.number()
+		return p.number(i), false
 	}
 }
 
-func (p *parser[T]) literal(word string) error {
-	if len(p.src)-p.pos < len(word) || string(p.src[p.pos:p.pos+len(word)]) != word {
-		return ErrSyntax
+func (p *parser[T]) literal(i int, word string) int {
+	if len(p.src)-i < len(word) || string(p.src[i:i+len(word)]) != word {
+		return p.fail(ErrSyntax)
 	}
-	p.pos += len(word)
-	return nil
+	return i + len(word)
 }
 
 // number reads a number of less than 1e308. What is far beyond is infinite to
 // one parser and an error to another (RFC 8259 section 6, RFC 7493 section 2.2),
 // and converting it to be sure would cost the reader more than the sender.
-func (p *parser[T]) number() error {
-	p.accept('-')
+func (p *parser[T]) number(i int) int {
+	src := p.src
+	if has(src, i, '-') {
+		i++
+	}
 	// What follows a leading zero can only be a fraction or an exponent; a
 	// further digit is left for next to refuse.
-	start := p.pos
-	if !p.accept('0') && !p.digits() {
-		return ErrSyntax
+	start := i
+	if has(src, i, '0') {
+		i++
+	} else if i = digits(src, i); i == start {
+		return p.fail(ErrSyntax)
 	}
-	whole := p.src[start:p.pos]
+	whole := src[start:i]
 	var fraction T
-	if p.accept('.') {
-		start = p.pos
-		if !p.digits() {
-			return ErrSyntax
+	if has(src, i, '.') {
+		start = i + 1
+		if i = digits(src, start); i == start {
+			return p.fail(ErrSyntax)
 		}
-		fraction = p.src[start:p.pos]
+		fraction = src[start:i]
 	}
 	exponent := 0
-	if p.accept('e') || p.accept('E') {
+	if has(src, i, 'e') || has(src, i, 'E') {
+		i++
 		sign := 1
-		if !p.accept('+') && p.accept('-') {
+		if has(src, i, '+') {
+			i++
+		} else if has(src, i, '-') {
+			i++
 			sign = -1
 		}
-		start = p.pos
-		if !p.digits() {
-			return ErrSyntax
+		start = i
+		if i = digits(src, i); i == start {
+			return p.fail(ErrSyntax)
 		}
-		for i := start; i < p.pos && exponent < 1<<26; i++ { // more than any input is long
-			exponent = 10*exponent + int(p.src[i]-'0')
+		for _, c := range []byte(src[start:i]) {
+			if exponent < 1<<26 { // more than any input is long
+				exponent = 10*exponent + int(c-'0')
+			}
 		}
 		exponent *= sign
 	}
 	if magnitude(whole, fraction)+exponent >= 308 {
-		return ErrNumber
+		return p.fail(ErrNumber)
 	}
-	return nil
+	return i
+}
+
+// digits returns the index after the digits at i.
+func digits[T text](src T, i int) int {
+	for i < len(src) && src[i]-'0' <= 9 {
+		i++
+	}
+	return i
 }
 
 // magnitude returns the power of ten of the first digit that is not zero, or a
@@ -341,47 +412,48 @@ func magnitude[T text](whole, fraction T) int {
 	return -1 << 30
 }
 
-// digits reads digits and tells whether there was one.
-func (p *parser[T]) digits() bool {
-	start := p.pos
-	for p.pos < len(p.src) && p.src[p.pos]-'0' <= 9 {
-		p.pos++
-	}
-	return p.pos > start
-}
-
 // str reads a string, quotes included, and tells whether it has escapes.
-func (p *parser[T]) str() (escaped bool, err error) {
-	if !p.accept('"') {
-		return false, ErrSyntax
+func (p *parser[T]) str(i int) (after int, escaped bool) {
+	src := p.src
+	if !has(src, i, '"') {
+		return p.fail(ErrSyntax), false
 	}
-	src, i := p.src, p.pos
-	for i < len(src) {
+	for i++; ; {
+		for i < len(src) && plain[src[i]] {
+			i++
+		}
+		if i == len(src) {
+			return p.fail(ErrSyntax), false
+		}
 		switch c := src[i]; {
 		case c == '"':
-			p.pos = i + 1
-			return escaped, nil
+			return i + 1, escaped
 		case c == '\\':
 			n := escape(src[i:])
 			if n == 0 {
-				return false, ErrSyntax
+				return p.fail(ErrSyntax), false
 			}
 			escaped = true
 			i += n
 		case c < ' ':
-			return false, ErrSyntax
-		case c < utf8.RuneSelf:
-			i++
+			return p.fail(ErrSyntax), false
 		default:
 			r, n := utf8.DecodeRuneInString(string(src[i:min(i+utf8.UTFMax, len(src))]))
 			if r == utf8.RuneError && n == 1 {
-				return false, ErrUTF8
+				return p.fail(ErrUTF8), false
 			}
 			i += n
 		}
 	}
-	return false, ErrSyntax
 }
+
+// plain has the bytes of a string that stand for themselves and are ASCII.
+var plain = func() (set [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		set[c] = c != '"' && c != '\\'
+	}
+	return set
+}()
 
 // escape returns the length of the escape sequence src starts with, a
 // surrogate pair counting as one, or 0 if there is none. A lone surrogate is
@@ -485,14 +557,16 @@ var (
 // foldedHash returns a hash that is the same for names encoding/json takes
 // for the same struct field.
 func foldedHash[T text](n *names, name T) uint64 {
+	if len(name) <= 16 {
+		if h, ok := shortHash(name); ok {
+			return h
+		}
+	}
 	folded := n.folded[:0]
 	for i := 0; i < len(name); {
 		c := name[i]
 		if c < utf8.RuneSelf {
-			if 'a' <= c && c <= 'z' {
-				c -= 'a' - 'A'
-			}
-			folded = append(folded, c)
+			folded = append(folded, lower(c))
 			i++
 			continue
 		}
@@ -501,14 +575,78 @@ func foldedHash[T text](n *names, name T) uint64 {
 		i += size
 	}
 	n.folded = folded
+	if len(folded) <= 16 {
+		// Some letters beyond ASCII are others of ASCII in another case.
+		if h, ok := shortHash(folded); ok {
+			return h
+		}
+	}
 	return maphash.Bytes(seed, folded)
 }
 
-// foldRune returns the smallest of the runes that are r in another case.
+// shortHash is foldedHash for names of up to 16 ASCII characters, which most
+// are: such a name fits two words, and maphash takes longer to begin than they
+// take to mix. ok is false for a name with other characters.
+func shortHash[T text](name T) (h uint64, ok bool) {
+	var a, b uint64
+	switch n := len(name); {
+	case n >= 8:
+		a, b = word(name[:8]), word(name[n-8:])
+	case n >= 4:
+		a, b = half(name[:4]), half(name[n-4:])
+	case n > 0:
+		a = uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
+	}
+	if (a|b)&high != 0 {
+		return 0, false
+	}
+	// A folded multiplication with numbers that nobody outside knows.
+	x, y := bits.Mul64(lowerWord(a)^secret[0], lowerWord(b)^secret[1]^uint64(len(name)))
+	return x ^ y, true
+}
+
+var secret = [2]uint64{rand.Uint64(), rand.Uint64()}
+
+// Eight bytes at a time: one in each, and the high bit of each.
+const (
+	each = 0x0101010101010101
+	high = 0x8080808080808080
+)
+
+func word[T text](s T) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+func half[T text](s T) uint64 {
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
+}
+
+// lowerWord is lower for the eight ASCII characters of a word. Adding to each
+// what it lacks to 128 sets the high bit of those from 'A' on, and of those
+// beyond 'Z'; no sum carries over into the next.
+func lowerWord(w uint64) uint64 {
+	letters := (w + each*(128-'A')) &^ (w + each*(128-'Z'-1)) & high
+	return w | letters>>2
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// foldRune returns one of the runes that are r in another case, the same for
+// all of them: the smallest, or if that is of ASCII, the lower.
 func foldRune(r rune) rune {
 	for {
 		next := unicode.SimpleFold(r)
 		if next <= r {
+			if next < utf8.RuneSelf {
+				return rune(lower(byte(next)))
+			}
 			return next
 		}
 		r = next
@@ -521,12 +659,13 @@ func foldRune(r rune) rune {
 func (n *names) distinct(outer int) bool {
 	hashes := n.hashes[outer:]
 	if len(hashes) <= 16 {
+		var seen uint64 // a bit for each hash, by its last six
 		for i, h := range hashes {
-			for _, other := range hashes[:i] {
-				if h == other {
-					return false
-				}
+			bit := uint64(1) << (h & 63)
+			if seen&bit != 0 && slices.Contains(hashes[:i], h) {
+				return false
 			}
+			seen |= bit
 		}
 		return true
 	}

@@ -33,7 +33,28 @@ func parse(t testing.TB, src string) ([]member, error) {
 	for i, m := range fromBytes {
 		require.Equal(t, fromString[i], member{Name: string(m.Name), Value: string(m.Value)})
 	}
+	sameFields(t, src, fromString, err)
+	sameFields(t, []byte(src), fromString, err)
 	return fromString, err
+}
+
+// sameFields checks that Scan comes to the same as Parse did, and appends.
+func sameFields[T string | []byte](t testing.TB, src T, members []member, parseErr error) {
+	t.Helper()
+	room, err := jsonobj.Scan(`{"room":0}`, nil)
+	require.NoError(t, err)
+	fields, err := jsonobj.Scan(src, room)
+	require.Equal(t, parseErr, err)
+	require.Len(t, fields, 1+len(members))
+	require.Equal(t, room[0], fields[0])
+	for i, m := range members {
+		f := &fields[1+i]
+		require.Equal(t, m, member{Name: string(jsonobj.Name(src, f)), Value: string(jsonobj.Value(src, f))})
+		want, isString := jsonobj.String(m.Value)
+		text, ok := jsonobj.Text(src, f)
+		require.Equal(t, isString, ok)
+		require.Equal(t, want, string(text))
+	}
 }
 
 func TestParse(t *testing.T) {
@@ -432,6 +453,34 @@ func TestParse_Appends(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []member{{"a", "1"}, {"a", "2"}}, got)
 	assert.Equal(t, 4, cap(got), "the room given is used")
+}
+
+// A Field serves for a copy of what was scanned, and no pointer leads back.
+func TestScan_Copies(t *testing.T) {
+	t.Parallel()
+	src := []byte(`{"a":"b","\u0063":"\u0064"}`)
+	fields, err := jsonobj.Scan(src, nil)
+	require.NoError(t, err)
+	kept := string(src)
+	clear(src)
+	require.Len(t, fields, 2)
+	for i, want := range []string{"a", "c"} {
+		assert.Equal(t, want, jsonobj.Name(kept, &fields[i]))
+	}
+	for i, want := range []string{"b", "d"} {
+		text, ok := jsonobj.Text(kept, &fields[i])
+		assert.True(t, ok)
+		assert.Equal(t, want, text)
+	}
+}
+
+// Room that a refused object has taken is there for the next.
+func TestScan_KeepsRoom(t *testing.T) {
+	t.Parallel()
+	fields, err := jsonobj.Scan(strings.TrimSuffix(manyMembers(100), "}"), nil)
+	require.ErrorIs(t, err, jsonobj.ErrSyntax)
+	assert.Empty(t, fields)
+	assert.GreaterOrEqual(t, cap(fields), 100)
 }
 
 func TestParse_ErrorsNameNoInput(t *testing.T) {
