@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// A library is one of those that are compared, by its name in the benchmarks
+// and in print.
+type library struct{ name, label string }
+
+var libraries = []library{
+	{"bare", "bare cryptography"},
+	{"bare-reset", "bare HMAC, keyed once"},
+	{"jwtgate", "jwtgate"},
+	{"jwtgate-cached", "jwtgate, token seen before"},
+	{"golang-jwt", "golang-jwt by hand"},
+	{"echo-jwt", "echo-jwt in echo"},
+	{"go-jose", "go-jose by hand"},
+	{"go-oidc", "go-oidc by hand"},
+	{"jwx", "jwx by hand"},
+	{"jwtauth", "go-chi/jwtauth"},
+	{"auth0", "auth0/go-jwt-middleware"},
+}
+
+// contextLabels are for what no middleware can do without.
+var contextLabels = []library{
+	{"WithContext", "r.WithContext"},
+	{"WithValue", "r.WithContext, context.WithValue"},
+}
+
+// modules are those whose versions are printed.
+var modules = []string{
+	"github.com/golang-jwt/jwt/v5",
+	"github.com/labstack/echo-jwt/v5",
+	"github.com/labstack/echo/v5",
+	"github.com/go-jose/go-jose/v4",
+	"github.com/coreos/go-oidc/v3",
+	"github.com/lestrrat-go/jwx/v3",
+	"github.com/go-chi/jwtauth/v5",
+	"github.com/auth0/go-jwt-middleware/v3",
+}
+
+// algorithms are the ones that are compared.
+var algorithms = []string{"HS256", "RS256", "ES256", "EdDSA"}
+
+// refusals are the bad tokens, with those first that a gate can refuse before
+// it verifies a signature.
+var refusals = []string{"unknown-kid", "alg-none", "alg-confusion", "no-dots", "bad-base64", "forged", "expired"}
+
+func accept(alg, lib string) string   { return "Accept/alg=" + alg + "/lib=" + lib }
+func parallel(alg, lib string) string { return "AcceptParallel/alg=" + alg + "/lib=" + lib }
+func refuse(bad, lib string) string   { return "Refuse/case=" + bad + "/lib=" + lib }
+
+// writeReport prints what was measured and which bars were met.
+func writeReport(w io.Writer, d description, s *samples) error {
+	fmt.Fprintf(w, "%s, %s, %s\n%s\nmedians of %d rounds\n", d.machine, d.platform, d.date, strings.Join(d.versions, ", "), d.rounds)
+	tables := []func(*tabwriter.Writer, *samples){accepted, refused, scaling, load, bars}
+	for _, table := range tables {
+		fmt.Fprintln(w)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		table(t, s)
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row prints the cells of a row of a table.
+func row(t *tabwriter.Writer, cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
+
+func accepted(t *tabwriter.Writer, s *samples) {
+	row(t, "ACCEPT: the whole middleware, a token of 12 claims, one core")
+	for _, alg := range algorithms {
+		row(t, alg, "ns", "of bare", "of jwtgate", "allocs", "bytes")
+		for _, l := range libraries {
+			key := on(1, accept(alg, l.name))
+			if len(s.of(key)) == 0 {
+				continue
+			}
+			row(t, "  "+l.label,
+				s.of(key).number("%.0f"),
+				s.ratio(key, on(1, accept(alg, "bare"))).multiple(),
+				s.ratio(key, on(1, accept(alg, "jwtgate"))).multiple(),
+				s.of(key.in(allocations)).number("%.0f"),
+				s.of(key.in(allocated)).number("%.0f"))
+		}
+	}
+	row(t, "none", "ns", "", "", "allocs", "bytes")
+	for _, c := range contextLabels {
+		key := on(1, "Context/what="+c.name)
+		row(t, "  "+c.label, s.of(key).number("%.0f"), "", "", s.of(key.in(allocations)).number("%.0f"), s.of(key.in(allocated)).number("%.0f"))
+	}
+}
+
+func refused(t *tabwriter.Writer, s *samples) {
+	row(t, "REFUSE: the whole middleware for RS256 with its answer, one core, ns")
+	row(t, append([]string{""}, refusals...)...)
+	for _, l := range slices.Concat([]library{{name: "jwtgate-check", label: "jwtgate, Check only"}}, libraries) {
+		cells := []string{"  " + l.label}
+		for _, bad := range refusals {
+			cells = append(cells, s.of(on(1, refuse(bad, l.name))).number("%.0f"))
+		}
+		if slices.ContainsFunc(cells[1:], func(c string) bool { return c != missing }) {
+			row(t, cells...)
+		}
+	}
+}
+
+func scaling(t *tabwriter.Writer, s *samples) {
+	row(t, "TWO CORES: accepted on two in the time that one takes for one")
+	row(t, append([]string{""}, algorithms...)...)
+	for _, l := range libraries {
+		cells := []string{"  " + l.label}
+		for _, alg := range algorithms {
+			name := parallel(alg, l.name)
+			cells = append(cells, s.ratio(on(1, name), on(2, name)).multiple())
+		}
+		row(t, cells...)
+	}
+	for _, c := range contextLabels {
+		row(t, "  "+c.label, s.contextScaling(c.name).multiple())
+	}
+}
+
+func (s *samples) contextScaling(what string) spread {
+	name := "ContextParallel/what=" + what
+	return s.ratio(on(1, name), on(2, name))
+}
+
+func load(t *tabwriter.Writer, s *samples) {
+	row(t, "LOAD: a server on loopback with RS256, its clients in the same process")
+	row(t, "", "requests/s", "p50 µs", "p99 µs")
+	for _, l := range slices.Concat([]library{{name: "none", label: "no guard"}}, libraries) {
+		key := on(runtime.NumCPU(), "Load/lib="+l.name)
+		if len(s.of(key)) == 0 {
+			continue
+		}
+		row(t, "  "+l.label, s.of(key.in("req/s")).number("%.0f"), s.of(key.in("p50-ns")).micros(), s.of(key.in("p99-ns")).micros())
+	}
+}
+
+// bars prints what jwtgate wants to be, and whether it was. Rows without a
+// limit say more about the one above.
+func bars(t *tabwriter.Writer, s *samples) {
+	section := func(title string) { row(t, title, "", "", "") }
+	row(t, "BARS", "limit", "measured (least–most)", "")
+	atMost := func(what string, limit float64, measured spread) {
+		row(t, "  "+what, fmt.Sprintf("≤ %.4g×", limit), measured.times(), verdict(measured.median() <= limit))
+	}
+	atLeast := func(what string, limit float64, measured spread) {
+		row(t, "  "+what, fmt.Sprintf("≥ %.4g×", limit), measured.times(), verdict(measured.median() >= limit))
+	}
+	count := func(what string, limit float64, measured spread) {
+		row(t, "  "+what, fmt.Sprintf("≤ %.0f", limit), measured.number("%.0f"), verdict(measured.median() <= limit))
+	}
+	beside := func(what string, measured spread) { row(t, "    "+what, "", measured.times(), "") }
+	gate := func(alg string) series { return on(1, accept(alg, "jwtgate")) }
+	allocs := func(key series) spread { return s.of(key.in(allocations)) }
+
+	section("uncached, whole middleware")
+	atMost("HS256, of bare crypto/hmac", 4, s.ratio(gate("HS256"), on(1, accept("HS256", "bare"))))
+	beside("of crypto/hmac keyed once", s.ratio(gate("HS256"), on(1, accept("HS256", "bare-reset"))))
+	atLeast("HS256, golang-jwt by hand takes", 5, s.ratio(on(1, accept("HS256", "golang-jwt")), gate("HS256")))
+	count("HS256, allocations", 10, allocs(gate("HS256")))
+	for _, alg := range algorithms[1:] {
+		atMost(alg+", of bare verification", 1.08, s.ratio(gate(alg), on(1, accept(alg, "bare"))))
+	}
+
+	section("token seen before, CacheSize on")
+	for _, alg := range algorithms {
+		key, name := on(1, accept(alg, "jwtgate-cached")), parallel(alg, "jwtgate-cached")
+		atMost(alg+", of r.WithContext", 3, s.ratio(key, on(1, "Context/what=WithContext")))
+		beside("of r.WithContext, context.WithValue", s.ratio(key, on(1, "Context/what=WithValue")))
+		count(alg+", allocations", 3, allocs(key))
+		atLeast(alg+", throughput of two cores", 1.8, s.ratio(on(1, name), on(2, name)))
+	}
+	for _, c := range contextLabels {
+		beside("that of "+c.label, s.contextScaling(c.name))
+	}
+
+	section("refusing, of one HS256 verification by jwtgate")
+	for _, bad := range refusals[:5] {
+		decision := on(1, refuse(bad, "jwtgate-check"))
+		atMost(bad+", the decision", 1, s.ratio(decision, gate("HS256")))
+		atMost(bad+", with the answer", 1, s.ratio(on(1, refuse(bad, "jwtgate")), gate("HS256")))
+		beside("the decision, of bare crypto/hmac", s.ratio(decision, on(1, accept("HS256", "bare"))))
+	}
+
+	section("refusing, bytes allocated for a token of 1 KiB and of 15 KiB")
+	for _, bad := range []string{"unknown-kid", "wrong-alg", "bad-base64", "forged"} {
+		of := func(size string) spread {
+			return s.of(on(1, "RefuseSize/case="+bad+"/size="+size+"/lib=jwtgate").in(allocated))
+		}
+		short, long := of("1024"), of("15360")
+		// None at all would be too strict: pools are emptied now and then, and
+		// filled anew.
+		const limit = (15360 - 1024) / 100
+		met := long.median()-short.median() <= limit
+		row(t, "  "+bad, fmt.Sprintf("≤ %d more", limit), short.number("%.0f")+" and "+long.number("%.0f"), verdict(met))
+	}
+
+	section("claims")
+	atMost("16 KiB with 1000, of 1.6 KiB with 100", 10, s.ratio(on(1, "Claims/claims=1000/lib=jwtgate"), on(1, "Claims/claims=100/lib=jwtgate")))
+
+	section("a cache of 10,000")
+	cache := func(unit string) series { return series{"Cache", 1, unit} }
+	atMost("memory, of tokens and claims", 2, s.ratio(cache("held-B/entry"), cache("needed-B/entry")))
+	count("of 30,000 remembered, at least", 10_000, s.of(cache("hits")))
+	row(t, "    bytes for each that it may hold", "", s.of(cache("held-B/entry")).number("%.0f"), "")
+	row(t, "    more of them after another 30,000", "", s.of(cache("grown-B/entry")).number("%.1f"), "")
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "NOT met"
+}
