@@ -11,47 +11,156 @@ import (
 	"time"
 )
 
-// The reasons for refusing a request, for use with [errors.Is]. Every error of
-// [Gate.Check] and [Gate.Verify] is one of them. A [Rule], [Extractor], [KeySource] or
-// Options.Validate returns them, or wraps them, to choose the answer.
-var (
-	// ErrNoToken: the request has no credentials for this gate. 401.
-	ErrNoToken = errors.New("no token")
-	// ErrRequest: the credentials are not in the form they must have, such as
-	// two Authorization lines. 400.
-	ErrRequest = errors.New("bad request")
-	// ErrMalformed: the token is too long or does not have the one form that
-	// is accepted (RFC 7515, RFC 7519). 401.
-	ErrMalformed = errors.New("malformed token")
-	// ErrAlgorithm: the token's alg is missing, not accepted, or not that of
-	// the key it names. 401.
-	ErrAlgorithm = errors.New("algorithm not accepted")
-	// ErrUnknownKey: the issuer has no key that may have signed the token. 401.
-	ErrUnknownKey = errors.New("unknown key")
-	// ErrSignature: the signature is not that of any key tried. 401.
-	ErrSignature = errors.New("bad signature")
-	// ErrExpired: exp has passed, or the token is older than MaxAge. 401.
-	ErrExpired = errors.New("token expired")
-	// ErrNotYetValid: nbf or iat lies in the future. 401.
-	ErrNotYetValid = errors.New("token not yet valid")
-	// ErrIssuer: iss is not trusted. 401.
-	ErrIssuer = errors.New("issuer not trusted")
-	// ErrAudience: the token is not meant for this service. 401.
-	ErrAudience = errors.New("token for another audience")
-	// ErrType: typ says that this is another kind of token (RFC 8725 section
-	// 3.11). 401.
-	ErrType = errors.New("token type not accepted")
-	// ErrClaim: a claim is missing, has the wrong form, or a rule of Options
-	// found it wanting. 401.
-	ErrClaim = errors.New("claim not accepted")
-	// ErrRevoked is for Options.Validate: the token is good no more. 401.
-	ErrRevoked = errors.New("token revoked")
-	// ErrForbidden: the token is good and does not grant what the request
-	// needs. 403.
-	ErrForbidden = errors.New("not enough rights")
-	// ErrUnavailable: whether the token is good cannot be told now. 503.
-	ErrUnavailable = errors.New("cannot verify now")
-)
+// ErrNoToken: the request has no credentials for this gate, but none at all, or
+// those of another scheme. Status 401 without error code, reason no_token.
+//
+// In the log: no token: the Authorization header has another scheme "Basic"
+//
+// What to do: nothing, if the client is only to be asked for a token. If it says
+// that it sent one, look for a proxy that drops the header, and for a token
+// without the word Bearer before it.
+var ErrNoToken = errors.New("no token")
+
+// ErrRequest: there are credentials, but not in the form they must have, such as
+// two Authorization lines or a second word after the token. Status 400, reason
+// request.
+//
+// In the log: bad request: more than one line of header "Authorization"
+//
+// What to do: mend the client, or the proxy that adds a header where it should
+// replace one. A gate does not guess which of two tokens counts.
+var ErrRequest = errors.New("bad request")
+
+// ErrMalformed: what was sent does not have the one form of a token that is
+// accepted (RFC 7515, RFC 7519), or has more than Options.MaxTokenBytes. Status
+// 401, reason malformed.
+//
+// In the log: malformed token: token: not three non-empty base64url segments
+//
+// What to do: look at what that client sends. It may be an opaque token, or the
+// word undefined. If it is a token as the issuer makes them, the text names the
+// rule that it breaks, which is for the issuer to mend.
+var ErrMalformed = errors.New("malformed token")
+
+// ErrAlgorithm: alg is missing, not supported, not one of Options.Algorithms, or
+// not the one that the key is for. Status 401, reason algorithm.
+//
+// In the log: algorithm not accepted: the key is for another one than "RS512"
+//
+// What to do: if the issuer signs with that algorithm, have a key for it: one of
+// [NewKey] in keys.Static, or the name in Remote.Algorithms for a JWK Set that
+// does not tell. If it does not, somebody has tried something; leave it as it is.
+var ErrAlgorithm = errors.New("algorithm not accepted")
+
+// ErrUnknownKey: the issuer has no key that may have signed the token, because
+// none has the ID that kid names. Status 401, reason unknown_key.
+//
+// In the log: unknown key: kid is "2026-01"
+//
+// What to do: compare with the key IDs that the issuer publishes. If it has just
+// got that key, a keys.Remote finds it within its MinInterval. If it never had
+// it, the token is from elsewhere, such as the test environment.
+var ErrUnknownKey = errors.New("unknown key")
+
+// ErrSignature: the signature is not that of any key tried. Status 401, reason
+// signature.
+//
+// In the log: bad signature: of key "2026-01"
+//
+// What to do: if all tokens are refused so, the key is another one than the
+// issuer's: of another environment, or a secret with a line break at its end, or
+// one that had to be decoded from base64 first. If a single one is, it was
+// changed or forged, and was refused rightly.
+var ErrSignature = errors.New("bad signature")
+
+// ErrExpired: exp has passed by more than Options.Leeway, or the token is older
+// than Options.MaxAge. Status 401, reason expired. It is the one reason that the
+// client is told.
+//
+// In the log: token expired: exp was 2026-01-01T00:00:00Z
+//
+// What to do: nothing, the client gets itself a new token. If new tokens are
+// refused too, compare the clocks.
+var ErrExpired = errors.New("token expired")
+
+// ErrNotYetValid: nbf or iat lies in the future by more than Options.Leeway.
+// Status 401, reason not_yet_valid.
+//
+// In the log: token not yet valid: iat is 2026-01-01T01:00:00Z
+//
+// What to do: set the clocks, that of this machine first. If it is off by whole
+// hours, somebody has taken local time for UTC.
+var ErrNotYetValid = errors.New("token not yet valid")
+
+// ErrIssuer: iss is missing, or not trusted. Status 401, reason issuer.
+//
+// In the log: issuer not trusted: iss is "https://auth.example.com"
+//
+// What to do: compare with Options.Issuers character by character; mostly it is
+// the slash at the end. If it is not your issuer at all, the client has taken
+// the token of another environment.
+var ErrIssuer = errors.New("issuer not trusted")
+
+// ErrAudience: the token is good and meant for another service, since aud has
+// none of Options.Audiences. Status 401, reason audience.
+//
+// In the log: token for another audience: aud is "https://mail.example.com"
+//
+// What to do: if that is a name of this service, list it in Audiences. If not,
+// the client has to ask the issuer for a token for this service. Where it is a
+// client ID, the client has sent its ID token instead of the access token.
+var ErrAudience = errors.New("token for another audience")
+
+// ErrType: typ says that this is another kind of token (RFC 8725 section 3.11),
+// or under Options.RFC9068 that it is not an access token. Status 401, reason
+// type.
+//
+// In the log: token type not accepted: typ is "logout+jwt"
+//
+// What to do: have the client send its access token. If the issuer marks access
+// tokens so, list that in Options.Types.
+var ErrType = errors.New("token type not accepted")
+
+// ErrClaim: a claim is missing or has the wrong form, or one of Options.Rules, or
+// Options.Confirm, found the token wanting. Status 401, reason claim.
+//
+// In the log: claim not accepted: exp is missing
+//
+// What to do: have the issuer set the claim, or waive it by name, as with
+// AllowNoExpiry, AllowNoSubject or SubjectClaim. A rule that failed says so in
+// its own words, such as: not enough rights: no claim "token_use".
+var ErrClaim = errors.New("claim not accepted")
+
+// ErrRevoked is for Options.Validate to return: the token is good no more. Status
+// 401, reason revoked.
+//
+// In the log: token revoked: signed out on all devices
+//
+// What to do: nothing, the client has to sign in again. Wrap the error to tell
+// the log why, as in fmt.Errorf("%w: signed out on all devices", ErrRevoked).
+var ErrRevoked = errors.New("token revoked")
+
+// ErrForbidden: the token is good and does not grant what the request needs, by a
+// rule of [Gate.Require]. Status 403, with the scope that would be enough, reason
+// forbidden.
+//
+// In the log: not enough rights: lacks scope "orders:delete"
+//
+// What to do: have the user or the client granted it. If they are, compare the
+// name with a token; a role may be further inside, as in "/realm_access/roles".
+var ErrForbidden = errors.New("not enough rights")
+
+// ErrUnavailable: whether the token is good cannot be told now, because the keys
+// cannot be had, Options.Validate failed, or the client did not wait. Status 503
+// with Retry-After, reason unavailable.
+//
+// In the log: getting keys: keys.Remote: issuer "https://auth.example.com": GET
+// https://auth.example.com/.well-known/openid-configuration: status 502
+//
+// What to do: this one is yours to mend, so alert on it. The text says what could
+// not be reached. [Gate.Ready] tells the same about keys, for a probe. A text that
+// ends in "context canceled" is a client that has gone.
+var ErrUnavailable = errors.New("cannot verify now")
 
 // The error codes of RFC 6750 section 3.1.
 const (
@@ -89,8 +198,15 @@ func refusalLabel(err error) string {
 	return ""
 }
 
-// An Error is why a request was refused, and the answer it gets. Construct one
-// by field name; fields will be added.
+// An Error is why a request was refused, and the answer it gets. Every error of
+// [Gate.Check] and [Gate.Verify] is one, and one of the sentinels by [errors.Is]:
+// [ErrNoToken], [ErrRequest], [ErrMalformed], [ErrAlgorithm], [ErrUnknownKey],
+// [ErrSignature], [ErrExpired], [ErrNotYetValid], [ErrIssuer], [ErrAudience],
+// [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden] or [ErrUnavailable].
+//
+// A [Rule], [Extractor], [KeySource] or Options.Validate chooses the answer by
+// returning a sentinel, or an error that wraps one, or an *Error for an answer of
+// its own. Construct one by field name; fields will be added.
 type Error struct {
 	_ struct{}
 

@@ -18,6 +18,57 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
+// A rule with an answer of its own: the user has to sign in anew, as RFC 9470 has
+// it, before money moves.
+func ExampleError() {
+	recent := jwtgate.RuleFunc(func(_ *http.Request, t *jwtgate.Token) error {
+		var claims struct {
+			AuthTime int64 `json:"auth_time"`
+		}
+		if err := t.Decode(&claims); err != nil {
+			return err
+		}
+		if now.Sub(time.Unix(claims.AuthTime, 0)) > 10*time.Minute { // now is time.Now() elsewhere
+			return &jwtgate.Error{Status: 401, Code: "insufficient_user_authentication", Err: errors.New("signed in too long ago")}
+		}
+		return nil
+	})
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		panic(err)
+	}
+	token := hs256(map[string]any{"auth_time": now.Add(-time.Hour).Unix()})
+	w := serve(gate.Require(recent).Handler(subject), request("POST", "Authorization: Bearer "+token))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output:
+	// 401 Bearer realm="api", error="insufficient_user_authentication", error_description="The access token is not valid."
+}
+
+// The reason is a label of a metric: one of a few, whatever a client sends.
+func ExampleError_Reason() {
+	counts := map[string]int{} // a counter of your metrics library, safe for concurrent use
+	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
+		o.Observe = func(_ context.Context, e jwtgate.Event) {
+			result := "allowed"
+			var refusal *jwtgate.Error
+			if errors.As(e.Err, &refusal) {
+				result = refusal.Reason()
+			}
+			counts[result]++
+		}
+	}))
+	if err != nil {
+		panic(err)
+	}
+	handler := gate.Handler(subject)
+	for _, token := range []string{hs256(nil), hs256(map[string]any{"exp": 0}), hs256(map[string]any{"aud": "x"}), "undefined"} {
+		serve(handler, request("GET", "Authorization: Bearer "+token))
+	}
+	fmt.Println(counts)
+	// Output:
+	// map[allowed:1 audience:1 expired:1 malformed:1]
+}
+
 func ExampleGate_Deny() {
 	gate, err := jwtgate.New(options())
 	if err != nil {

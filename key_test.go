@@ -2,6 +2,7 @@ package jwtgate_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -11,10 +12,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,6 +41,35 @@ func ExampleNewKey() {
 	fmt.Println(key)
 	// Output:
 	// key "2026-01" for PS256
+}
+
+// A source of one's own: it answers from memory, and tells "there is none" from
+// "cannot tell".
+func ExampleKeySourceFunc() {
+	key, err := jwtgate.NewKey("2026-01", "HS256", []byte("a secret of thirty-two bytes...."))
+	if err != nil {
+		panic(err)
+	}
+	var vault sync.Map // that a goroutine of yours keeps up to date
+	vault.Store("2026-01", key)
+	source := jwtgate.KeySourceFunc(func(_ context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+		if issuer != "https://auth.example.com/" {
+			return nil, errors.New("these are the keys of another issuer")
+		}
+		key, ok := vault.Load(kid)
+		if !ok {
+			return nil, nil // the token is refused
+		}
+		return []*jwtgate.Key{key.(*jwtgate.Key)}, nil
+	})
+
+	for _, kid := range []string{"2026-01", "2025-12"} {
+		keys, err := source.Keys(context.Background(), "https://auth.example.com/", kid)
+		fmt.Println(keys, err)
+	}
+	// Output:
+	// [key "2026-01" for HS256] <nil>
+	// [] <nil>
 }
 
 // acceptance 20

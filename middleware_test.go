@@ -75,7 +75,7 @@ func ExampleNew_wrong() {
 	fmt.Println(err)
 	// Output:
 	// jwtgate.New: Options.Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none
-	// Options.Audiences: the empty string is in it, which would match an empty claim; was a setting not loaded?
+	// Options.Audiences: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it
 	// Options.Keys: keys.HS256: secret 1: jwtgate: key for "HS256": the secret has 9 bytes and HS256 needs at least 32 (RFC 7518 section 3.2); make one with: openssl rand -hex 32
 }
 

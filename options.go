@@ -49,18 +49,21 @@ type Options struct {
 	AnyAudience bool
 
 	// Rules tell whether a token is one of ours: client_id, token_use, azp. A
-	// token that fails one is answered with 401, unlike with [Gate.Require].
+	// token that fails one is answered with 401, unlike with [Gate.Require]. nil:
+	// none.
 	Rules []Rule
 
 	// Algorithms lists the accepted algorithms. nil accepts each algorithm that
 	// a trusted key is pinned to; a token never chooses one for a key.
 	Algorithms []string
 	// Types lists the accepted values of typ, "" meaning that it is absent. nil
-	// accepts an absent one, "JWT" and "at+jwt". Letter case and a leading
-	// "application/" do not matter (RFC 7515 section 4.1.9).
+	// accepts an absent one, "JWT" and "at+jwt", and nothing else, since issuers
+	// sign tokens of other kinds with the same keys (RFC 8725 section 3.11). Letter
+	// case and a leading "application/" do not matter (RFC 7515 section 4.1.9).
 	Types []string
 	// RFC9068 asks for an access token by the JWT profile of RFC 9068: typ
-	// at+jwt, and iss, exp, aud, sub, client_id, iat and jti.
+	// at+jwt, and iss, exp, aud, sub, client_id, iat and jti. It keeps ID tokens
+	// out where the issuer follows the profile; many do not.
 	RFC9068 bool
 	// SubjectClaim names the claim that holds the user's ID; "" means "sub".
 	// With another one, a non-negative integer counts as its digits.
@@ -71,13 +74,15 @@ type Options struct {
 	// AllowNoExpiry accepts tokens without exp, which are good for ever unless
 	// MaxAge is set too.
 	AllowNoExpiry bool
-	// Leeway is the clock skew allowed for exp, nbf and iat: 0 means 30
-	// seconds, a negative value none. At most 5 minutes.
+	// Leeway is the clock skew allowed for exp, nbf and iat, since the clocks of
+	// two machines differ: 0 means 30 seconds, a negative value none, at most 5
+	// minutes. For so long an expired token is still good.
 	Leeway time.Duration
-	// MaxAge is the longest time since iat, which is then required. 0: no limit.
+	// MaxAge is the longest time since iat, which is then required, for issuers
+	// whose tokens live longer than they should. Leeway is added. 0: no limit.
 	MaxAge time.Duration
-	// MaxTokenBytes is the longest token that is read: 0 means 16 KiB. At most
-	// 1 MiB.
+	// MaxTokenBytes is the longest token that is read, in bytes as it was sent: 0
+	// means 16 KiB, at most 1 MiB. What is longer costs no more than to see that.
 	MaxTokenBytes int
 
 	// Extract takes the token out of the request. nil means [Bearer].
@@ -91,7 +96,7 @@ type Options struct {
 	// revocation, tenancy. It may do I/O within the request's context. Its
 	// errors are answered with 503, unless they wrap [ErrRevoked] or another
 	// sentinel: a broken database is not a mass logout. It must be safe for
-	// concurrent use.
+	// concurrent use. nil: nobody is asked.
 	Validate func(context.Context, *Token) error
 	// CacheSize is how many verified tokens are remembered, so that their
 	// signatures are not checked again; 0: none, at most 1,048,576. Times, key,
@@ -99,9 +104,11 @@ type Options struct {
 	// are kept in memory as they came.
 	CacheSize int
 
-	// Realm stands in each challenge (RFC 9110 section 11.5). "" means "api".
+	// Realm stands in each challenge and names what the token is for (RFC 9110
+	// section 11.5): printable ASCII. "" means "api", since there must be one.
 	Realm string
-	// OnDeny writes the body of a refusal. It finds Cache-Control and the
+	// OnDeny writes the body of a refusal: a page, a redirect, or what clients
+	// expect. nil: the JSON of [Gate.Deny]. It finds Cache-Control and the
 	// challenge or Retry-After set and the status not yet sent: what it writes
 	// without WriteHeader goes out with the status of the Error, and if it
 	// writes nothing, the standard answer is sent. It must not call
@@ -109,9 +116,9 @@ type Options struct {
 	OnDeny func(http.ResponseWriter, *http.Request, *Error)
 	// Observe is called with every decision: metrics, traces, [AuditLog]. A gate
 	// inside another of its family reports only its refusals. It runs on the
-	// request's goroutine and must be safe for concurrent use.
+	// request's goroutine and must be safe for concurrent use. nil: nobody is told.
 	Observe func(context.Context, Event)
-	// Now tells the time. nil means [time.Now].
+	// Now tells the time, for tests. nil means [time.Now].
 	Now func() time.Time
 }
 
@@ -174,20 +181,23 @@ func newVerifier(o Options) (*verifier, error) {
 	p.issuers(o)
 	p.audiences(o)
 	p.profile(o)
-	if strings.TrimSpace(o.SubjectClaim) != o.SubjectClaim || strings.HasPrefix(o.SubjectClaim, "/") {
-		p.add("SubjectClaim: %q is not the name of a claim; a path into one is not supported", o.SubjectClaim)
+	if o.SubjectClaim != "" {
+		p.value("SubjectClaim", o.SubjectClaim)
+	}
+	if strings.HasPrefix(o.SubjectClaim, "/") {
+		p.add("SubjectClaim: %q is a path into a claim, which is not followed; name a claim of the top level, such as \"id\"", o.SubjectClaim)
 	}
 	if o.MaxAge < 0 {
 		p.add("MaxAge: %v is negative; use 0 for no limit", o.MaxAge)
 	}
 	if o.MaxTokenBytes < 0 || o.MaxTokenBytes > maxMaxTokenBytes {
-		p.add("MaxTokenBytes: %d is not between 0, which means %d, and %d", o.MaxTokenBytes, defaultMaxTokenBytes, maxMaxTokenBytes)
+		p.add("MaxTokenBytes: %d is out of range; use up to %d, or 0 for %d", o.MaxTokenBytes, maxMaxTokenBytes, defaultMaxTokenBytes)
 	}
 	if o.MaxTokenBytes == 0 {
 		v.maxTokenBytes = defaultMaxTokenBytes
 	}
 	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
-		p.add("CacheSize: %d is not between 0, which remembers no token, and %d", o.CacheSize, maxCacheSize)
+		p.add("CacheSize: %d is out of range; use up to %d, or 0 to remember no token", o.CacheSize, maxCacheSize)
 	}
 	for i, rule := range o.Rules {
 		if isNil(rule) {
@@ -217,24 +227,31 @@ func newVerifier(o Options) (*verifier, error) {
 }
 
 func (p *problems) issuers(o Options) {
-	ways := 0
-	for _, set := range []bool{o.Issuers != nil, o.TrustIssuer != nil, o.AnyIssuer} {
-		if set {
-			ways++
+	var set []string
+	for _, way := range []struct {
+		field string
+		set   bool
+	}{
+		{"Issuers", o.Issuers != nil},
+		{"TrustIssuer", o.TrustIssuer != nil},
+		{"AnyIssuer", o.AnyIssuer},
+	} {
+		if way.set {
+			set = append(set, way.field)
 		}
 	}
-	switch {
+	switch ways := len(set); {
 	case ways == 0:
 		p.add("Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none")
 	case ways > 1:
-		p.add("Issuers: more than one of Issuers, TrustIssuer and AnyIssuer is set; keep one")
+		p.add("Issuers: %s are set, and only one can decide; keep one", strings.Join(set, " and "))
 	case o.Issuers != nil && len(o.Issuers) == 0:
 		p.add("Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have none")
 	}
 	for _, issuer := range o.Issuers {
 		p.value("Issuers", issuer)
 		if len(issuer) > maxIssuer {
-			p.add("Issuers: %s is longer than %d bytes", quote(issuer), maxIssuer)
+			p.add("Issuers: %s is longer than %d bytes, and no such iss is accepted; list the one that the tokens have", quote(issuer), maxIssuer)
 		}
 	}
 }
@@ -254,7 +271,7 @@ func (p *problems) audiences(o Options) {
 // value checks a string that a claim is compared with.
 func (p *problems) value(field, s string) {
 	if s == "" {
-		p.add("%s: the empty string is in it, which would match an empty claim; was a setting not loaded?", field)
+		p.add("%s: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it", field)
 	} else if strings.TrimSpace(s) != s {
 		p.add("%s: %q has white space around it, and no claim would match it; trim it", field, s)
 	}
@@ -304,7 +321,7 @@ func (p *problems) types(o Options) map[string]bool {
 			continue
 		}
 		if strings.TrimSpace(name) != name || ascii(name) != name {
-			p.add("Types: %q is not a media type", name)
+			p.add("Types: %q is not a media type, such as \"at+jwt\"; remove white space, quotes and what is not ASCII from it", name)
 		}
 		accepted[jws.MediaType(name)] = true
 	}
@@ -317,16 +334,16 @@ func (p *problems) profile(o Options) {
 		return
 	}
 	for _, c := range []struct {
-		field string
-		set   bool
+		field, claim string
+		set          bool
 	}{
-		{"AnyIssuer", o.AnyIssuer},
-		{"AnyAudience", o.AnyAudience},
-		{"AllowNoSubject", o.AllowNoSubject},
-		{"AllowNoExpiry", o.AllowNoExpiry},
+		{"AnyIssuer", "iss", o.AnyIssuer},
+		{"AnyAudience", "aud", o.AnyAudience},
+		{"AllowNoSubject", "sub", o.AllowNoSubject},
+		{"AllowNoExpiry", "exp", o.AllowNoExpiry},
 	} {
 		if c.set {
-			p.add("%s: RFC9068 asks for what it leaves out; remove one of the two", c.field)
+			p.add("%s: RFC9068 asks for %s, which this waives; remove one of the two", c.field, c.claim)
 		}
 	}
 }
@@ -337,7 +354,7 @@ func (p *problems) leeway(d time.Duration) time.Duration {
 	case d == 0:
 		return defaultLeeway
 	case d > maxLeeway:
-		p.add("Leeway: %v is more than %v; set the clocks instead", d, maxLeeway)
+		p.add("Leeway: %v is more than %v; use less, and set the clocks", d, maxLeeway)
 	}
 	return max(d, 0)
 }
@@ -345,7 +362,7 @@ func (p *problems) leeway(d time.Duration) time.Duration {
 // keys asks the source what it has to say about the issuers.
 func (p *problems) keys(o Options) {
 	if isNil(o.Keys) {
-		p.add("Keys: none; use one of package keys, such as keys.HS256 or keys.PEM")
+		p.add("Keys: none; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM")
 		return
 	}
 	source, ok := o.Keys.(interface{ CheckIssuers([]string) error })

@@ -1,9 +1,22 @@
 package jwtgate_test
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +26,75 @@ import (
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 )
+
+// Users who are locked out, asked of a database with each token. If it does not
+// answer, that is a 503 and nobody is signed out.
+func ExampleOptions_validate() {
+	lockedOut := func(_ context.Context, user string) (bool, error) { return user == "mallory", nil }
+	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
+		o.Validate = func(ctx context.Context, t *jwtgate.Token) error {
+			locked, err := lockedOut(ctx, t.Subject)
+			if err != nil {
+				return err
+			}
+			if locked {
+				return fmt.Errorf("%w: the user is locked out", jwtgate.ErrRevoked)
+			}
+			return nil
+		}
+	}))
+	if err != nil {
+		panic(err)
+	}
+	for _, user := range []string{"alice", "mallory"} {
+		_, err := gate.Verify(context.Background(), hs256(map[string]any{"sub": user}))
+		fmt.Println(user, err)
+	}
+	// Output:
+	// alice <nil>
+	// mallory jwtgate: token revoked: the user is locked out (status 401)
+}
+
+// A web page sends its visitors to sign in, but for those who are signed in and
+// may not, and for trouble of its own.
+func ExampleOptions_onDeny() {
+	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
+		o.Extract = jwtgate.Cookie("__Host-session")
+		o.OnDeny = func(w http.ResponseWriter, r *http.Request, e *jwtgate.Error) {
+			if e.Status == http.StatusUnauthorized {
+				http.Redirect(w, r, "/login", http.StatusSeeOther)
+			} // the others get the standard answer
+		}
+	}))
+	if err != nil {
+		panic(err)
+	}
+	w := serve(gate.Handler(subject), request("GET"))
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	w = serve(gate.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", "Cookie: __Host-session="+hs256(nil)))
+	fmt.Println(w.Code)
+	// Output:
+	// 303 /login
+	// 403
+}
+
+// Tenants come and go while the service runs, and each has an issuer of its own.
+func ExampleOptions_trustIssuer() {
+	var tenants sync.Map // by issuer, kept up to date by you
+	tenants.Store("https://acme.example.com/", "acme")
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:        &keys.Remote{}, // keeps the tenants' keys apart
+		TrustIssuer: func(issuer string) bool { _, ok := tenants.Load(issuer); return ok },
+		Audiences:   []string{"https://api.example.com"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	_, err = gate.Verify(context.Background(), hs256(map[string]any{"iss": "https://other.example.com/"}))
+	fmt.Println(err)
+	// Output:
+	// jwtgate: issuer not trusted: iss is "https://other.example.com/" (status 401)
+}
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
@@ -81,6 +163,64 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// Every message names the field, tells what is wrong with its value, and how to
+// mend that.
+func TestMessagesOfNew(t *testing.T) {
+	t.Parallel()
+	trustAll := func(string) bool { return true }
+	const algorithms = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
+	long := strings.Repeat("i", 1025)
+	var nilRule jwtgate.RuleFunc
+	var messages []string
+	for message, change := range map[string]func(*jwtgate.Options){
+		"Keys: none; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM": func(o *jwtgate.Options) { o.Keys = nil },
+		"Keys: no route; mend it": func(o *jwtgate.Options) { o.Keys = &source{err: errors.New("no route; mend it")} },
+		"Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none":                                     func(o *jwtgate.Options) { o.Issuers = nil },
+		"Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have none":                        func(o *jwtgate.Options) { o.Issuers = []string{} },
+		"Issuers: Issuers and AnyIssuer are set, and only one can decide; keep one":                                                 func(o *jwtgate.Options) { o.AnyIssuer = true },
+		"Issuers: Issuers and TrustIssuer and AnyIssuer are set, and only one can decide; keep one":                                 func(o *jwtgate.Options) { o.AnyIssuer, o.TrustIssuer = true, trustAll },
+		"Issuers: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it":       func(o *jwtgate.Options) { o.Issuers = []string{""} },
+		`Issuers: "https://auth.example.com/\n" has white space around it, and no claim would match it; trim it`:                    func(o *jwtgate.Options) { o.Issuers = []string{issuer + "\n"} },
+		"Issuers: \"" + long[:95] + "... is longer than 1024 bytes, and no such iss is accepted; list the one that the tokens have": func(o *jwtgate.Options) { o.Issuers = []string{long} },
+		"Audiences: none; list the aud values that mean this service, or set AnyAudience if the tokens have none":                   func(o *jwtgate.Options) { o.Audiences = nil },
+		"Audiences: AnyAudience is set too, which would leave them unchecked; keep one of the two":                                  func(o *jwtgate.Options) { o.AnyAudience = true },
+		"Audiences: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it":     func(o *jwtgate.Options) { o.Audiences = []string{audience, ""} },
+		`Audiences: " api" has white space around it, and no claim would match it; trim it`:                                         func(o *jwtgate.Options) { o.Audiences = []string{" api"} },
+		"Rules: rule 2 is nil; remove it": func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} },
+		"Algorithms: the list is empty; leave the field out to accept what the keys are pinned to":                            func(o *jwtgate.Options) { o.Algorithms = []string{} },
+		`Algorithms: "none" is not supported; use some of ` + algorithms:                                                      func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
+		"Types: the list is empty; leave the field out for the default, or list the typ values to accept":                     func(o *jwtgate.Options) { o.Types = []string{} },
+		`Types: "JWT " is not a media type, such as "at+jwt"; remove white space, quotes and what is not ASCII from it`:       func(o *jwtgate.Options) { o.Types = []string{"JWT "} },
+		"Types: RFC9068 asks for at+jwt and nothing else; leave Types out":                                                    func(o *jwtgate.Options) { o.RFC9068, o.Types = true, []string{"JWT"} },
+		"AnyIssuer: RFC9068 asks for iss, which this waives; remove one of the two":                                           func(o *jwtgate.Options) { o.RFC9068, o.AnyIssuer, o.Issuers = true, true, nil },
+		"AnyAudience: RFC9068 asks for aud, which this waives; remove one of the two":                                         func(o *jwtgate.Options) { o.RFC9068, o.AnyAudience, o.Audiences = true, true, nil },
+		"AllowNoSubject: RFC9068 asks for sub, which this waives; remove one of the two":                                      func(o *jwtgate.Options) { o.RFC9068, o.AllowNoSubject = true, true },
+		"AllowNoExpiry: RFC9068 asks for exp, which this waives; remove one of the two":                                       func(o *jwtgate.Options) { o.RFC9068, o.AllowNoExpiry = true, true },
+		`SubjectClaim: "/user/id" is a path into a claim, which is not followed; name a claim of the top level, such as "id"`: func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" },
+		`SubjectClaim: "id " has white space around it, and no claim would match it; trim it`:                                 func(o *jwtgate.Options) { o.SubjectClaim = "id " },
+		"Leeway: 1h0m0s is more than 5m0s; use less, and set the clocks":                                                      func(o *jwtgate.Options) { o.Leeway = time.Hour },
+		"MaxAge: -1s is negative; use 0 for no limit":                                                                         func(o *jwtgate.Options) { o.MaxAge = -time.Second },
+		"MaxTokenBytes: -1 is out of range; use up to 1048576, or 0 for 16384":                                                func(o *jwtgate.Options) { o.MaxTokenBytes = -1 },
+		"CacheSize: 1048577 is out of range; use up to 1048576, or 0 to remember no token":                                    func(o *jwtgate.Options) { o.CacheSize = 1<<20 + 1 },
+		"Confirm: the rule is a nil jwtgate.RuleFunc; leave the field out to refuse key-bound tokens":                         func(o *jwtgate.Options) { o.Confirm = nilRule },
+		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot hold; remove them`:        func(o *jwtgate.Options) { o.Realm = "größe" },
+	} {
+		_, err := jwtgate.New(options(change))
+		assert.EqualError(t, err, "jwtgate.New: Options."+message)
+		assert.Regexp(t, `^[[:alnum:]]+: .+; .+`, message)
+		messages = append(messages, message)
+	}
+
+	// That there are no others.
+	added := regexp.MustCompile(`p\.add\(("(?:[^"\\]|\\.)*")`).FindAllStringSubmatch(string(must(os.ReadFile("options.go"))), -1)
+	assert.NotEmpty(t, added)
+	for _, m := range added {
+		format := regexp.QuoteMeta(must(strconv.Unquote(m[1])))
+		format = regexp.MustCompile(`%[a-zA-Z]`).ReplaceAllString(format, ".+")
+		assert.True(t, slices.ContainsFunc(messages, regexp.MustCompile("^"+format+"$").MatchString), "not tried: %s", m[1])
+	}
+}
+
 func TestNewReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	_, err := jwtgate.New(jwtgate.Options{})
@@ -92,6 +232,73 @@ func TestNewReportsEveryProblem(t *testing.T) {
 	_, err = jwtgate.New(jwtgate.Options{Keys: &source{err: broken}, MaxAge: -1})
 	assert.ErrorIs(t, err, broken)
 	assert.ErrorContains(t, err, "Options.MaxAge")
+}
+
+// What the documentation of each sentinel says of the log is what it says.
+func TestErrorsAreAsDocumented(t *testing.T) {
+	t.Parallel()
+	down := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	defer down.Close()
+	transport := down.Client().Transport.(*http.Transport).Clone()
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, down.Listener.Addr().String())
+	}
+	defer transport.CloseIdleConnections()
+
+	bearer := func(token string) []string { return []string{"Authorization: Bearer " + token} }
+	with := func(claim string, value any) []string { return bearer(hs256(map[string]any{claim: value})) }
+	named := func(kid string, key any) []string {
+		return bearer(sign("ES256", key, `{"alg":"ES256","kid":"`+kid+`"}`, payload(nil)))
+	}
+	first := func(o *jwtgate.Options) { o.Keys = keys.Static(key("2026-01", "ES256")) }
+	other := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	none := func(*jwtgate.Options) {}
+	tried := map[string]struct {
+		change func(*jwtgate.Options)
+		lines  []string
+	}{
+		"ErrNoToken":     {none, []string{"Authorization: Basic YWxpY2U6c2VjcmV0"}},
+		"ErrRequest":     {none, []string{"Authorization: Bearer a", "Authorization: Bearer b"}},
+		"ErrMalformed":   {none, bearer("undefined")},
+		"ErrAlgorithm":   {none, bearer(sign("RS512", rsaKey(), `{"alg":"RS512"}`, payload(nil)))},
+		"ErrUnknownKey":  {func(o *jwtgate.Options) { o.Keys = keys.Static(key("2025-12", "ES256")) }, named("2026-01", p256Key())},
+		"ErrSignature":   {first, named("2026-01", other)},
+		"ErrExpired":     {none, with("exp", time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).Unix())},
+		"ErrNotYetValid": {none, with("iat", time.Date(2026, time.January, 1, 1, 0, 0, 0, time.UTC).Unix())},
+		"ErrIssuer":      {none, with("iss", "https://auth.example.com")},
+		"ErrAudience":    {none, with("aud", "https://mail.example.com")},
+		"ErrType":        {none, bearer(sign("HS256", secret, `{"alg":"HS256","typ":"logout+jwt"}`, payload(nil)))},
+		"ErrClaim":       {none, with("exp", nil)},
+		"ErrRevoked": {func(o *jwtgate.Options) {
+			o.Validate = func(context.Context, *jwtgate.Token) error {
+				return fmt.Errorf("%w: signed out on all devices", jwtgate.ErrRevoked)
+			}
+		}, with("sub", "alice")},
+		"ErrForbidden": {none, with("scope", "orders:read")},
+		"ErrUnavailable": {func(o *jwtgate.Options) {
+			o.Issuers = []string{"https://auth.example.com"}
+			o.Keys = &keys.Remote{Client: &http.Client{Transport: transport}, Logger: slog.New(slog.DiscardHandler)}
+		}, with("iss", "https://auth.example.com")},
+	}
+
+	documented := regexp.MustCompile(`(?m)((?:^//.*\n)+)^var (Err\w+) = `).FindAllStringSubmatch(string(must(os.ReadFile("errors.go"))), -1)
+	require.Len(t, documented, len(tried))
+	for _, m := range documented {
+		comment := strings.ReplaceAll(regexp.MustCompile(`(?m)^// ?`).ReplaceAllString(m[1], ""), "\n\n", "\x00")
+		comment = strings.ReplaceAll(comment, "\n", " ")
+		tt, ok := tried[m[2]]
+		require.True(t, ok, m[2])
+		gate := newGate(t, tt.change)
+		if m[2] == "ErrForbidden" {
+			gate = gate.Require(jwtgate.Scope("orders:delete"))
+		}
+		_, err := gate.Check(request("GET", tt.lines...))
+		var e *jwtgate.Error
+		require.ErrorAs(t, err, &e)
+		assert.Contains(t, comment, fmt.Sprintf("\x00In the log: %v\x00What to do: ", e.Err))
+		assert.Contains(t, comment, fmt.Sprintf("tatus %d", e.Status), m[2])
+		assert.Contains(t, comment, "reason "+e.Reason(), m[2])
+	}
 }
 
 // source tells what CheckIssuers was asked.

@@ -4,15 +4,101 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/jwtgate/jwtgate"
 )
+
+func ExampleSubject() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		panic(err)
+	}
+	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("orders of", jwtgate.Subject(r.Context()))
+	}))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+	// Output:
+	// orders of alice
+}
+
+// The token tells more than who it is.
+func ExampleFromContext() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		panic(err)
+	}
+	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, ok := jwtgate.FromContext(r.Context())
+		if !ok { // there is no gate in front, or it is an Optional one
+			return
+		}
+		fmt.Println(token.Subject, "until", token.Expires.Format(time.TimeOnly))
+		fmt.Println("may delete:", slices.Contains(token.Scopes, "orders:delete"))
+	}))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+	// Output:
+	// alice until 01:30:00
+	// may delete: false
+}
+
+// Claims of your own, out of a token that Verify has returned.
+func ExampleToken_Decode() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		panic(err)
+	}
+	token, err := gate.Verify(context.Background(), hs256(map[string]any{
+		"email": "alice@example.com", "realm_access": map[string]any{"roles": []string{"user", "admin"}},
+	}))
+	if err != nil {
+		panic(err)
+	}
+	var claims struct {
+		Email       string `json:"email"`
+		RealmAccess struct {
+			Roles []string `json:"roles"`
+		} `json:"realm_access"`
+	}
+	fmt.Println(token.Decode(&claims))
+	fmt.Println(claims.Email, claims.RealmAccess.Roles)
+	// Output:
+	// <nil>
+	// alice@example.com [user admin]
+}
+
+// A log gets to know whose token it was, and not the token.
+func ExampleToken_LogValue() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		panic(err)
+	}
+	token, err := gate.Verify(context.Background(), hs256(nil))
+	if err != nil {
+		panic(err)
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{} // it differs from run to run
+			}
+			return a
+		},
+	}))
+	logger.Info("order placed", "token", token)
+	// Output:
+	// level=INFO msg="order placed" token.iss=https://auth.example.com/ token.sub=alice token.jti=token-1
+}
 
 // acceptance 42
 func TestDecode(t *testing.T) {

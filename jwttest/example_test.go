@@ -1,14 +1,19 @@
 package jwttest_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"testing"
+	"time"
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/jwttest"
+	"github.com/jwtgate/jwtgate/keys"
 )
 
 // The handler that the examples test says who has called it.
@@ -53,6 +58,94 @@ func ExampleNewIssuer() {
 	// Forbidden
 	// Unauthorized
 	// Unauthorized
+}
+
+// A gate with options of its own, and the tokens of the issuer.
+func ExampleIssuer_Options() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	options := issuer.Options()
+	options.SubjectClaim = "email"
+	options.Rules = []jwtgate.Rule{jwtgate.Claim("token_use", "access")}
+	gate, err := jwtgate.New(options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	service := gate.Handler(whoami)
+
+	fmt.Println(call(service, issuer.Token(map[string]any{"email": "alice@example.com", "token_use": "access"})))
+	fmt.Println(call(service, issuer.Token(map[string]any{"email": "alice@example.com", "token_use": "id"})))
+	// Output:
+	// hello alice@example.com
+	// Unauthorized
+}
+
+// Each mistake in a token is a line.
+func ExampleIssuer_Token() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	gate, err := jwtgate.New(issuer.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, changes := range []map[string]any{
+		nil,
+		{"exp": time.Now().Add(-time.Hour)},
+		{"aud": "https://other.example"},
+		{"sub": nil}, // without
+	} {
+		_, err := gate.Verify(context.Background(), issuer.Token(changes))
+		var refusal *jwtgate.Error
+		if errors.As(err, &refusal) {
+			fmt.Println("refused:", refusal.Reason())
+			continue
+		}
+		fmt.Println("accepted")
+	}
+	// Output:
+	// accepted
+	// refused: expired
+	// refused: audience
+	// refused: claim
+}
+
+// Only the signature is wrong, so it is the signature that is checked.
+func ExampleIssuer_Forge() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	gate, err := jwtgate.New(issuer.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = gate.Verify(context.Background(), issuer.Forge(nil, map[string]any{"sub": "admin"}))
+	fmt.Println(errors.Is(err, jwtgate.ErrSignature))
+	// Output: true
+}
+
+// An issuer that shares a secret with the service publishes no keys: the options
+// have the secret. Set the algorithm first.
+func ExampleIssuer_SetAlgorithm() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	issuer.SetAlgorithm("HS256")
+	gate, err := jwtgate.New(issuer.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := gate.Verify(context.Background(), issuer.Token(nil))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject, token.Algorithm)
+	// Output: alice HS256
 }
 
 // The issuer signs with PS256, and the service takes access tokens of RFC 9068
@@ -131,6 +224,74 @@ func ExampleIssuer_Down() {
 	// after:   hello alice
 }
 
+// The issuer is slow. Who cannot wait gets no answer, and the fetch goes on for
+// the others.
+func ExampleIssuer_Hold() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	gate, err := jwtgate.New(issuer.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	release := issuer.Hold()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	_, err = gate.Verify(ctx, issuer.Token(nil))
+	fmt.Println(errors.Is(err, jwtgate.ErrUnavailable))
+
+	release()
+	_, err = gate.Verify(context.Background(), issuer.Token(nil))
+	fmt.Println(err, "after", issuer.Fetches(), "fetch")
+	// Output:
+	// true
+	// <nil> after 1 fetch
+}
+
+// A thousand requests do not ask the issuer a thousand times.
+func ExampleIssuer_Fetches() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	gate, err := jwtgate.New(issuer.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	service := gate.Handler(whoami)
+	for range 1000 {
+		call(service, issuer.Token(nil))
+	}
+	fmt.Println(issuer.Fetches())
+	// Output: 1
+}
+
+// A key has leaked, and the issuer withdraws it at once. The first token of the
+// new one is what tells a service.
+func ExampleIssuer_Withdraw() {
+	t := &exampleT{}
+	defer t.end()
+
+	issuer := jwttest.NewIssuer(t)
+	gate, err := jwtgate.New(issuer.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	service := gate.Handler(whoami)
+	leaked := issuer.Token(map[string]any{"sub": "mallory"})
+	fmt.Println(call(service, leaked))
+
+	issuer.Rotate()
+	issuer.Withdraw()
+	fmt.Println(call(service, issuer.Token(nil)))
+	fmt.Println(call(service, leaked))
+	// Output:
+	// hello mallory
+	// hello alice
+	// Unauthorized
+}
+
 // The issuer gets a new key. Its old tokens remain good until it withdraws the
 // old one, here with the next rotation.
 func ExampleIssuer_Rotate() {
@@ -160,6 +321,47 @@ func ExampleIssuer_Rotate() {
 	// old: hello alice
 	// new: hello alice
 	// old: Unauthorized
+}
+
+// The service under attack is made as in production, but for the key, which
+// Attack has to know.
+func ExampleAttack() {
+	var t *testing.T // the one that your test's function has
+
+	secret := []byte("a secret of this test, 32 bytes.")
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.HS256(secret),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwttest.Attack(t, gate.Handler(whoami), jwttest.Target{
+		Key:       secret,
+		Algorithm: "HS256",
+		Issuer:    "https://auth.example.com/",
+		Audience:  "https://api.example.com",
+		Path:      "/me",
+		Strict:    true, // a gate is stricter than the RFCs ask for
+	})
+}
+
+// A key source of one's own has to keep to what every gate relies on.
+func ExampleTestKeySource() {
+	var t *testing.T // the one that your test's function has
+
+	key, err := jwtgate.NewKey("key-1", "HS256", []byte("a secret of this test, 32 bytes."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := jwtgate.KeySourceFunc(func(_ context.Context, _, kid string) ([]*jwtgate.Key, error) {
+		if kid != "" && kid != key.ID() {
+			return nil, nil
+		}
+		return []*jwtgate.Key{key}, nil
+	})
+	jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": source})
 }
 
 // exampleT stands for the testing.TB that an example does not have.

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -41,6 +42,46 @@ func ExampleRemote() {
 	}
 	fmt.Println(token.Subject, token.KeyID)
 	// Output: alice key-1
+}
+
+// Tokens of two issuers, with the keys of each kept apart.
+func ExampleRemote_issuers() {
+	staff, customers := startIssuer(httptest.NewServer), startIssuer(httptest.NewServer)
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      &keys.Remote{},
+		Issuers:   []string{staff.URL, customers.URL},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, credential := range []string{staff.token, customers.token} {
+		token, err := gate.Verify(context.Background(), credential)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(token.Subject, "is one of the staff:", token.Issuer == staff.URL)
+	}
+	// Output:
+	// alice is one of the staff: true
+	// alice is one of the staff: false
+}
+
+// The issuer has no discovery document, but a JWK Set at an address.
+func ExampleRemote_url() {
+	issuer := startIssuer(httptest.NewServer)
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      &keys.Remote{URL: issuer.URL + "/jwks"}, // such as "https://auth.example.com/jwks"
+		Issuers:   []string{issuer.URL},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(gate.Ready(context.Background()))
+	// Output: <nil>
 }
 
 // The issuer is inside the network: it has a certificate of a private CA, and
@@ -113,6 +154,14 @@ func ExampleHS256() {
 	// Output: alice
 }
 
+// HS384 and HS512 want longer secrets, and verify no other algorithm with them.
+func ExampleHS512() {
+	source := keys.HS512([]byte("the secret has to have as many bytes as the hash, which are 64.."))
+	all, err := source.Keys(context.Background(), "https://auth.example.com/", "")
+	fmt.Println(all, err)
+	// Output: [key "" for HS512] <nil>
+}
+
 // A public key is no secret: whoever has read it could sign. New does not take
 // it for one.
 func ExampleHS256_publicKey() {
@@ -123,6 +172,30 @@ func ExampleHS256_publicKey() {
 	})
 	fmt.Println(err != nil)
 	// Output: true
+}
+
+// The program has the key already, such as from a key management service.
+func ExamplePublic() {
+	block, _ := pem.Decode([]byte(publicKey))
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.Public(key),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := gate.Verify(context.Background(), signedByAuth)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject, token.Algorithm)
+	// Output: alice EdDSA
 }
 
 func ExamplePEM() {
@@ -211,6 +284,52 @@ func ExampleFile() {
 	}
 	fmt.Println(token.Subject)
 	// Output: alice
+}
+
+// The file has a form of its own: PEM texts by key ID.
+func ExampleFile_parse() {
+	parse := func(content []byte) ([]*jwtgate.Key, error) {
+		var texts map[string]string
+		if err := json.Unmarshal(content, &texts); err != nil {
+			return nil, err
+		}
+		var all []*jwtgate.Key
+		for id, text := range texts {
+			block, _ := pem.Decode([]byte(text))
+			if block == nil {
+				return nil, fmt.Errorf("key %q is not in PEM", id)
+			}
+			public, err := x509.ParsePKIXPublicKey(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("key %q: %w", id, err)
+			}
+			key, err := jwtgate.NewKey(id, "EdDSA", public)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, key)
+		}
+		return all, nil
+	}
+
+	folder, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "keys.json")
+	content, err := json.Marshal(map[string]string{"key-1": publicKey})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	source := &keys.File{Path: path, Parse: parse, Logger: slog.New(slog.DiscardHandler)}
+	all, err := source.Keys(context.Background(), "https://auth.example.com/", "key-1")
+	fmt.Println(all, err)
+	// Output: [key "key-1" for EdDSA] <nil>
 }
 
 // RSA keys are for RS256 where nothing else is said. This issuer signs with
