@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -302,6 +303,9 @@ const (
 // toError turns err into the answer it stands for. It returns an Error of its
 // own, which the caller may change.
 func toError(err error, from origin) *Error {
+	if r, ok := err.(*refusal); ok { // with nothing else inside
+		return answer(err, r.err, from)
+	}
 	var given *Error
 	if errors.As(err, &given) && given != nil { // a nil of its type is an error like any other
 		switch given.Status {
@@ -313,31 +317,52 @@ func toError(err error, from origin) *Error {
 			return &e
 		}
 	}
+	e := answer(err, sentinelOf(err), from)
+	var s *scopeError
+	if errors.As(err, &s) {
+		e.Scope = s.scope
+	}
+	return e
+}
 
+// sentinelOf returns the sentinel that decides about err, or nil.
+func sentinelOf(err error) error {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		// First of all: who could not look does not know that there is no token.
+		return ErrUnavailable
+	}
+	for _, sentinel := range []error{ErrNoToken, ErrRequest, ErrForbidden} {
+		if errors.Is(err, sentinel) {
+			return sentinel
+		}
+	}
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return r.err
+		}
+	}
+	return nil
+}
+
+// answer returns the answer to err, given the sentinel that decides.
+func answer(err, sentinel error, from origin) *Error {
 	e := &Error{Status: http.StatusUnauthorized, Code: codeInvalidToken, Err: err}
 	switch {
-	case errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		// First of all: who could not look does not know that there is no token.
+	case sentinel == ErrUnavailable:
 		e.Status, e.Code = http.StatusServiceUnavailable, ""
-	case errors.Is(err, ErrNoToken):
+	case sentinel == ErrNoToken:
 		e.Code = ""
-	case errors.Is(err, ErrRequest):
+	case sentinel == ErrRequest:
 		e.Status, e.Code = http.StatusBadRequest, codeInvalidRequest
-	case errors.Is(err, ErrForbidden):
-		if from != fromOptions {
-			e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
-		}
-	case refusalLabel(err) != "", from == fromOptions:
+	case sentinel == ErrForbidden && from != fromOptions:
+		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
+	case sentinel != nil, from == fromOptions:
 	case from == fromRequire:
 		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
 	case from == fromExtract:
 		e.Status, e.Code = http.StatusBadRequest, codeInvalidRequest
 	default:
 		e.Status, e.Code = http.StatusServiceUnavailable, ""
-	}
-	var s *scopeError
-	if errors.As(err, &s) {
-		e.Scope = s.scope
 	}
 	return e
 }
@@ -352,6 +377,15 @@ type refusal struct {
 
 func refuse(err error, detail, value string) error {
 	return &refusal{err: err, detail: detail, value: value}
+}
+
+// refuseValue refuses a token for a parameter or claim of it, which may be
+// missing or empty.
+func refuseValue(err error, name, value string) error {
+	if value == "" {
+		return refuse(err, name+" is missing or empty", "")
+	}
+	return refuse(err, name+" is", value)
 }
 
 func (r *refusal) Error() string {
@@ -404,11 +438,14 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 
 	header := w.Header()
 	dropBodyHeaders(header)
-	header.Set("Cache-Control", "no-store")
+	values := [4]string{"no-store"} // one piece of memory for all of them
+	header["Cache-Control"] = values[0:1:1]
 	if e.Status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", retryAfter(e.RetryAfter))
+		values[1] = retryAfter(e.RetryAfter)
+		header["Retry-After"] = values[1:2:2]
 	} else {
-		header.Set("WWW-Authenticate", challenge(realm, e))
+		values[1] = challenge(realm, e)
+		header["Www-Authenticate"] = values[1:2:2]
 	}
 	if onDeny != nil {
 		d := &denialWriter{under: w, status: e.Status}
@@ -419,19 +456,21 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		dropBodyHeaders(header)
 	}
-	header.Set("Content-Type", "application/json")
-	header.Set("X-Content-Type-Options", "nosniff")
+	values[2], values[3] = "application/json", "nosniff"
+	header["Content-Type"] = values[2:3:3]
+	header["X-Content-Type-Options"] = values[3:4:4]
 	w.WriteHeader(e.Status)
 	if r == nil || r.Method != http.MethodHead {
+		// Neither has a character that JSON would have escaped.
 		code, description := explain(e)
-		fmt.Fprintf(w, "{\"error\":%q,\"error_description\":%q}\n", code, description)
+		_, _ = io.WriteString(w, `{"error":"`+code+`","error_description":"`+description+`"}`+"\n")
 	}
 }
 
 // dropBodyHeaders removes what was said of a body that is not sent.
 func dropBodyHeaders(header http.Header) {
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		header.Del(name)
+	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		delete(header, name)
 	}
 }
 
@@ -475,18 +514,15 @@ func or(s, fallback string) string {
 
 // challenge returns the value of WWW-Authenticate (RFC 6750 section 3).
 func challenge(realm string, e *Error) string {
-	var b strings.Builder
-	b.WriteString(`Bearer realm="`)
-	b.WriteString(quotedPairs.Replace(realm))
-	b.WriteByte('"')
-	if scope := ascii(e.Scope); scope != "" {
-		b.WriteString(`, scope="` + scope + `"`)
+	var scope, code, description string
+	if allowed := ascii(e.Scope); allowed != "" {
+		scope = `, scope="` + allowed + `"`
 	}
 	if e.Code != "" {
-		code, description := explain(e)
-		b.WriteString(`, error="` + code + `", error_description="` + description + `"`)
+		code, description = explain(e)
+		code, description = `, error="`+code, `", error_description="`+description+`"`
 	}
-	return b.String()
+	return `Bearer realm="` + quotedPairs.Replace(realm) + `"` + scope + code + description
 }
 
 // quotedPairs escapes the inside of a quoted-string (RFC 9110 section 5.6.4).

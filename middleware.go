@@ -114,23 +114,29 @@ func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http
 		panic("jwtgate: " + method + " of a nil handler; pass the handler to guard")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t, err := g.check(r, anonymousToo)
+		a, fresh, err := g.check(r, anonymousToo)
 		if err != nil {
 			g.Deny(w, r, err)
 			return
 		}
-		if t == nil && !hasToken(r) {
-			next.ServeHTTP(w, r)
+		if !fresh && (a != nil || !hasToken(r)) {
+			next.ServeHTTP(w, r) // the context is as it should be
 			return
 		}
-		// Nobody is anonymous with somebody else's token in the context, so a
-		// nil t goes into it too.
+		var ctx context.Context
+		if fresh {
+			a.Context = r.Context()
+			ctx = a
+		} else {
+			// Nobody is anonymous with somebody else's token in the context.
+			ctx = NewContext(r.Context(), nil)
+		}
 		if r.Trailer == nil && r.ContentLength < 0 {
 			// The server puts trailers that were not announced into its own
 			// request, unless there is a map already, which both share.
 			r.Trailer = http.Header{}
 		}
-		with := r.WithContext(NewContext(r.Context(), t))
+		with := r.WithContext(ctx)
 		next.ServeHTTP(w, with)
 		if with.MultipartForm != nil {
 			// The server removes the files of an upload, but knows its own
@@ -169,18 +175,23 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 // handlers of their own. Put the token into the context with [NewContext], or
 // answer the error with [Gate.Deny]. The error is always an [*Error]; without
 // credentials it wraps [ErrNoToken].
+//
+// Where there is an [http.Handler] to wrap, prefer [Gate.Handler]: it also sees to
+// it that the server finds the files of an upload, which it removes, and the
+// trailers of a request whose context was replaced.
 func (g *Gate) Check(r *http.Request) (*Token, error) {
-	t, err := g.check(r, false)
+	a, _, err := g.check(r, false)
 	if err != nil {
 		return nil, err
 	}
-	return t, nil
+	return a.own(), nil
 }
 
-// check returns neither token nor error for the anonymous request of Optional.
-func (g *Gate) check(r *http.Request, anonymousToo bool) (*Token, *Error) {
+// check returns neither admission nor error for the anonymous request of
+// Optional. A fresh admission is one that no context has yet.
+func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, fresh bool, e *Error) {
 	if e := g.unusable(); e != nil {
-		return nil, e
+		return nil, false, e
 	}
 	v := g.verifier
 	done := v.observing(r.Context(), r)
@@ -195,30 +206,35 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (*Token, *Error) {
 			e = nil
 		}
 		done(nil, false, e)
-		return nil, e
+		return nil, false, e
 	}
 
-	if t, _ := FromContext(r.Context()); t.belongs(v) && t.verified.request == fingerprintOf(r, credential) && v.checkTimes(t, v.now()) == nil {
-		e := g.checkRules(r, t, v.rules, fromOptions)
+	if a := admissionIn(r.Context()); a != nil && a.record.by == v && a.standsFor(r, credential) && v.checkTimes(&a.record.token, v.now()) == nil {
+		e := g.checkRules(r, a, v.rules, fromOptions)
 		if e == nil {
-			e = g.checkRules(r, t, g.rules, fromRequire)
+			e = g.checkRules(r, a, g.rules, fromRequire)
 		}
 		if e != nil {
-			done(t, false, e)
-			return nil, e
+			done(a, false, e)
+			return nil, false, e
 		}
-		return t, nil
+		return a, false, nil
 	}
 
-	t, cached, e := g.decide(r, credential)
+	a, cached, e := g.decide(r, credential)
+	if e != nil && v.bearer && !isToken68(credential) {
+		// Nothing that is no token68 is a token, so which of the two it is
+		// matters to refusals only.
+		e = g.withScopes(toError(errNoToken68, fromExtract))
+	}
 	if e == nil {
-		t.verified.request = fingerprintOf(r, credential)
+		a.request.set(r, credential, a.record)
 	}
-	done(t, cached, e)
+	done(a, cached, e)
 	if e != nil {
-		return nil, e
+		return nil, false, e
 	}
-	return t, nil
+	return a, true, nil
 }
 
 // unusable returns the refusal of a gate that New did not make.
@@ -230,13 +246,16 @@ func (g *Gate) unusable() *Error {
 }
 
 // observing returns what reports the decision that begins now.
-func (v *verifier) observing(ctx context.Context, r *http.Request) func(*Token, bool, *Error) {
+func (v *verifier) observing(ctx context.Context, r *http.Request) func(*admission, bool, *Error) {
 	if v.observe == nil {
-		return func(*Token, bool, *Error) {}
+		return func(*admission, bool, *Error) {}
 	}
 	start := time.Now()
-	return func(t *Token, cached bool, e *Error) {
-		event := Event{Request: r, Token: t, Cached: cached, Duration: time.Since(start)}
+	return func(a *admission, cached bool, e *Error) {
+		event := Event{Request: r, Cached: cached, Duration: time.Since(start)}
+		if a != nil {
+			event.Token = a.own()
+		}
 		if e != nil { // a nil *Error in an error would not be nil
 			event.Err = e
 		}
@@ -289,9 +308,23 @@ func saysNoToken(err error) bool {
 // of RFC 6750 section 2.1: one line, the scheme Bearer in any letter case, one
 // or more spaces, one token68. Credentials of another scheme are none.
 func Bearer(r *http.Request) (string, error) {
+	credential, err := cutBearer(r)
+	if err == nil && !isToken68(credential) {
+		return "", errNoToken68
+	}
+	return credential, err
+}
+
+var errNoToken68 = refuse(ErrRequest, "what follows Bearer is not one token68", "")
+
+// cutBearer is Bearer but for the characters of the credential.
+func cutBearer(r *http.Request) (string, error) {
 	value, err := single(r, "Authorization")
 	if err != nil {
 		return "", err
+	}
+	if after, ok := strings.CutPrefix(value, "Bearer "); ok && after != "" && after[0] != ' ' {
+		return after, nil // as nearly all requests have it
 	}
 	scheme, credential, found := strings.Cut(value, " ")
 	if !isToken(scheme) {
@@ -304,8 +337,8 @@ func Bearer(r *http.Request) (string, error) {
 		return "", refuse(ErrNoToken, "the Authorization header has another scheme", scheme)
 	}
 	credential = strings.TrimLeft(credential, " ")
-	if !isToken68(credential) {
-		return "", refuse(ErrRequest, "what follows Bearer is not one token68", "")
+	if credential == "" {
+		return "", errNoToken68
 	}
 	return credential, nil
 }

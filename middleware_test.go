@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +70,24 @@ func Example() {
 	// 403 {"error":"insufficient_scope","error_description":"The access token does not grant what this request needs."}
 }
 
+// The keys come from the issuer, and are first fetched when a token comes.
+func ExampleNew() {
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      &keys.Remote{},
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+		Rules:     []jwtgate.Rule{jwtgate.Claim("client_id", "web", "mobile")},
+		MaxAge:    12 * time.Hour,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = gate.Check(httptest.NewRequest("GET", "/orders", nil))
+	fmt.Println(err)
+	// Output:
+	// jwtgate: no token (status 401)
+}
+
 // What New has to say about options that would leave the door open.
 func ExampleNew_wrong() {
 	_, err := jwtgate.New(jwtgate.Options{
@@ -77,6 +99,63 @@ func ExampleNew_wrong() {
 	// jwtgate.New: Options.Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none
 	// Options.Audiences: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it
 	// Options.Keys: keys.HS256: secret 1: jwtgate: key for "HS256": the secret has 9 bytes and HS256 needs at least 32 (RFC 7518 section 3.2); make one with: openssl rand -hex 32
+}
+
+// Some routes are guarded, and others are for everybody.
+func ExampleGate_Handler() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "fine") })
+	mux.Handle("GET /me", gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "hello ", jwtgate.Subject(r.Context()))
+	})))
+
+	for _, path := range []string{"/health", "/me"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		fmt.Println(path, w.Code, strings.TrimSpace(w.Body.String()))
+	}
+	r := httptest.NewRequest("GET", "/me", nil)
+	r.Header.Set("Authorization", "Bearer "+hs256(nil))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println("/me", w.Code, w.Body)
+	// Output:
+	// /health 200 fine
+	// /me 401 {"error":"unauthorized","error_description":"This request needs an access token."}
+	// /me 200 hello alice
+}
+
+// Whoever may read orders may not delete them. The challenge names the scope that
+// is wanted.
+func ExampleGate_Require() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	read := gate.Require(jwtgate.Scope("orders:read"))
+	remove := read.Require(jwtgate.Scope("orders:delete"))
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", read.Handler(subject))
+	mux.Handle("DELETE /orders", remove.Handler(subject))
+
+	for _, method := range []string{"GET", "DELETE"} {
+		r := httptest.NewRequest(method, "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"scope": "orders:read"}))
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(method, w.Code)
+		if challenge := w.Header().Get("WWW-Authenticate"); challenge != "" {
+			fmt.Println(challenge)
+		}
+	}
+	// Output:
+	// GET 200
+	// DELETE 403
+	// Bearer realm="api", scope="orders:read orders:delete", error="insufficient_scope", error_description="The access token does not grant what this request needs."
 }
 
 func ExampleGate_Optional() {
@@ -128,6 +207,57 @@ func ExampleGate_Check() {
 	// 401 Bearer realm="api"
 }
 
+// Messages of a queue carry tokens too. One that cannot be verified now is left
+// there for later.
+func ExampleGate_Verify() {
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, credential := range []string{hs256(nil), hs256(map[string]any{"exp": 0})} {
+		token, err := gate.Verify(context.Background(), credential)
+		switch {
+		case errors.Is(err, jwtgate.ErrUnavailable):
+			fmt.Println("put back")
+		case err != nil:
+			fmt.Println("dropped:", err)
+		default:
+			fmt.Println("done for", token.Subject)
+		}
+	}
+	// Output:
+	// done for alice
+	// dropped: jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)
+}
+
+// A readiness probe: a service without keys gets no requests yet.
+func ExampleGate_Ready() {
+	issuer := httptest.NewServer(http.NotFoundHandler())
+	issuer.Close() // it is down
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      &keys.Remote{Logger: slog.New(slog.DiscardHandler)},
+		Issuers:   []string{issuer.URL},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := gate.Ready(ctx); err != nil { // which tells of each issuer
+			http.Error(w, "no keys to verify tokens with", http.StatusServiceUnavailable)
+		}
+	})
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+	fmt.Print(w.Code, " ", w.Body)
+	// Output:
+	// 503 no keys to verify tokens with
+}
+
 func ExampleDecode() {
 	type myClaims struct {
 		Email string `json:"email"`
@@ -158,6 +288,66 @@ func ExampleNewContext() {
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output:
 	// hello alice
+}
+
+// What counts as a token in the Authorization header, and what as none.
+func ExampleBearer() {
+	for _, authorization := range []string{"Bearer abc", "bearer  abc", "Basic abc", "Bearer abc def", "Bearer"} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", authorization)
+		token, err := jwtgate.Bearer(r)
+		fmt.Printf("%-14s  %q  no token: %t  bad request: %t\n", authorization, token,
+			errors.Is(err, jwtgate.ErrNoToken), errors.Is(err, jwtgate.ErrRequest))
+	}
+	// Output:
+	// Bearer abc      "abc"  no token: false  bad request: false
+	// bearer  abc     "abc"  no token: false  bad request: false
+	// Basic abc       ""  no token: true  bad request: false
+	// Bearer abc def  ""  no token: false  bad request: true
+	// Bearer          ""  no token: false  bad request: true
+}
+
+// A gateway has its own use for Authorization, and passes the token on in another
+// header. It must not let a client set that.
+func ExampleHeader() {
+	extract := jwtgate.Header("X-Forwarded-Access-Token") // for Options.Extract
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-Forwarded-Access-Token", "from-the-gateway")
+	fmt.Println(extract(r))
+	r.Header.Add("X-Forwarded-Access-Token", "from-somebody-else")
+	_, err := extract(r)
+	fmt.Println(err)
+	// Output:
+	// from-the-gateway <nil>
+	// bad request: more than one line of header "X-Forwarded-Access-Token"
+}
+
+// A web page keeps its token in a cookie. Browsers attach that to the requests of
+// other sites as well, which have to be kept out first.
+func ExampleCookie() {
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.HS256([]byte("a secret of thirty-two bytes....")),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+		Extract:   jwtgate.Cookie("__Host-session"),
+		Now:       at(now), // for this example alone: its token is an old one
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := http.NewCrossOriginProtection().Handler(gate.Handler(subject))
+
+	for _, site := range []string{"same-origin", "cross-site"} {
+		r := httptest.NewRequest("POST", "/orders", nil)
+		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: hs256(nil)})
+		r.Header.Set("Sec-Fetch-Site", site) // as the browser has it
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(site, w.Code)
+	}
+	// Output:
+	// same-origin 200
+	// cross-site 403
 }
 
 func ExampleFirstOf() {
@@ -510,9 +700,10 @@ func TestNestedGates(t *testing.T) {
 
 	// nested returns two gates of a family around change and h, and how often
 	// the inner one verified and the outer one did.
-	nested := func(t *testing.T, change func(*http.Request) *http.Request) (handler http.Handler, verified *int) {
+	nested := func(t *testing.T, cacheSize int, change func(*http.Request) *http.Request) (handler http.Handler, verified *int) {
 		verified = new(int)
 		gate := newGate(t, func(o *jwtgate.Options) {
+			o.CacheSize = cacheSize
 			o.Validate = func(context.Context, *jwtgate.Token) error { *verified++; return nil }
 		})
 		inner := gate.Handler(subject)
@@ -598,17 +789,22 @@ func TestNestedGates(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			handler, verified := nested(t, tt.change)
-			w := serve(handler, request("GET", "Authorization: "+alice))
-			assert.Equal(t, tt.status, w.Code)
-			if tt.status == 200 {
-				assert.Equal(t, tt.body, w.Body.String())
-			}
 			want := 1
 			if tt.again {
 				want = 2
 			}
-			assert.Equal(t, want, *verified)
+			for _, cacheSize := range []int{0, 16} {
+				handler, verified := nested(t, cacheSize, tt.change)
+				for range 3 { // from the second on a token may be remembered
+					*verified = 0
+					w := serve(handler, request("GET", "Authorization: "+alice))
+					assert.Equal(t, tt.status, w.Code)
+					if tt.status == 200 {
+						assert.Equal(t, tt.body, w.Body.String())
+					}
+					assert.Equal(t, want, *verified)
+				}
+			}
 		})
 	}
 
@@ -968,6 +1164,138 @@ func TestHandlerOnTheWire(t *testing.T) {
 		})
 	}
 }
+
+// What the whole middleware allocates, beyond what the bare signature check
+// does. It does not depend on the machine, and must not grow.
+func TestAllocations(t *testing.T) {
+	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if jwtgate.Subject(r.Context()) != "alice" {
+			t.Error("not alice")
+		}
+	})
+	allocations := func(handler http.Handler, token string, status int) float64 {
+		r := request("GET", "Authorization: Bearer "+token)
+		w := &discarded{header: http.Header{}}
+		serve := func() {
+			w.status = 200
+			clear(w.header)
+			handler.ServeHTTP(w, r)
+		}
+		n := leastAllocations(serve)
+		require.Equal(t, status, w.status)
+		return n
+	}
+
+	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
+		token := sign(algorithm, private(algorithm), fmt.Sprintf(`{"typ":"at+jwt","alg":%q,"kid":"k1"}`, algorithm), payload(map[string]any{
+			"nbf": now.Unix(), "client_id": "web", "name": "Alice", "email": "alice@example.com", "roles": []string{"admin", "user"},
+		}))
+		dot := strings.LastIndexByte(token, '.')
+		signature := must(base64.RawURLEncoding.DecodeString(token[dot+1:]))
+		method, public := jwt.GetSigningMethod(algorithm), public(private(algorithm))
+		bare := leastAllocations(func() { require.NoError(t, method.Verify(token[:dot], signature, public)) })
+		if algorithm == "HS256" {
+			bare = 0 // the gate keeps its keyed hashes
+		}
+		source := func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", algorithm)) }
+		cached := func(o *jwtgate.Options) { o.CacheSize = 16 }
+		assert.LessOrEqual(t, allocations(newGate(t, source).Handler(next), token, 200)-bare, 4.0, algorithm)
+		assert.LessOrEqual(t, allocations(newGate(t, source, cached).Handler(next), token, 200), 2.0, algorithm+", remembered")
+	}
+
+	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", "HS256")) }).Handler(next)
+	for name, header := range map[string]string{
+		"unknown kid": `{"alg":"HS256","kid":"k2"}`,
+		"wrong alg":   `{"alg":"RS256","kid":"k1"}`,
+		"none":        `{"alg":"none"}`,
+		"no header":   ``,
+	} {
+		small := allocations(gate, sign("HS256", secret, header, payload(nil)), 401)
+		large := allocations(gate, sign("HS256", secret, header, payload(map[string]any{"x": strings.Repeat("x", 11_000)})), 401)
+		assert.LessOrEqual(t, small, 16.0, name)
+		assert.Equal(t, small, large, name)
+	}
+}
+
+// leastAllocations returns what f allocates when nothing takes away the room
+// it uses again, as the garbage collector and the race detector do at times.
+func leastAllocations(f func()) float64 {
+	least := math.Inf(1)
+	for range 50 {
+		least = min(least, testing.AllocsPerRun(1, f))
+	}
+	return least
+}
+
+// discarded is a ResponseWriter that allocates nothing.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discarded) WriteHeader(status int)      { d.status = status }
+
+// A request's token is one, whoever asks for it first and whether it was
+// remembered or not.
+func TestOneTokenForARequest(t *testing.T) {
+	type otherKey struct{}
+	t.Parallel()
+	for _, size := range []int{0, 16} {
+		gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = size })
+		handler := gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := context.WithValue(r.Context(), otherKey{}, "value")
+			assert.Equal(t, "alice", jwtgate.Subject(ctx))
+			var asking sync.WaitGroup
+			tokens := make([]*jwtgate.Token, 8)
+			for i := range tokens {
+				asking.Go(func() {
+					assert.Equal(t, "alice", jwtgate.Subject(ctx))
+					tokens[i], _ = jwtgate.FromContext(ctx)
+				})
+			}
+			asking.Wait()
+			for _, token := range tokens {
+				assert.Same(t, tokens[0], token)
+			}
+			tokens[0].Subject = "changed"
+			assert.Equal(t, "changed", jwtgate.Subject(ctx), "the handler's own changes are seen")
+			claims, err := jwtgate.Decode[map[string]any](ctx)
+			assert.NoError(t, err)
+			assert.Equal(t, "alice", claims["sub"])
+			assert.Equal(t, "value", ctx.Value(otherKey{}))
+			assert.Nil(t, r.Context().Value("no such key"))
+		}))
+		for range 3 {
+			serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+		}
+	}
+}
+
+// The context with the token behaves like one of package context.
+func TestHandler_Context(t *testing.T) {
+	t.Parallel()
+	outer, cancel := context.WithCancelCause(context.Background())
+	var inner context.Context
+	serve(newGate(t).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r.Context() })),
+		request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(outer))
+	require.NotNil(t, inner)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
+	}
+	assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token).WithCancel", fmt.Sprint(must2(context.WithCancel(inner))))
+	derived, stop := context.WithTimeout(inner, time.Hour)
+	defer stop()
+	require.NoError(t, derived.Err())
+	cancel(errors.New("gone"))
+	<-derived.Done()
+	assert.EqualError(t, context.Cause(derived), "gone")
+	assert.ErrorIs(t, inner.Err(), context.Canceled)
+	assert.Equal(t, "alice", jwtgate.Subject(derived))
+}
+
+func must2[T, U any](v T, _ U) T { return v }
 
 // acceptance 53
 func TestTokensAreApart(t *testing.T) {

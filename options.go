@@ -211,7 +211,7 @@ func newVerifier(o Options) (*verifier, error) {
 		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot hold; remove them", o.Realm)
 	}
 	if v.extract == nil {
-		v.extract = Bearer
+		v.extract, v.bearer = cutBearer, true
 	}
 	if v.now == nil {
 		v.now = time.Now
@@ -221,7 +221,7 @@ func newVerifier(o Options) (*verifier, error) {
 		return nil, errors.Join(p...)
 	}
 	v.headers = newSlots[header](rememberedHeaders)
-	v.tokens = newSlots[remembered](o.CacheSize)
+	v.tokens = newSlots[record](o.CacheSize)
 	v.scratch.New = func() any { return new(scratch) }
 	return v, nil
 }

@@ -128,10 +128,10 @@ type claimRule struct {
 }
 
 func (c *claimRule) Check(_ *http.Request, t *Token) error {
-	if t.verified == nil {
+	if t.admission == nil {
 		return refuse(ErrForbidden, "the token was made by hand and has no claims", "")
 	}
-	value := t.verified.payload
+	value := t.admission.record.payload
 	for _, step := range c.path {
 		var ok bool
 		if value, ok = child(value, step); !ok {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,16 +36,98 @@ type Token struct {
 	Algorithm string // the header's alg
 	KeyID     string // the header's kid
 
-	verified *verified
+	admission *admission // nil for one made by hand
 }
 
-// verified is what a gate knows of a Token beyond its fields.
-type verified struct {
-	token   *Token    // whose this is: a copy of the Token does not have its own
+// A record is what was read from a token that a gate verified. It does not
+// change, and requests with the same token may share it.
+type record struct {
 	by      *verifier // of the family of gates that verified it
+	text    string    // the token itself, if the record is remembered
 	payload string    // the claims, as signed
-	bound   bool      // the claims have cnf
+	header  *header
+	key     *Key
+	token   Token     // what requests get copies of
+	room    [4]string // for the lists of token, if they are short
+
+	bound       bool // the claims have cnf
+	hasIssuer   bool
+	hasSubject  bool
+	hasSub      bool // what RFC 9068 asks for, whatever claim the subject is in
+	hasClientID bool
+}
+
+// An admission is a record that one request was let in with. It is also the
+// context that carries the token, so that what is the request's own is in one
+// piece of memory.
+type admission struct {
+	context.Context // the one that the token was added to; nil if it was not yet
+
+	record  *record
+	token   atomic.Pointer[Token] // the request's own, made when somebody asks for it
 	request fingerprint
+}
+
+// own returns the request's own Token, the same each time.
+func (a *admission) own() *Token {
+	if t := a.token.Load(); t != nil {
+		return t
+	}
+	t := a.record.token.clone()
+	t.admission = a
+	if !a.token.CompareAndSwap(nil, t) {
+		t = a.token.Load()
+	}
+	return t
+}
+
+// subject returns that of own.
+func (a *admission) subject() string {
+	if t := a.token.Load(); t != nil {
+		return t.Subject
+	}
+	return a.record.token.Subject
+}
+
+// Value has the admission itself under the key of the package's tokens.
+func (a *admission) Value(key any) any {
+	if key == (contextKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// Format prints what package context prints of a context with a value, which
+// is not the value.
+func (a *admission) Format(f fmt.State, _ rune) { fmt.Fprint(f, a.String()) }
+
+func (a *admission) String() string { return fmt.Sprintf("%v.WithValue(jwtgate.Token)", a.Context) }
+
+// clone returns a copy that shares no list with t and is nobody's.
+func (t *Token) clone() *Token {
+	c := &struct {
+		token Token
+		room  [4]string
+	}{token: *t}
+	c.token.admission = nil
+	c.token.setLists(c.room[:], t.Audience, t.Scopes)
+	return &c.token
+}
+
+// setLists gives t copies of its lists, which nobody else has. They stand in
+// room, if that is enough.
+func (t *Token) setLists(room, audience, scopes []string) {
+	t.Audience, t.Scopes = nil, nil
+	n := len(audience)
+	if n+len(scopes) > len(room) {
+		room = make([]string, n+len(scopes))
+	}
+	if n > 0 {
+		t.Audience = append(room[:0:n], audience...)
+	}
+	if len(scopes) > 0 {
+		t.Scopes = append(room[n:n:n+len(scopes)], scopes...)
+	}
 }
 
 // Decode stores all claims of the token in the value v points to, by the rules
@@ -59,10 +142,10 @@ type verified struct {
 // Decode returns an error for a Token that no gate has verified, since such a
 // one has no claims beyond its fields.
 func (t *Token) Decode(v any) error {
-	if t == nil || t.verified == nil {
+	if t == nil || t.admission == nil {
 		return errors.New("jwtgate: the token was made by hand and has no claims to decode")
 	}
-	d := json.NewDecoder(strings.NewReader(t.verified.payload))
+	d := json.NewDecoder(strings.NewReader(t.admission.record.payload))
 	d.UseNumber()
 	return d.Decode(v)
 }
@@ -79,11 +162,6 @@ func (t *Token) LogValue() slog.Value {
 	)
 }
 
-// belongs tells whether a gate of v's family verified this very Token.
-func (t *Token) belongs(v *verifier) bool {
-	return t != nil && t.verified != nil && t.verified.token == t && t.verified.by == v
-}
-
 type contextKey struct{}
 
 // NewContext returns a copy of ctx that carries t, for frameworks that keep
@@ -96,16 +174,40 @@ func NewContext(ctx context.Context, t *Token) context.Context {
 // FromContext returns the token that a gate, or NewContext, put into ctx. ok is
 // false if there is none.
 func FromContext(ctx context.Context) (t *Token, ok bool) {
-	t, _ = ctx.Value(contextKey{}).(*Token)
+	switch held := ctx.Value(contextKey{}).(type) {
+	case *admission:
+		t = held.own()
+	case *Token:
+		t = held
+	}
 	return t, t != nil
+}
+
+// admissionIn returns the admission of the token in ctx, or nil if no gate
+// verified that very Token.
+func admissionIn(ctx context.Context) *admission {
+	switch held := ctx.Value(contextKey{}).(type) {
+	case *admission:
+		return held
+	case *Token:
+		if held != nil && held.admission != nil && held.admission.token.Load() == held {
+			return held.admission
+		}
+	}
+	return nil
 }
 
 // Subject returns the subject of the token in ctx: the user's ID. It is empty
 // where there is no token, and for a token without subject, which
 // [Options.AllowNoSubject] has to permit.
 func Subject(ctx context.Context) string {
-	if t, ok := FromContext(ctx); ok {
-		return t.Subject
+	switch held := ctx.Value(contextKey{}).(type) {
+	case *admission:
+		return held.subject()
+	case *Token:
+		if held != nil {
+			return held.Subject
+		}
 	}
 	return ""
 }
@@ -125,46 +227,46 @@ func Decode[T any](ctx context.Context) (T, error) {
 // A fingerprint tells the requests that a verified token stands for from all
 // others. It has hashes where it would otherwise keep credentials.
 type fingerprint struct {
-	credential [2]uint64
-	proofs     [2]uint64
+	credential uint64 // 0 if the record has the token itself
+	proofs     uint64
 	method     string
 	host       string
 	uri        string
 }
 
-// The seeds are random and known to nobody outside the process. Whoever found
-// two credentials with the same hashes all the same would gain nothing: the
-// one that was verified is his own.
-var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+// seed is random and known to nobody outside the process. Whoever found two
+// credentials with the same hash all the same would gain nothing: the one that
+// was verified is his own.
+var seed = maphash.MakeSeed()
 
-func fingerprintOf(r *http.Request, credential string) fingerprint {
-	f := fingerprint{method: r.Method, host: r.Host, uri: r.RequestURI}
+// set makes f that of a request with the credential that known was made from.
+func (f *fingerprint) set(r *http.Request, credential string, known *record) {
+	if known.text == "" {
+		f.credential = maphash.String(seed, credential)
+	}
+	f.method, f.host, f.uri = r.Method, r.Host, r.RequestURI
 	if f.uri == "" && r.URL != nil { // not from a server
 		f.uri = r.URL.String()
 	}
-	for i, seed := range seeds {
-		f.credential[i] = maphash.String(seed, credential)
-	}
 	// A proof of possession (RFC 9449) was checked for the request as it was.
 	if proofs := r.Header["Dpop"]; len(proofs) > 0 {
-		for i, seed := range seeds {
-			var h maphash.Hash
-			h.SetSeed(seed)
-			for _, proof := range proofs {
-				h.WriteString(proof)
-				h.WriteByte('\n') // a header value has none
-			}
-			f.proofs[i] = h.Sum64()
+		var h maphash.Hash
+		h.SetSeed(seed)
+		for _, proof := range proofs {
+			h.WriteString(proof)
+			h.WriteByte('\n') // a header value has none
 		}
+		f.proofs = h.Sum64()
 	}
-	return f
 }
 
-// clone returns a copy that shares no slice with t and is not verified.
-func (t *Token) clone() *Token {
-	c := *t
-	c.Audience = slices.Clone(t.Audience)
-	c.Scopes = slices.Clone(t.Scopes)
-	c.verified = nil
-	return &c
+// standsFor tells whether what was verified for one request holds for r too:
+// its credential is the same, and so is all that a proof may cover.
+func (a *admission) standsFor(r *http.Request, credential string) bool {
+	if a.record.text != "" && a.record.text != credential {
+		return false
+	}
+	var f fingerprint
+	f.set(r, credential, a.record)
+	return a.request == f
 }

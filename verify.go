@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math/bits"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -31,45 +32,51 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	}
 	done := g.verifier.observing(ctx, nil)
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
-	t, cached, err := g.decide(r, token)
-	done(t, cached, err)
+	a, cached, err := g.decide(r, token)
+	done(a, cached, err)
 	if err != nil {
 		return nil, err
 	}
-	return t, nil
+	return a.own(), nil
 }
 
-// decide verifies a credential and asks every rule about the token. A token
-// that was verified comes back beside the error of a rule.
-func (g *Gate) decide(r *http.Request, credential string) (t *Token, cached bool, e *Error) {
+// decide verifies a credential and asks every rule about the token. What was
+// verified comes back beside the error of a rule.
+func (g *Gate) decide(r *http.Request, credential string) (a *admission, cached bool, e *Error) {
 	v := g.verifier
 	if credential == "" {
 		return nil, false, g.withScopes(toError(refuse(ErrNoToken, "the credential is empty", ""), fromGate))
 	}
 	now := v.now()
-	t, cached, err := v.verify(r.Context(), credential, now)
+	known, cached, err := v.verify(r.Context(), credential, now)
 	if err != nil {
 		return nil, false, toError(err, fromGate)
 	}
-	if e := g.checkRules(r, t, v.rules, fromOptions); e != nil {
-		return t, cached, e
+	a = &admission{record: known}
+	if known.text == "" {
+		// Nobody else has the record, so its token need not be copied.
+		known.token.admission = a
+		a.token.Store(&known.token)
 	}
-	if t.verified.bound {
-		if err := v.confirm.Check(r, t); err != nil {
-			return t, cached, toError(err, fromOptions)
+	if e := g.checkRules(r, a, v.rules, fromOptions); e != nil {
+		return a, cached, e
+	}
+	if known.bound {
+		if err := v.confirm.Check(r, a.own()); err != nil {
+			return a, cached, toError(err, fromOptions)
 		}
 	}
 	if v.validate != nil {
-		if err := v.validate(r.Context(), t); err != nil {
-			return t, cached, toError(err, fromValidate)
+		if err := v.validate(r.Context(), a.own()); err != nil {
+			return a, cached, toError(err, fromValidate)
 		}
 	}
-	return t, cached, g.checkRules(r, t, g.rules, fromRequire)
+	return a, cached, g.checkRules(r, a, g.rules, fromRequire)
 }
 
-func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from origin) *Error {
+func (g *Gate) checkRules(r *http.Request, a *admission, rules []Rule, from origin) *Error {
 	for _, rule := range rules {
-		if err := rule.Check(r, t); err != nil {
+		if err := rule.Check(r, a.own()); err != nil {
 			return g.withScopes(toError(err, from))
 		}
 	}
@@ -106,6 +113,7 @@ type verifier struct {
 	maxTokenBytes  int
 
 	extract  Extractor
+	bearer   bool // extract is cutBearer, and what it returns perhaps no token68
 	rules    []Rule
 	confirm  Rule // nil: key-bound tokens are refused
 	validate func(context.Context, *Token) error
@@ -115,7 +123,7 @@ type verifier struct {
 	now      func() time.Time
 
 	headers slots[header]
-	tokens  slots[remembered]
+	tokens  slots[record]
 	scratch sync.Pool // of *scratch
 }
 
@@ -125,41 +133,64 @@ type scratch struct {
 	header    []byte
 	payload   []byte
 	signature []byte
-	members   []jsonobj.Member[string]
+	members   []jsonobj.Field // of payload
 }
 
 // verify takes a token through all checks that depend on nothing but itself,
 // the keys and the time.
-func (v *verifier) verify(ctx context.Context, token string, now time.Time) (t *Token, cached bool, err error) {
+func (v *verifier) verify(ctx context.Context, token string, now time.Time) (known *record, cached bool, err error) {
 	if len(token) > v.maxTokenBytes {
 		return nil, false, refuse(ErrMalformed, "the token has more than "+strconv.Itoa(v.maxTokenBytes)+" bytes", "")
 	}
-	if known := v.tokens.find(token); known != nil {
-		t, err := v.recall(ctx, known, now)
-		if !errors.Is(err, ErrUnknownKey) {
-			return t, true, err
+	var hash uint64
+	if v.tokens.ways > 0 {
+		// The end of the signature tells tokens apart, and nobody knows it who
+		// does not have the token.
+		hash = maphash.String(seed, token[max(0, len(token)-32):])
+		if known := v.tokens.find(token, hash); known != nil {
+			if stands, err := v.recheck(ctx, known, now); stands || err != nil {
+				return known, true, err
+			}
+			// The key may just have got another ID. What is read and verified from
+			// the beginning replaces what was remembered.
 		}
-		// The key may just have got another ID. What is read and verified from
-		// the beginning replaces what was remembered.
 	}
 
 	s := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(s)
 
 	s.token = append(s.token[:0], token...)
-	parts, err := jws.Split(s.token)
+	parts, err := jws.Cut(s.token)
 	if err != nil {
 		return nil, false, malformed("token", err)
 	}
+	// A header that is remembered is base64url, and so are the segments that
+	// decode: all of the token has been looked at before anything comes of it.
 	headerText := token[:len(parts.Header)]
-	h, knownHeader, err := v.readHeader(s, headerText, parts.Header)
-	if err != nil {
-		return nil, false, err
+	headerHash := maphash.String(seed, headerText)
+	h := v.headers.find(headerText, headerHash)
+	knownHeader := h != nil
+	if !knownHeader {
+		if s.header, err = jws.AppendDecoded(s.header[:0], parts.Header); err != nil {
+			return nil, false, undecoded("header", s.token)
+		}
 	}
 	if s.payload, err = jws.AppendDecoded(s.payload[:0], parts.Payload); err != nil {
-		return nil, false, malformed("claims", err)
+		return nil, false, undecoded("claims", s.token)
 	}
-	issuer, err := v.peekIssuer(s.payload)
+	if s.signature, err = jws.AppendDecoded(s.signature[:0], parts.Signature); err != nil {
+		return nil, false, undecoded("signature", s.token)
+	}
+	if !knownHeader {
+		if h, err = v.readHeader(s.header); err != nil {
+			return nil, false, err
+		}
+	}
+	// One strict pass finds where each claim stands. What they say, but for iss,
+	// and whether they are claims at all, matters once the signature is verified.
+	var form error
+	s.members, form = jsonobj.Scan(s.payload, s.members[:0])
+	issuer, err := v.peekIssuer(s, form)
 	if err != nil {
 		return nil, false, err
 	}
@@ -167,36 +198,49 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (t *
 	if err != nil {
 		return nil, false, err
 	}
-	if s.signature, err = jws.AppendDecoded(s.signature[:0], parts.Signature); err != nil {
-		return nil, false, malformed("signature", err)
-	}
 	key := signer(keys, token[:len(parts.SigningInput)], parts.SigningInput, s.signature)
 	if key == nil {
+		if h.KeyID == "" {
+			return nil, false, refuse(ErrSignature, "the token names no key", "")
+		}
 		return nil, false, refuse(ErrSignature, "of key", h.KeyID)
 	}
 
 	// From here on the token is what a trusted key signed.
 	if !knownHeader {
-		v.headers.put(strings.Clone(headerText), h, nil)
+		v.headers.put(strings.Clone(headerText), headerHash, h, nil)
 	}
-	c, err := v.readClaims(s, h)
+	if form != nil {
+		return nil, false, malformed("claims", form)
+	}
+	known, err = v.readClaims(s, h)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := v.check(c, issuer, now); err != nil {
+	if err := v.check(known, issuer, now); err != nil {
 		return nil, false, err
 	}
 	if v.tokens.ways > 0 {
-		r := &remembered{claims: *c, key: key}
-		r.claims.token = *c.token.clone()
-		v.tokens.put(strings.Clone(token), r, func(r *remembered) bool { return v.expired(&r.claims.token, now) })
+		// A copy, since the token may be part of a longer header, and some servers
+		// use the memory of a header again for the next request.
+		known.text, known.key = strings.Clone(token), key
+		v.tokens.put(known.text, hash, known, func(r *record) bool { return v.expired(&r.token, now) })
 	}
-	return c.issue(v), false, nil
+	return known, false, nil
 }
 
 // malformed says where a token is not what it must be.
 func malformed(part string, err error) error {
 	return refuse(ErrMalformed, part+": "+err.Error(), "")
+}
+
+// undecoded says what is wrong with a token whose named segment could not be
+// decoded.
+func undecoded(segment string, token []byte) error {
+	if _, err := jws.Split(token); err != nil {
+		return malformed("token", err)
+	}
+	return malformed(segment, jws.ErrEncoding)
 }
 
 // header is a header with what the gate's options say of it.
@@ -206,29 +250,22 @@ type header struct {
 	accepted  bool // typ is one of Options.Types
 }
 
-// readHeader decodes and checks a header, or recognises that of a token that
-// was verified before. The segment comes as a string and as bytes.
-func (v *verifier) readHeader(s *scratch, text string, segment []byte) (h *header, known bool, err error) {
-	if h := v.headers.find(text); h != nil {
-		return h, true, nil
-	}
-	if s.header, err = jws.AppendDecoded(s.header[:0], segment); err != nil {
-		return nil, false, malformed("header", err)
-	}
-	parsed, err := jws.ParseHeader(s.header)
+// readHeader checks a decoded header.
+func (v *verifier) readHeader(data []byte) (h *header, err error) {
+	parsed, err := jws.ParseHeader(data)
 	if err != nil {
-		return nil, false, malformed("header", err)
+		return nil, malformed("header", err)
 	}
 	h = &header{Header: parsed, algorithm: algorithms[parsed.Algorithm]}
 	if h.algorithm == nil || !v.algorithms[h.algorithm] {
-		return nil, false, refuse(ErrAlgorithm, "alg is", parsed.Algorithm)
+		return nil, refuseValue(ErrAlgorithm, "alg", parsed.Algorithm)
 	}
 	if h.HasType {
 		h.accepted = v.types[jws.MediaType(h.Type)]
 	} else {
 		h.accepted = v.types[""]
 	}
-	return h, false, nil
+	return h, nil
 }
 
 // maxIssuer is the longest iss that is compared with anything, in bytes.
@@ -238,28 +275,37 @@ const maxIssuer = 1024
 // look for and because a stranger's token must not make a source fetch any. It
 // is compared with the trusted issuers and used for nothing else; check sees
 // to it that it is the one that was signed.
-func (v *verifier) peekIssuer(payload []byte) (string, error) {
+func (v *verifier) peekIssuer(s *scratch, form error) (string, error) {
 	if v.anyIssuer {
 		return "", nil
 	}
-	raw, ok, err := jsonobj.Find(payload, "iss")
-	if err != nil {
-		return "", malformed("claims", err)
+	if form != nil {
+		return "", malformed("claims", form)
 	}
-	if !ok {
-		return "", refuse(ErrIssuer, "iss is missing", "")
+	for i := range s.members {
+		m := &s.members[i]
+		if string(jsonobj.Name(s.payload, m)) != "iss" {
+			continue
+		}
+		if len(jsonobj.Value(s.payload, m)) > 6*maxIssuer+2 {
+			return "", refuse(ErrIssuer, "iss is too long", "")
+		}
+		issuer, ok := jsonobj.Text(s.payload, m)
+		if !ok || len(issuer) > maxIssuer {
+			return "", refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
+		}
+		for _, known := range v.issuers {
+			if known == string(issuer) {
+				return known, nil
+			}
+		}
+		name := string(issuer)
+		if name == "" || !v.trusts(name) { // sources take "" for AnyIssuer
+			return "", refuseValue(ErrIssuer, "iss", name)
+		}
+		return name, nil
 	}
-	if len(raw) > 6*maxIssuer+2 {
-		return "", refuse(ErrIssuer, "iss is too long", "")
-	}
-	issuer, ok := jsonobj.String(raw)
-	if !ok || len(issuer) > maxIssuer {
-		return "", refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
-	}
-	if issuer == "" || !v.trusts(issuer) { // sources take "" for AnyIssuer
-		return "", refuse(ErrIssuer, "iss is", issuer)
-	}
-	return issuer, nil
+	return "", refuse(ErrIssuer, "iss is missing", "")
 }
 
 // trusts compares code point by code point (RFC 7519 section 4.1.1, RFC 8725
@@ -278,9 +324,9 @@ const maxKeys = 4
 // keysFor returns the keys that may have signed a token with header h, and no
 // others.
 func (v *verifier) keysFor(ctx context.Context, issuer string, h *header) (keys [maxKeys]*Key, err error) {
-	all, err := v.source.Keys(ctx, issuer, h.KeyID)
+	all, err := v.keysOf(ctx, issuer, h)
 	if err != nil {
-		return keys, toError(fmt.Errorf("getting keys: %w", err), fromSource)
+		return keys, err
 	}
 	n := 0
 	otherAlgorithm := false
@@ -300,8 +346,17 @@ func (v *verifier) keysFor(ctx context.Context, issuer string, h *header) (keys 
 	case otherAlgorithm:
 		return keys, refuse(ErrAlgorithm, "the key is for another one than", h.Algorithm)
 	default:
-		return keys, refuse(ErrUnknownKey, "kid is", h.KeyID)
+		return keys, refuseValue(ErrUnknownKey, "kid", h.KeyID)
 	}
+}
+
+// keysOf returns what the source has for a token with header h.
+func (v *verifier) keysOf(ctx context.Context, issuer string, h *header) ([]*Key, error) {
+	keys, err := v.source.Keys(ctx, issuer, h.KeyID)
+	if err != nil {
+		return nil, toError(fmt.Errorf("getting keys: %w", err), fromSource)
+	}
+	return keys, nil
 }
 
 // signer returns the key whose signature it is, or nil. The signing input
@@ -315,77 +370,56 @@ func signer(keys [maxKeys]*Key, text string, input, signature []byte) *Key {
 	return nil
 }
 
-// claims is a verified token and what check wants to know beyond its fields.
-type claims struct {
-	token    Token
-	verified verified
-	header   *header
-
-	hasIssuer   bool
-	hasSubject  bool
-	hasSub      bool // what RFC 9068 asks for, whatever claim the subject is in
-	hasClientID bool
-}
-
-// issue returns the claims' token as one of v's.
-func (c *claims) issue(v *verifier) *Token {
-	c.verified.token = &c.token
-	c.verified.by = v
-	c.token.verified = &c.verified
-	return &c.token
-}
-
 // readClaims reads the payload in scratch, whose signature has been verified.
-func (v *verifier) readClaims(s *scratch, h *header) (*claims, error) {
+func (v *verifier) readClaims(s *scratch, h *header) (*record, error) {
 	payload := string(s.payload)
-	members, err := jsonobj.Parse(payload, s.members[:0])
-	if err != nil {
-		return nil, malformed("claims", err)
-	}
-	defer func() {
-		clear(members)
-		s.members = members
-	}()
-
-	c := &claims{header: h, verified: verified{payload: payload}}
+	c := &record{by: v, payload: payload, header: h}
 	t := &c.token
 	t.Type, t.Algorithm, t.KeyID = h.Type, h.Algorithm, h.KeyID
+	room := c.room[:0]
 	var party string
-	for _, m := range members {
-		if m.Name == v.subjectClaim {
-			if t.Subject, err = readSubject(m, v.subjectClaim != defaultSubjectClaim); err != nil {
+	var err error
+	for i := range s.members {
+		m := claim{jsonobj.Name(payload, &s.members[i]), payload, &s.members[i]}
+		if m.name == v.subjectClaim {
+			if t.Subject, err = m.subject(v.subjectClaim != defaultSubjectClaim); err != nil {
 				return nil, err
 			}
 			c.hasSubject = true
 		}
-		switch m.Name {
+		switch m.name {
 		case "iss":
 			c.hasIssuer = true
-			t.Issuer, err = readString(m, ErrIssuer)
+			t.Issuer, err = m.string(ErrIssuer)
 		case "aud":
-			t.Audience, err = readStrings(m, t.Audience, ErrAudience)
+			t.Audience, err = m.strings(room, ErrAudience)
+			t.Audience, room = settle(t.Audience, room)
 		case "exp":
-			t.Expires, err = readDate(m)
+			t.Expires, err = m.date()
 		case "nbf":
-			t.NotBefore, err = readDate(m)
+			t.NotBefore, err = m.date()
 		case "iat":
-			t.IssuedAt, err = readDate(m)
+			t.IssuedAt, err = m.date()
 		case "jti":
-			t.ID, err = readString(m, ErrClaim)
+			t.ID, err = m.string(ErrClaim)
 		case "client_id":
 			c.hasClientID = true
-			t.ClientID, err = readString(m, ErrClaim)
+			t.ClientID, err = m.string(ErrClaim)
 		case "azp":
-			party, err = readString(m, ErrClaim)
+			party, err = m.string(ErrClaim)
 		case "scope", "scp":
-			t.Scopes, err = readScopes(m, t.Scopes)
+			if t.Scopes == nil {
+				t.Scopes = room
+			}
+			t.Scopes, err = m.scopes(t.Scopes)
+			t.Scopes, room = settle(t.Scopes, room)
 		case "sub":
 			c.hasSub = true
 			if v.profile {
-				_, err = readSubject(m, false)
+				_, err = m.subject(false)
 			}
 		case "cnf":
-			c.verified.bound = true
+			c.bound = true
 		}
 		if err != nil {
 			return nil, err
@@ -397,37 +431,63 @@ func (v *verifier) readClaims(s *scratch, h *header) (*claims, error) {
 	return c, nil
 }
 
-func readString(m jsonobj.Member[string], sentinel error) (string, error) {
-	s, ok := jsonobj.String(m.Value)
+// settle ends a list that was perhaps begun in room, and returns what is left of
+// that. An empty list is nil.
+func settle(list, room []string) (settled, left []string) {
+	n := len(list)
+	switch {
+	case n == 0:
+		return nil, room
+	case cap(room) > 0 && &list[0] == &room[:1][0]:
+		return list[:n:n], list[n:]
+	}
+	return list, room
+}
+
+// claim is a member of the claims.
+type claim struct {
+	name    string
+	payload string
+	field   *jsonobj.Field
+}
+
+// text returns the value if it is a string.
+func (m *claim) text() (string, bool) { return jsonobj.Text(m.payload, m.field) }
+
+// raw returns the value as it stands in the token.
+func (m *claim) raw() string { return jsonobj.Value(m.payload, m.field) }
+
+func (m *claim) string(sentinel error) (string, error) {
+	s, ok := m.text()
 	if !ok {
-		return "", refuse(sentinel, m.Name+" is not a string", "")
+		return "", refuse(sentinel, m.name+" is not a string", "")
 	}
 	return s, nil
 }
 
-// readStrings appends a string, or each string of an array, to list.
-func readStrings(m jsonobj.Member[string], list []string, sentinel error) ([]string, error) {
-	if s, ok := jsonobj.String(m.Value); ok {
+// strings appends a string, or each string of an array, to list.
+func (m *claim) strings(list []string, sentinel error) ([]string, error) {
+	if s, ok := m.text(); ok {
 		return append(list, s), nil
 	}
 	// The elements are decoded in place.
 	first := len(list)
-	list, ok := jsonobj.Elements(m.Value, list)
+	list, ok := jsonobj.Elements(m.raw(), list)
 	for i := first; i < len(list) && ok; i++ {
 		list[i], ok = jsonobj.String(list[i])
 	}
 	if !ok {
-		return nil, refuse(sentinel, m.Name+" is neither a string nor an array of strings", "")
+		return list, refuse(sentinel, m.name+" is neither a string nor an array of strings", "")
 	}
 	return list, nil
 }
 
-// readScopes appends the scopes of a space-separated string (RFC 6749 section
+// scopes appends the scopes of a space-separated string (RFC 6749 section
 // 3.3), or of an array with one in each element, to list.
-func readScopes(m jsonobj.Member[string], list []string) ([]string, error) {
-	s, ok := jsonobj.String(m.Value)
+func (m *claim) scopes(list []string) ([]string, error) {
+	s, ok := m.text()
 	if !ok {
-		return readStrings(m, list, ErrClaim)
+		return m.strings(list, ErrClaim)
 	}
 	list = slices.Grow(list, strings.Count(s, " ")+1)
 	for scope := range strings.SplitSeq(s, " ") {
@@ -441,20 +501,36 @@ func readScopes(m jsonobj.Member[string], list []string) ([]string, error) {
 // maxDate is the last second of the year 9999.
 const maxDate = 253402300799
 
-// readDate reads a NumericDate (RFC 7519 section 2): seconds since 1970 as a
-// JSON number, fractions allowed, within the years that time.Time and its JSON
-// can hold.
-func readDate(m jsonobj.Member[string]) (time.Time, error) {
-	if seconds, err := strconv.ParseInt(m.Value, 10, 64); err == nil && 0 <= seconds && seconds <= maxDate {
+// date reads a NumericDate (RFC 7519 section 2): seconds since 1970 as a JSON
+// number, fractions allowed, within the years that time.Time and its JSON can
+// hold.
+func (m *claim) date() (time.Time, error) {
+	raw := m.raw()
+	if seconds, ok := wholeSeconds(raw); ok {
 		return time.Unix(seconds, 0).UTC(), nil
 	}
 	// Nothing else that is JSON parses as a float.
-	seconds, err := strconv.ParseFloat(m.Value, 64)
+	seconds, err := strconv.ParseFloat(raw, 64)
 	if err != nil || seconds < 0 || seconds > maxDate {
-		return time.Time{}, refuse(ErrClaim, m.Name+" is not a number from 0 to 253402300799", "")
+		return time.Time{}, refuse(ErrClaim, m.name+" is not a number from 0 to 253402300799", "")
 	}
 	whole := int64(seconds)
 	return time.Unix(whole, int64((seconds-float64(whole))*1e9)).UTC(), nil
+}
+
+// wholeSeconds reads what nearly all dates are: up to eleven digits.
+func wholeSeconds(raw string) (seconds int64, ok bool) {
+	if len(raw) > 11 {
+		return 0, false
+	}
+	for i := range len(raw) {
+		digit := raw[i] - '0'
+		if digit > 9 {
+			return 0, false
+		}
+		seconds = 10*seconds + int64(digit)
+	}
+	return seconds, true
 }
 
 const (
@@ -462,22 +538,22 @@ const (
 	maxSubject          = 1024
 )
 
-// readSubject reads the subject, which must be there to be used: a non-empty
+// subject reads the subject, which must be there to be used: a non-empty
 // string, or where the user's own claim was named, a database's integer.
-func readSubject(m jsonobj.Member[string], integerToo bool) (string, error) {
-	subject, ok := jsonobj.String(m.Value)
-	if !ok && integerToo && isInteger(m.Value) && m.Value[0] != '-' {
-		subject, ok = m.Value, true
+func (m *claim) subject(integerToo bool) (string, error) {
+	subject, ok := m.text()
+	if raw := m.raw(); !ok && integerToo && isInteger(raw) && raw[0] != '-' {
+		subject, ok = raw, true
 	}
 	if !ok || subject == "" || len(subject) > maxSubject {
-		return "", refuse(ErrClaim, "the subject is not a non-empty string of at most 1024 bytes, in", m.Name)
+		return "", refuse(ErrClaim, "the subject is not a non-empty string of at most 1024 bytes, in", m.name)
 	}
 	return subject, nil
 }
 
-// check applies the options to claims whose signature has been verified, and
-// again to those that are remembered.
-func (v *verifier) check(c *claims, issuer string, now time.Time) error {
+// check applies the options to claims whose signature has been verified. All
+// but the times stand for good.
+func (v *verifier) check(c *record, issuer string, now time.Time) error {
 	if err := v.checkTimes(&c.token, now); err != nil {
 		return err
 	}
@@ -490,12 +566,12 @@ func (v *verifier) check(c *claims, issuer string, now time.Time) error {
 		return err
 	}
 	if !c.header.accepted {
-		return refuse(ErrType, "typ is", c.header.Type)
+		return refuseValue(ErrType, "typ", c.header.Type)
 	}
 	if !c.hasSubject && !v.allowNoSubject {
 		return refuse(ErrClaim, "the subject is missing: no claim", v.subjectClaim)
 	}
-	if c.verified.bound && v.confirm == nil {
+	if c.bound && v.confirm == nil {
 		// Whoever takes a key-bound token from anybody undoes the binding (RFC
 		// 7800 section 3.1).
 		return refuse(ErrClaim, "the token is bound to a key by cnf, and Options.Confirm is not set", "")
@@ -541,12 +617,12 @@ func (v *verifier) checkAudience(t *Token) error {
 			return nil
 		}
 	}
-	return refuse(ErrAudience, "aud is", strings.Join(t.Audience, " "))
+	return refuseValue(ErrAudience, "aud", strings.Join(t.Audience, " "))
 }
 
 // checkProfile asks for the claims of an access token (RFC 9068 section 2.2).
 // Their types have been checked, and so have iss, aud and exp.
-func checkProfile(c *claims) error {
+func checkProfile(c *record) error {
 	switch {
 	case !c.hasClientID || c.token.ClientID == "":
 		return refuse(ErrClaim, "client_id is missing (RFC 9068)", "")
@@ -560,36 +636,34 @@ func checkProfile(c *claims) error {
 	return nil
 }
 
-// remembered is a token that was verified before, with the key that did it. No
-// request ever gets hold of its slices.
-type remembered struct {
-	claims claims
-	key    *Key
-}
-
-// recall passes a remembered token through all checks but those of its
-// signature and its form, which cannot change. Its key must still be one that
-// the source has for it.
-func (v *verifier) recall(ctx context.Context, known *remembered, now time.Time) (*Token, error) {
-	c := known.claims
-	c.token = *known.claims.token.clone()
+// recheck passes a remembered token through the checks whose answer may have
+// changed. It does not stand, and must be verified anew, if its key is no
+// longer one that the source has for it.
+func (v *verifier) recheck(ctx context.Context, known *record, now time.Time) (stands bool, err error) {
 	issuer := ""
 	if !v.anyIssuer {
-		if issuer = c.token.Issuer; !v.trusts(issuer) {
-			return nil, refuse(ErrIssuer, "iss is", issuer)
+		issuer = known.token.Issuer
+		if v.trustIssuer != nil && !v.trustIssuer(issuer) {
+			return false, refuseValue(ErrIssuer, "iss", issuer)
 		}
 	}
-	keys, err := v.keysFor(ctx, issuer, c.header)
+	keys, err := v.keysOf(ctx, issuer, known.header)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if !slices.ContainsFunc(keys[:], func(k *Key) bool { return k != nil && k.equal(known.key) }) {
-		return nil, refuse(ErrUnknownKey, "the key has left its source:", c.token.KeyID)
+	tried := 0
+	for _, k := range keys {
+		if !k.fits(known.header.algorithm, known.header.KeyID) {
+			continue
+		}
+		if k == known.key || k.equal(known.key) {
+			return true, v.checkTimes(&known.token, now)
+		}
+		if tried++; tried == maxKeys {
+			break
+		}
 	}
-	if err := v.check(&c, issuer, now); err != nil {
-		return nil, err
-	}
-	return c.issue(v), nil
+	return false, nil
 }
 
 // slots is a table of fixed size in which verified things are found again by
@@ -598,11 +672,11 @@ func (v *verifier) recall(ctx context.Context, known *remembered, now time.Time)
 type slots[T any] struct {
 	places []atomic.Pointer[slot[T]]
 	ways   int // places for one hash; 0 if there are none at all
-	seed   maphash.Seed
 }
 
-// slot is one remembered thing. Its hash, which nobody outside can know, is
-// compared before its key, so that time tells a stranger nothing of a key.
+// slot is one remembered thing. Its hash, which is keyed with seed and so not
+// to be known outside, is compared before its key, so that time tells a
+// stranger nothing of a key.
 type slot[T any] struct {
 	hash  uint64
 	key   string
@@ -614,20 +688,20 @@ func newSlots[T any](size int) slots[T] {
 	if ways > 0 {
 		size -= size % ways
 	}
-	return slots[T]{places: make([]atomic.Pointer[slot[T]], size), ways: ways, seed: maphash.MakeSeed()}
+	return slots[T]{places: make([]atomic.Pointer[slot[T]], size), ways: ways}
 }
 
+// set returns the places for hash. Its high bits choose them.
 func (s *slots[T]) set(hash uint64) []atomic.Pointer[slot[T]] {
-	sets := uint64(len(s.places) / s.ways)
-	i := int(hash%sets) * s.ways
+	set, _ := bits.Mul64(hash, uint64(len(s.places)/s.ways))
+	i := int(set) * s.ways
 	return s.places[i : i+s.ways]
 }
 
-func (s *slots[T]) find(key string) *T {
+func (s *slots[T]) find(key string, hash uint64) *T {
 	if s.ways == 0 {
 		return nil
 	}
-	hash := maphash.String(s.seed, key)
 	set := s.set(hash)
 	for i := range set {
 		if found := set[i].Load(); found != nil && found.hash == hash && found.key == key {
@@ -639,8 +713,7 @@ func (s *slots[T]) find(key string) *T {
 
 // put remembers value under key, in an empty place, one whose value is of no
 // more use, or any.
-func (s *slots[T]) put(key string, value *T, useless func(*T) bool) {
-	hash := maphash.String(s.seed, key)
+func (s *slots[T]) put(key string, hash uint64, value *T, useless func(*T) bool) {
 	set := s.set(hash)
 	victim := rand.IntN(len(set))
 	for i := range set {
