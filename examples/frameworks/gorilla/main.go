@@ -1,0 +1,64 @@
+// Gorilla guards routes of a gorilla/mux router with jwtgate. The middleware of
+// gorilla/mux is that of net/http, so it needs no adapter.
+//
+//	go run ./gorilla
+//
+// prints curl lines with tokens to try it with.
+package main
+
+import (
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/frameworks/internal/demo"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// newHandler returns the service, for tokens that verify with keys from source.
+func newHandler(source jwtgate.KeySource) (http.Handler, error) {
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      source,
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	writers := gate.Require(jwtgate.Scope("orders:write"))
+
+	r := mux.NewRouter()
+	r.HandleFunc("/", hello).Methods(http.MethodGet) // public
+	guarded := r.NewRoute().Subrouter()
+	guarded.Use(gate.Handler)
+	guarded.HandleFunc("/me", hello).Methods(http.MethodGet)
+	guarded.Handle("/orders", writers.Handler(http.HandlerFunc(hello))).Methods(http.MethodPost)
+	return r, nil
+}
+
+// hello stands for your handlers.
+func hello(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "subject: %q\n", jwtgate.Subject(r.Context()))
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
+	flag.Parse()
+
+	// In production pass &keys.Remote{}, which finds the keys through the issuer.
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails
+	handler, err := newHandler(keys.HS256(secret))
+	if err != nil {
+		log.Fatal(err)
+	}
+	demo.PrintCurl("http://"+*addr, secret)
+	server := &http.Server{Addr: *addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}
