@@ -1,0 +1,27 @@
+package migration
+
+import (
+	"encoding/json"
+	"log"
+	"net/http"
+
+	"github.com/jwtgate/jwtgate"
+)
+
+// A profile has the claims of yours that a handler wants.
+type profile struct {
+	Email string   `json:"email"`
+	Roles []string `json:"roles"`
+}
+
+func showProfile(w http.ResponseWriter, r *http.Request) {
+	me, err := jwtgate.Decode[profile](r.Context())
+	if err != nil { // there is no gate in front, or a claim has another type
+		http.Error(w, "no profile", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(me); err != nil {
+		log.Print(err) // the client has gone
+	}
+}
