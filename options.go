@@ -100,8 +100,15 @@ type Options struct {
 	Validate func(context.Context, *Token) error
 	// CacheSize is how many verified tokens are remembered, so that their
 	// signatures are not checked again; 0: none, at most 1,048,576. Times, key,
-	// rules and Validate are checked each time all the same. Remembered tokens
-	// are kept in memory as they came.
+	// rules, Confirm and Validate are checked each time all the same, and a token
+	// is no longer good once its key has left the source.
+	//
+	// It pays where clients send the same token often, the more so the slower the
+	// algorithm, and costs a little where each comes once. In exchange tokens lie in
+	// memory as they came, where a dump finds them, about three times as many bytes
+	// as they have. A new one takes the place of another when its few places are
+	// taken: whoever gets many tokens of a trusted issuer can have others' forgotten,
+	// which costs a signature check and nothing else.
 	CacheSize int
 
 	// Realm stands in each challenge and names what the token is for (RFC 9110
