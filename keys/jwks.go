@@ -67,6 +67,9 @@ const (
 // for RS256, the algorithm of each curve, and EdDSA.
 func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, err error) {
 	jwks, err := readKeys(document)
+	if len(document) == 0 {
+		err = errors.New("it is empty")
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("it is not a JWK Set: %w", err)
 	}

@@ -44,7 +44,7 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 		ks = append(ks, k)
 	}
 	if len(ks) == 0 {
-		return nil, errors.New("the PEM text is empty")
+		return nil, errors.New("the PEM text is empty; was a file or a setting not loaded?")
 	}
 	if len(ks) != blocks {
 		return nil, fmt.Errorf("%d of its %d PEM blocks are damaged", blocks-len(ks), blocks)

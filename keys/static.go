@@ -136,7 +136,7 @@ const mostTried = 4
 // some, and the absence of any.
 func checkKeys(keys []*jwtgate.Key) error {
 	if len(keys) == 0 {
-		return errors.New("there is no key")
+		return errors.New("there is no key; pass at least one")
 	}
 	count := map[[2]string]int{}
 	for i, k := range keys {
