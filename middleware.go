@@ -377,12 +377,7 @@ func isToken68(s string) bool { return consistsOf(strings.TrimRight(s, "="), &in
 
 // consistsOf tells whether s is not empty and has no character outside set.
 func consistsOf(s string, set *[256]bool) bool {
-	for i := range len(s) {
-		if !set[s[i]] {
-			return false
-		}
-	}
-	return s != ""
+	return s != "" && span(s, set) == len(s)
 }
 
 // Header returns an extractor for a header whose whole value is the token, such

@@ -3,10 +3,16 @@ package jwtgate_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
 )
 
 func ExampleAuditLog() {
@@ -35,6 +42,30 @@ func ExampleAuditLog() {
 	// Output:
 	// level=INFO msg="jwtgate: allow" token.iss=https://auth.example.com/ token.sub=alice token.jti=token-1 method=GET path=/path decision=allow
 	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)" method=GET path=/path decision=deny
+}
+
+func ExampleAuditLogPseudonymous() {
+	// One that was made with: openssl rand -hex 32
+	key := []byte("b04ff1ac07a9ddbba8f5a1b0ef4f0d4b5b3f4c2e7ac0f6de8a9f1d7d2f8e6c35")
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "duration" {
+				return slog.Attr{} // they differ from run to run
+			}
+			return a
+		},
+	}))
+	gate, err := jwtgate.New(options(func(o *jwtgate.Options) { o.Observe = jwtgate.AuditLogPseudonymous(logger, key) }))
+	if err != nil {
+		panic(err)
+	}
+	serve(gate.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil)))
+
+	// Whoever has the key finds what alice did.
+	fmt.Println(jwtgate.Pseudonym(key, "https://auth.example.com/", "alice"))
+	// Output:
+	// level=INFO msg="jwtgate: allow" token.iss=https://auth.example.com/ token.sub=pseudonym-5fd7e1b309d5fa18d00fc0e02b53cc6e token.jti=token-1 method=GET path=/path decision=allow
+	// pseudonym-5fd7e1b309d5fa18d00fc0e02b53cc6e
 }
 
 func TestObserve(t *testing.T) {
@@ -144,4 +175,351 @@ func TestAuditLog(t *testing.T) {
 	jwtgate.AuditLog(nil)(t.Context(), jwtgate.Event{Token: &jwtgate.Token{Subject: "alice"}})
 	assert.Contains(t, log.String(), `"sub":"alice"`)
 	assert.Contains(t, log.String(), `"decision":"allow"`)
+}
+
+// An auditedGate is one whose decisions are in a log.
+type auditedGate struct {
+	*jwtgate.Gate
+	log *bytes.Buffer
+}
+
+// audited returns a gate whose Observe is made by audit.
+func audited(t *testing.T, audit func(*slog.Logger) func(context.Context, jwtgate.Event), change ...func(*jwtgate.Options)) auditedGate {
+	t.Helper()
+	log := new(bytes.Buffer)
+	observe := audit(slog.New(slog.NewJSONHandler(log, nil)))
+	return auditedGate{newGate(t, append(change, func(o *jwtgate.Options) { o.Observe = observe })...), log}
+}
+
+// record returns the only record of the log, and empties it. What differs from
+// run to run is not in it.
+func (g auditedGate) record(t *testing.T) map[string]any {
+	t.Helper()
+	var record map[string]any
+	require.NoError(t, json.Unmarshal(g.log.Bytes(), &record), "%s", g.log)
+	g.log.Reset()
+	assert.Positive(t, record["duration"])
+	delete(record, "duration")
+	delete(record, "time")
+	return record
+}
+
+func pseudonymous(logger *slog.Logger) func(context.Context, jwtgate.Event) {
+	return jwtgate.AuditLogPseudonymous(logger, pseudonymKey)
+}
+
+var pseudonymKey = []byte("0123456789abcdef0123456789abcdef")
+
+func TestAuditLogRecords(t *testing.T) {
+	t.Parallel()
+	const pseudonym = "pseudonym-64e8ac79411b5802911f7697975d4551"
+	good := "Authorization: Bearer " + hs256(nil)
+	for _, test := range []struct {
+		name     string
+		validate error
+		decide   func(g *jwtgate.Gate)
+		want     map[string]any
+		error    string // not in a pseudonymous record
+		verified bool
+	}{
+		{
+			name:     "a good token",
+			decide:   func(g *jwtgate.Gate) { serve(g.Handler(subject), request("PUT", good)) },
+			want:     map[string]any{"level": "INFO", "msg": "jwtgate: allow", "decision": "allow", "method": "PUT", "path": "/path"},
+			verified: true,
+		},
+		{
+			name:     "no HTTP",
+			decide:   func(g *jwtgate.Gate) { g.Verify(context.Background(), hs256(nil)) },
+			want:     map[string]any{"level": "INFO", "msg": "jwtgate: allow", "decision": "allow"},
+			verified: true,
+		},
+		{
+			name:   "nobody",
+			decide: func(g *jwtgate.Gate) { serve(g.Optional(subject), request("GET")) },
+			want:   map[string]any{"level": "INFO", "msg": "jwtgate: anonymous", "decision": "anonymous", "method": "GET", "path": "/path"},
+		},
+		{
+			name:   "no token",
+			decide: func(g *jwtgate.Gate) { serve(g.Handler(subject), request("GET")) },
+			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
+				"status": 401.0, "reason": "no_token"},
+			error: "jwtgate: no token (status 401)",
+		},
+		{
+			name: "an unverified token",
+			decide: func(g *jwtgate.Gate) {
+				serve(g.Handler(subject), request("GET", "Authorization: Bearer "+hs256(map[string]any{"sub": "mallory"})+"x"))
+			},
+			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
+				"status": 401.0, "reason": "signature"},
+			error: "jwtgate: bad signature: the token names no key (status 401)",
+		},
+		{
+			name:   "too few rights",
+			decide: func(g *jwtgate.Gate) { serve(g.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", good)) },
+			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
+				"status": 403.0, "reason": "forbidden"},
+			error:    `jwtgate: not enough rights: lacks scope "admin" (status 403)`,
+			verified: true,
+		},
+		{
+			name:     "an error that names the subject",
+			validate: errors.New("the account of alice cannot be read"),
+			decide:   func(g *jwtgate.Gate) { serve(g.Handler(subject), request("GET", good)) },
+			want: map[string]any{"level": "ERROR", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
+				"status": 503.0, "reason": "unavailable"},
+			error:    "jwtgate: the account of alice cannot be read (status 503)",
+			verified: true,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			validate := func(o *jwtgate.Options) {
+				o.Validate = func(context.Context, *jwtgate.Token) error { return test.validate }
+			}
+			plain, pseudonymous := audited(t, jwtgate.AuditLog, validate), audited(t, pseudonymous, validate)
+
+			test.decide(pseudonymous.Gate)
+			assert.NotContains(t, pseudonymous.log.String(), "alice")
+			want := maps.Clone(test.want)
+			if test.verified {
+				want["token"] = map[string]any{"iss": issuer, "sub": pseudonym, "jti": "token-1"}
+			}
+			assert.Equal(t, want, pseudonymous.record(t))
+
+			test.decide(plain.Gate)
+			if test.verified {
+				want["token"] = map[string]any{"iss": issuer, "sub": "alice", "jti": "token-1"}
+			}
+			if test.error != "" {
+				want["error"] = test.error
+			}
+			assert.Equal(t, want, plain.record(t))
+		})
+	}
+}
+
+// Whatever a client puts where, no record has a token in it, or a character that
+// does something to a terminal.
+func TestAuditLogOfHostileRequests(t *testing.T) {
+	t.Parallel()
+	jwt := hs256(map[string]any{"jti": strings.Repeat("0123456789", 4)})
+	short := sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"alice"}`) // fits into a header parameter
+	const control = "\n\x1b[31m\u202e\x00\x7f\xff"
+	withHeader := func(member string) *http.Request {
+		return request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256",`+member+`}`, payload(nil)))
+	}
+	withClaims := func(changes map[string]any) *http.Request {
+		return request("GET", "Authorization: Bearer "+hs256(changes))
+	}
+	withPath := func(path string) *http.Request {
+		r := request("GET", "Authorization: Bearer "+jwt)
+		r.URL = must(url.Parse(path))
+		return r
+	}
+
+	for name, r := range map[string]*http.Request{
+		"in the path":               withPath("/verify/" + jwt + "/now"),
+		"in the path without end":   withPath("/verify/" + jwt[:strings.LastIndex(jwt, ".")+1]),
+		"in the path without start": withPath("/verify/" + jwt[5:]),
+		"in the path after a word":  withPath("/token_" + jwt),
+		"in the path with its name": withPath("/token=" + jwt + ";x"),
+		"in a long path":            withPath("/" + strings.Repeat("x", 50) + "/" + jwt),
+		"escaped twice":             withPath("/" + strings.ReplaceAll(jwt, ".", "%252E")),
+		"with its scheme":           withPath("/Bearer%20" + jwt),
+		"in the query":              withPath("/?access_token=" + jwt),
+		"two in the path":           withPath("/" + jwt + "/" + short),
+		"control in the path":       withPath("/" + url.PathEscape(control)),
+		"as the method":             {Method: short, URL: &url.URL{Path: "/"}},
+		"control in the method":     {Method: "GET" + control, URL: &url.URL{Path: "/"}},
+		"no path":                   {Method: "CONNECT", Host: short},
+		"without a scheme":          request("GET", "Authorization: "+short),
+		"as the scheme":             request("GET", "Authorization: "+short+" x"),
+		"two headers":               request("GET", "Authorization: Bearer "+jwt, "Authorization: Bearer "+short),
+		"two tokens":                request("GET", "Authorization: Bearer "+jwt+" "+short),
+		"as the algorithm":          request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"`+short+`"}`, payload(nil))),
+		"as the key ID":             withHeader(`"kid":"` + short + `"`),
+		"as the type":               withHeader(`"kid":"1","typ":"` + short + `"`),
+		"control in the key ID":     withHeader(`"kid":"\n\u001b[31m\u202e\u0000\u007f"`),
+		"as the issuer":             withClaims(map[string]any{"iss": short}),
+		"as the audience":           withClaims(map[string]any{"aud": []string{"a", short}}),
+		"control in the audience":   withClaims(map[string]any{"aud": "\n\x1b[31m\u202e\x00\x7f"}),
+		"as the ID":                 withClaims(map[string]any{"jti": short}),
+		"control in subject and ID": withClaims(map[string]any{"sub": "\x1b[31m", "jti": "\u202e"}),
+		"in an error of Extract":    request("GET", "X-Token: "+jwt),
+		"control in such an error":  request("GET", "X-Token: "+strings.Repeat("x", 500)+strings.Repeat(control, 1000)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, audit := range []func(*slog.Logger) func(context.Context, jwtgate.Event){jwtgate.AuditLog, pseudonymous} {
+				gate := audited(t, audit, func(o *jwtgate.Options) {
+					o.Keys = keys.Static(must(jwtgate.NewKey("1", "HS256", secret)))
+					o.Extract = func(r *http.Request) (string, error) {
+						if token := r.Header.Get("X-Token"); token != "" {
+							return "", fmt.Errorf("cannot make anything of %s", token)
+						}
+						return jwtgate.Bearer(r)
+					}
+				})
+				serve(gate.Handler(subject), r)
+				for _, token := range []string{jwt, short} {
+					// The header, in which all tokens are the same, may stay.
+					for _, segment := range strings.Split(token, ".")[1:] {
+						assert.NotContains(t, gate.log.String(), segment[:20])
+						assert.NotContains(t, gate.log.String(), segment[len(segment)-20:])
+					}
+				}
+				eachString(gate.record(t), func(s string) {
+					assert.LessOrEqual(t, len(s), 520)
+					assert.NotContains(t, s, "\uFFFD", "what the JSON handler makes of bytes that are no UTF-8")
+					for _, c := range s {
+						assert.True(t, strconv.IsPrint(c), "%q", s)
+					}
+				})
+			}
+		})
+	}
+}
+
+// eachString calls f with each string that is in v, which comes from JSON.
+func eachString(v any, f func(string)) {
+	switch v := v.(type) {
+	case string:
+		f(v)
+	case map[string]any:
+		for _, member := range v {
+			eachString(member, f)
+		}
+	}
+}
+
+func TestAuditLogPath(t *testing.T) {
+	t.Parallel()
+	token := hs256(nil)
+	for path, want := range map[string]string{
+		"/orders/4711":                       "/orders/4711",
+		"/static/jquery.min.js":              "/static/jquery.min.js",
+		"/v1.2.3/a.b.c/e30.e30.e30":          "/v1.2.3/a.b.c/e30.e30.e30", // {} is no header
+		"/eyebrow.tar.gz":                    "/eyebrow.tar.gz",
+		"/keyJson.schema.json":               "/keyJson.schema.json",
+		"/eyJwYWdlIjoyfQ":                    "/eyJwYWdlIjoyfQ", // a cursor, {"page":2}
+		"/eyJwYWdlIjoyfQ/next":               "/eyJwYWdlIjoyfQ/next",
+		"/eyJ":                               "/eyJ",
+		".":                                  ".",
+		"":                                   "",
+		"/ö/日本":                              "/ö/日本",
+		"/" + token:                          "/[token]",
+		"/a/" + token + "/b":                 "/a/[token]/b",
+		"/a;t=" + token + ";b":               "/a;t=[token];b",
+		"/" + token + "/x/" + token:          "/[token]/x/[token]",
+		"/x." + token:                        "/x.[token]",
+		"/" + token + "==":                   "/[token]",
+		"/ewogImFsZyI6ICJFUzI1NiIgfQ.e30.x/": "/[token]/", // a header with line breaks
+		"/eyAiYWxnIjoibm9uZSJ9.e30.":         "/[token]",
+		"/IHsiYWxnIjoibm9uZSJ9.e30.":         "/[token]",
+		// RFC 7516 section 3.1
+		"/eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..aXY.Y2lwaGVy.dGFn/x": "/[token]/x",
+		"/" + token + strings.Repeat("/a", 3000):                        `"/[token]` + strings.Repeat("/a", 43) + "/...",
+		"/" + strings.Repeat("a/", 2040) + token + token:                `"/` + strings.Repeat("a/", 47) + "...",
+		"/" + token + strings.Repeat("%", 4096):                         `/[token]...`,
+		"/" + strings.Repeat("a", 200):                                  `"/` + strings.Repeat("a", 94) + "...",
+		"/" + strings.Repeat("a", 199):                                  "/" + strings.Repeat("a", 199),
+	} {
+		t.Run(path[:min(len(path), 40)], func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			observe := jwtgate.AuditLog(slog.New(slog.NewJSONHandler(&log, nil)))
+			observe(t.Context(), jwtgate.Event{Request: &http.Request{URL: &url.URL{Path: path}}})
+			var record struct{ Path string }
+			require.NoError(t, json.Unmarshal(log.Bytes(), &record))
+			assert.Equal(t, want, record.Path)
+		})
+	}
+}
+
+func TestAuditLogErrorText(t *testing.T) {
+	t.Parallel()
+	const start = "jwtgate: "
+	long := strings.Repeat("a", 512-len(start)-len(" (status 503)"))
+	cutRune := strings.Repeat("a", 511-len(start)) + "é"
+	for text, want := range map[string]string{
+		"short, with é":                start + "short, with é (status 503)",
+		"two\nlines":                   `"jwtgate: two\nlines (status 503)"`,
+		long:                           start + long + " (status 503)",
+		long + "a":                     start + long + "a (status 503...",
+		cutRune:                        start + cutRune[:511-len(start)] + "...",
+		strings.Repeat("\x1b", 600):    `"` + start + strings.Repeat(`\x1b`, 600)[:511-len(start)] + "...",
+		"of " + hs256(nil) + ", sorry": start + "of [token], sorry (status 503)",
+	} {
+		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			observe := jwtgate.AuditLog(slog.New(slog.NewJSONHandler(&log, nil)))
+			observe(t.Context(), jwtgate.Event{Err: errors.New(text)})
+			var record struct{ Error string }
+			require.NoError(t, json.Unmarshal(log.Bytes(), &record))
+			assert.Equal(t, want, record.Error)
+		})
+	}
+}
+
+func TestPseudonym(t *testing.T) {
+	t.Parallel()
+	alice := jwtgate.Pseudonym(pseudonymKey, issuer, "alice")
+	// printf 25:https://auth.example.com/alice | openssl dgst -sha256 -mac HMAC -macopt key:0123456789abcdef0123456789abcdef
+	assert.Equal(t, "pseudonym-64e8ac79411b5802911f7697975d4551", alice)
+	for _, other := range []string{
+		jwtgate.Pseudonym(pseudonymKey, issuer, "bob"),
+		jwtgate.Pseudonym(pseudonymKey, issuer+"a", "lice"),
+		jwtgate.Pseudonym(pseudonymKey, "", issuer+"alice"),
+		jwtgate.Pseudonym(bytes.ToUpper(pseudonymKey), issuer, "alice"),
+	} {
+		assert.NotEqual(t, alice, other)
+		assert.Len(t, other, len(alice))
+	}
+	// A subject may start with what looks like the end of a length.
+	assert.NotEqual(t, jwtgate.Pseudonym(pseudonymKey, "a", "1:b"), jwtgate.Pseudonym(pseudonymKey, "a1:", "b"))
+	assert.Empty(t, jwtgate.Pseudonym(pseudonymKey, issuer, ""), "the subject of nobody")
+
+	for _, length := range []int{0, 31} {
+		key := make([]byte, length)
+		says := fmt.Sprintf(": the key has %d bytes; pass at least 32 random ones, or subjects can be found by guessing; "+
+			"make one with: openssl rand -hex 32", length)
+		assert.PanicsWithValue(t, "jwtgate.Pseudonym"+says, func() { jwtgate.Pseudonym(key, issuer, "alice") })
+		assert.PanicsWithValue(t, "jwtgate.AuditLogPseudonymous"+says, func() { jwtgate.AuditLogPseudonymous(nil, key) })
+	}
+}
+
+func TestAuditLogPseudonymousCopiesTheKey(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	key := bytes.Clone(pseudonymKey)
+	observe := jwtgate.AuditLogPseudonymous(slog.New(slog.NewTextHandler(&log, nil)), key)
+	clear(key)
+	observe(t.Context(), jwtgate.Event{Token: &jwtgate.Token{Issuer: issuer, Subject: "alice"}})
+	assert.Contains(t, log.String(), " token.sub="+jwtgate.Pseudonym(pseudonymKey, issuer, "alice")+" ")
+}
+
+// reflecting is a handler that does not ask values for what they log.
+type reflecting struct {
+	slog.Handler
+	out io.Writer
+}
+
+func (h reflecting) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(h.out, "%s=%+v\n", a.Key, a.Value.Any())
+		return true
+	})
+	return nil
+}
+
+func TestAuditLogWithAHandlerThatReflects(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	observe := jwtgate.AuditLog(slog.New(reflecting{slog.NewTextHandler(io.Discard, nil), &log}))
+	observe(t.Context(), jwtgate.Event{Token: &jwtgate.Token{Subject: "alice\n", KeyID: "key-1"}})
+	assert.Contains(t, log.String(), `alice\n`)
+	assert.NotContains(t, log.String(), "key-1", "a field that is not for logs")
 }
