@@ -1,0 +1,95 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// keyID names the issuer's only key.
+const keyID = "observability-1"
+
+// A localIssuer signs access tokens and publishes its key, as an identity
+// provider does. It is all of this program that signs anything.
+type localIssuer struct {
+	url    string // the iss of its tokens, and where its metadata is found
+	key    *ecdsa.PrivateKey
+	server *http.Server
+}
+
+// startIssuer returns an issuer with a new key, on a free port of this machine.
+func startIssuer() (*localIssuer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	point, err := key.PublicKey.Bytes() // 4, then the coordinates
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	url := "http://" + listener.Addr().String()
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /.well-known/openid-configuration", document(map[string]string{
+		"issuer":   url,
+		"jwks_uri": url + "/jwks",
+	}))
+	mux.Handle("GET /jwks", document(map[string]any{
+		"keys": []map[string]string{{
+			"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": keyID,
+			"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:]),
+		}},
+	}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(listener)
+	return &localIssuer{url: url, key: key, server: server}, nil
+}
+
+// document returns a handler that answers with content as JSON.
+func document(content any) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(content); err != nil {
+			log.Print(err) // the client has gone
+		}
+	})
+}
+
+func (i *localIssuer) close() error { return i.server.Close() }
+
+// token returns a token that lets alice read her orders, but for what changes
+// says of the claims.
+func (i *localIssuer) token(changes jwt.MapClaims) (string, error) {
+	now := time.Now()
+	claims := jwt.MapClaims{
+		"iss":   i.url,
+		"aud":   audience,
+		"sub":   "alice",
+		"scope": "orders:read",
+		"jti":   rand.Text(),
+		"iat":   now.Unix(),
+		"exp":   now.Add(time.Hour).Unix(),
+	}
+	maps.Copy(claims, changes)
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
+	token.Header["kid"] = keyID
+	signed, err := token.SignedString(i.key)
+	if err != nil {
+		return "", fmt.Errorf("signing a token: %w", err)
+	}
+	return signed, nil
+}
