@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A redisServer is a Redis on loopback that keeps nothing on disk.
+type redisServer struct {
+	t       *testing.T
+	addr    string
+	process *exec.Cmd // nil while it is down
+}
+
+// startRedis starts a server on a free port, and skips the test where there is
+// no Redis to start.
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skipf("SKIPPED, as it needs a Redis to run: %v; install Debian's package redis-server", err)
+	}
+	s := &redisServer{t: t}
+	t.Cleanup(s.kill)
+	// Another process may take the port before Redis does.
+	for range 5 {
+		s.addr = freeAddress(t)
+		if s.start() {
+			return s
+		}
+	}
+	require.Fail(t, "no Redis has started, see its output")
+	return nil
+}
+
+// freeAddress returns an address of loopback at which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// start starts the server at its address, empty, and tells whether it did.
+func (s *redisServer) start() bool {
+	s.t.Helper()
+	host, port, err := net.SplitHostPort(s.addr)
+	require.NoError(s.t, err)
+	process := exec.Command("redis-server", "--bind", host, "--port", port, "--save", "", "--appendonly", "no",
+		"--dir", s.t.TempDir(), "--daemonize", "no", "--loglevel", "notice")
+	output, err := process.StdoutPipe()
+	require.NoError(s.t, err)
+	require.NoError(s.t, process.Start())
+	var lines []string
+	for scanner := bufio.NewScanner(output); scanner.Scan(); {
+		if lines = append(lines, scanner.Text()); strings.Contains(scanner.Text(), "Ready to accept connections") {
+			// What else it says fits into the pipe: nothing, but for its end.
+			s.process = process
+			return true
+		}
+	}
+	s.t.Logf("redis-server has ended: %v\n%s", process.Wait(), strings.Join(lines, "\n"))
+	return false
+}
+
+// kill ends the server as a power cut would.
+func (s *redisServer) kill() {
+	if s.process == nil {
+		return
+	}
+	// Both errors say that it has ended, which is all that is wanted.
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+	s.process = nil
+}
+
+// restart brings a killed server back.
+func (s *redisServer) restart() {
+	s.t.Helper()
+	require.True(s.t, s.start(), "Redis does not start again")
+}
+
+// hangingServer returns the address of a server that accepts connections and
+// never answers.
+func hangingServer(t *testing.T) string {
+	t.Helper()
+	var accepted []net.Conn
+	t.Cleanup(func() { // after the server, which is registered later
+		for _, connection := range accepted {
+			_ = connection.Close()
+		}
+	})
+	return serveConnections(t, func(c net.Conn) { accepted = append(accepted, c) })
+}
+
+// serveConnections returns the address of a server that calls handle for each
+// connection, one after the other.
+func serveConnections(t *testing.T, handle func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			handle(connection)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-ended
+	})
+	return listener.Addr().String()
+}
