@@ -1,0 +1,222 @@
+package main
+
+import (
+	"fmt"
+	"go/format"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// A program is the Go code for a form while it is being written.
+type program struct {
+	imports []string // of the standard library
+	fields  strings.Builder
+}
+
+// code returns what a user of the library writes for the form.
+func code(f form) (string, error) {
+	p := &program{imports: []string{"net/http"}}
+	p.keys(f)
+	p.list("Issuers", lines(f.Issuers))
+	p.flag("AnyIssuer", f.AnyIssuer)
+	p.list("Audiences", lines(f.Audiences))
+	p.flag("AnyAudience", f.AnyAudience)
+	if f.hasRule() {
+		p.field("Rules", "[]jwtgate.Rule{"+claim(f.RuleClaim, f.RuleValues)+"}", "")
+	}
+	p.list("Algorithms", f.algorithms())
+	p.list("Types", f.types())
+	p.flag("RFC9068", f.RFC9068)
+	p.text("SubjectClaim", f.SubjectClaim)
+	p.flag("AllowNoSubject", f.AllowNoSubject)
+	p.flag("AllowNoExpiry", f.AllowNoExpiry)
+	d, _ := f.durations()
+	p.duration("Leeway", d.leeway)
+	p.duration("MaxAge", d.maxAge)
+	switch f.Extract {
+	case "cookie":
+		p.field("Extract", "jwtgate.Cookie("+strconv.Quote(f.ExtractName)+")", "")
+	case "header":
+		p.field("Extract", "jwtgate.Header("+strconv.Quote(f.ExtractName)+")", "")
+	}
+	v, validates := verdicts[f.Validate]
+	if validates {
+		p.imports = append(p.imports, "context")
+		if strings.HasPrefix(v.code, "errors.") {
+			p.imports = append(p.imports, "errors")
+		}
+		p.field("Validate", "validate", "")
+	}
+	p.text("Realm", f.Realm)
+	if d.clock != 0 {
+		p.imports = append(p.imports, "time")
+		p.field("Now", "func() time.Time { return time.Now().Add("+expression(d.clock)+") }", "to try things out, and for nothing else")
+	}
+
+	guarded := "return gate" + asking(f) + ".Handler(next), nil"
+	if f.Extract == "cookie" {
+		guarded = "// Browsers attach cookies unasked, also to what the pages of other sites send.\n" +
+			"return http.NewCrossOriginProtection().Handler(gate" + asking(f) + ".Handler(next)), nil"
+	}
+
+	var b strings.Builder
+	b.WriteString("package api\n\nimport (\n")
+	for _, path := range p.imports { // which gofmt sorts, and has each once
+		fmt.Fprintf(&b, "%q\n", path)
+	}
+	b.WriteString(`
+"github.com/jwtgate/jwtgate"
+"github.com/jwtgate/jwtgate/keys"
+)
+
+// guard returns next behind a gate.
+func guard(next http.Handler) (http.Handler, error) {
+gate, err := jwtgate.New(jwtgate.Options{
+` + p.fields.String() + `})
+if err != nil {
+return nil, err
+}
+` + guarded + `
+}
+`)
+	if validates {
+		b.WriteString(`
+// validate is asked last about each token, and may ask others: was it revoked?
+// jwtgate.ErrRevoked is answered with 401, jwtgate.ErrForbidden with 403, and any
+// other error with 503.
+func validate(ctx context.Context, t *jwtgate.Token) error {
+return ` + v.code + `
+}
+`)
+	}
+	source, err := format.Source([]byte(b.String()))
+	return string(source), err
+}
+
+// codeProblem returns what New says to the code where its keys come from
+// elsewhere than those that the form is tried with. No key is fetched for it.
+func codeProblem(f form, o jwtgate.Options) string {
+	if f.Source != "issuer" {
+		return ""
+	}
+	o.Keys = remote(f)
+	if _, err := jwtgate.New(o); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// remote returns what stands in the code for the keys of the playground's own
+// issuer. Without the name of an issuer there is nothing to discover.
+func remote(f form) *keys.Remote {
+	if f.AnyIssuer {
+		return &keys.Remote{URL: "https://auth.example.com/jwks"}
+	}
+	return &keys.Remote{}
+}
+
+func (p *program) keys(f form) {
+	switch f.Source {
+	case "issuer":
+		if url := remote(f).URL; url != "" {
+			p.field("Keys", "&keys.Remote{URL: "+strconv.Quote(url)+"}", "where the issuer publishes its keys")
+		} else {
+			p.field("Keys", "&keys.Remote{}", "found through the issuer")
+		}
+	case "pem":
+		p.field("Keys", `&keys.File{Path: "issuer.pem"}`, "which has what was pasted")
+	case "jwks":
+		p.field("Keys", `&keys.File{Path: "jwks.json"}`, "which has what was pasted")
+	default: // a secret, which has no place in code
+		constructor := "keys.HS256"
+		if f.Source != "secret" {
+			constructor = "keys." + strings.ToUpper(f.Source)
+		}
+		p.imports = append(p.imports, "os")
+		p.field("Keys", constructor+`([]byte(os.Getenv("JWT_SECRET")))`, "")
+	}
+}
+
+func (p *program) field(name, value, comment string) {
+	fmt.Fprintf(&p.fields, "%s: %s,", name, value)
+	if comment != "" {
+		p.fields.WriteString(" // " + comment)
+	}
+	p.fields.WriteByte('\n')
+}
+
+func (p *program) flag(name string, set bool) {
+	if set {
+		p.field(name, "true", "")
+	}
+}
+
+func (p *program) text(name, value string) {
+	if value != "" {
+		p.field(name, strconv.Quote(value), "")
+	}
+}
+
+func (p *program) list(name string, values []string) {
+	if len(values) > 0 {
+		p.field(name, "[]string{"+quoted(values)+"}", "")
+	}
+}
+
+func (p *program) duration(name string, d time.Duration) {
+	if d != 0 {
+		p.imports = append(p.imports, "time")
+		p.field(name, expression(d), "")
+	}
+}
+
+// asking returns the call of Require, if there is something to ask for.
+func asking(f form) string {
+	var rules []string
+	if scopes := strings.Fields(f.Scopes); len(scopes) > 0 {
+		rules = append(rules, "jwtgate.Scope("+quoted(scopes)+")")
+	}
+	if f.hasRole() {
+		rules = append(rules, claim(f.RoleClaim, f.RoleValues))
+	}
+	if len(rules) == 0 {
+		return ""
+	}
+	return ".Require(" + strings.Join(rules, ", ") + ")"
+}
+
+func claim(name, values string) string {
+	return "jwtgate.Claim(" + quoted(append([]string{name}, lines(values)...)) + ")"
+}
+
+func quoted(values []string) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, strconv.Quote(v))
+	}
+	return strings.Join(all, ", ")
+}
+
+// expression returns d as it is written in Go: in the largest unit that it is a
+// whole number of.
+func expression(d time.Duration) string {
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{time.Hour, "time.Hour"}, {time.Minute, "time.Minute"}, {time.Second, "time.Second"}, {time.Millisecond, "time.Millisecond"}} {
+		switch n := d / unit.length; {
+		case d%unit.length != 0:
+		case n == 1:
+			return unit.name
+		case n == -1:
+			return "-" + unit.name
+		default:
+			return fmt.Sprintf("%d * %s", n, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d * time.Nanosecond", d.Nanoseconds())
+}

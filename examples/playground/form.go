@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// A form has the fields of the page, under the names that they have there.
+type form struct {
+	Mode      string `json:"mode"` // "mint", or "paste" for Token as it stands
+	Token     string `json:"token"`
+	Key       string `json:"key"`       // ID of the key to sign with
+	Signature string `json:"signature"` // see issuer.mint
+	Header    string `json:"header"`
+	Claims    string `json:"claims"`
+	Request   string `json:"request"` // up to the end of its header; {token} stands for the token
+
+	Source   string `json:"source"`   // see issuer.source
+	Material string `json:"material"` // what was pasted for it
+
+	Issuers        string `json:"issuers"` // one in a line, as with the other lists of claims' values
+	AnyIssuer      bool   `json:"anyIssuer"`
+	Audiences      string `json:"audiences"`
+	AnyAudience    bool   `json:"anyAudience"`
+	Algorithms     string `json:"algorithms"` // separated by spaces
+	Types          string `json:"types"`      // separated by spaces
+	NoType         bool   `json:"noType"`     // an absent typ is one of them
+	RFC9068        bool   `json:"rfc9068"`
+	SubjectClaim   string `json:"subjectClaim"`
+	AllowNoSubject bool   `json:"allowNoSubject"`
+	AllowNoExpiry  bool   `json:"allowNoExpiry"`
+	Leeway         string `json:"leeway"` // as time.ParseDuration reads it, like the other two
+	MaxAge         string `json:"maxAge"`
+	Clock          string `json:"clock"` // what is added to the time
+
+	RuleClaim  string `json:"ruleClaim"`
+	RuleValues string `json:"ruleValues"`
+	Validate   string `json:"validate"` // one of verdicts
+	Scopes     string `json:"scopes"`   // separated by spaces
+	RoleClaim  string `json:"roleClaim"`
+	RoleValues string `json:"roleValues"`
+
+	Extract     string `json:"extract"` // "" for Bearer, "cookie" or "header"
+	ExtractName string `json:"extractName"`
+	Realm       string `json:"realm"`
+}
+
+// lines returns the lines of s that are not empty, with what white space they
+// have: New is to see it.
+func lines(s string) (all []string) {
+	for line := range strings.SplitSeq(strings.ReplaceAll(s, "\r\n", "\n"), "\n") {
+		if line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+func (f form) types() []string {
+	types := strings.Fields(f.Types)
+	if len(types) == 0 {
+		types = nil
+	}
+	if f.NoType {
+		types = append(types, "")
+	}
+	return types
+}
+
+// algorithms returns nil where the field is empty, as New wants it.
+func (f form) algorithms() []string {
+	if names := strings.Fields(strings.ReplaceAll(f.Algorithms, ",", " ")); len(names) > 0 {
+		return names
+	}
+	return nil
+}
+
+// durations are the fields that time.ParseDuration reads; an empty one is 0.
+type durations struct{ leeway, maxAge, clock time.Duration }
+
+func (f form) durations() (d durations, errs []error) {
+	for _, field := range []struct {
+		name, text string
+		to         *time.Duration
+	}{
+		{"Leeway", f.Leeway, &d.leeway},
+		{"MaxAge", f.MaxAge, &d.maxAge},
+		{"Now", f.Clock, &d.clock},
+	} {
+		if field.text == "" {
+			continue
+		}
+		var err error
+		if *field.to, err = time.ParseDuration(field.text); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q is not a duration such as 30s, 5m, -1h30m", field.name, field.text))
+		}
+	}
+	return d, errs
+}
+
+// A verdict is what Options.Validate may come to.
+type verdict struct {
+	err  error
+	code string // of the Go expression
+}
+
+var verdicts = map[string]verdict{
+	"passes":  {nil, "nil"},
+	"revoked": {jwtgate.ErrRevoked, "jwtgate.ErrRevoked"},
+	"outage":  {errors.New("the database does not answer"), `errors.New("the database does not answer")`},
+}
+
+// source returns the keys that the gate is to verify with.
+func (i *issuer) source(f form) (jwtgate.KeySource, error) {
+	switch material := []byte(f.Material); f.Source {
+	case "issuer":
+		return i.accepted, nil
+	case "secret":
+		return keys.HS256(i.secret), nil
+	case "pem":
+		return keys.PEM(material), nil
+	case "jwks":
+		return keys.JWKS(material), nil
+	case "hs256":
+		return keys.HS256(material), nil
+	case "hs384":
+		return keys.HS384(material), nil
+	case "hs512":
+		return keys.HS512(material), nil
+	}
+	return nil, fmt.Errorf("source: there is no choice called %q", f.Source)
+}
+
+// options returns the form as options of a gate, and the rules of its Require.
+// The error has what could not even be tried.
+func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Options, grants []jwtgate.Rule, err error) {
+	d, errs := f.durations()
+	o = jwtgate.Options{
+		Keys:           source,
+		Issuers:        lines(f.Issuers),
+		AnyIssuer:      f.AnyIssuer,
+		Audiences:      lines(f.Audiences),
+		AnyAudience:    f.AnyAudience,
+		Algorithms:     f.algorithms(),
+		Types:          f.types(),
+		RFC9068:        f.RFC9068,
+		SubjectClaim:   f.SubjectClaim,
+		AllowNoSubject: f.AllowNoSubject,
+		AllowNoExpiry:  f.AllowNoExpiry,
+		Leeway:         d.leeway,
+		MaxAge:         d.maxAge,
+		Realm:          f.Realm,
+		Now:            func() time.Time { return now.Add(d.clock) },
+	}
+	// The constructors panic where a mistake would open the door.
+	attempt := func(construct func()) {
+		defer func() {
+			if problem := recover(); problem != nil {
+				errs = append(errs, fmt.Errorf("%v", problem))
+			}
+		}()
+		construct()
+	}
+	switch f.Extract {
+	case "":
+		o.Extract = jwtgate.Bearer
+	case "cookie":
+		attempt(func() { o.Extract = jwtgate.Cookie(f.ExtractName) })
+	case "header":
+		attempt(func() { o.Extract = jwtgate.Header(f.ExtractName) })
+	default:
+		errs = append(errs, fmt.Errorf("extract: there is no choice called %q", f.Extract))
+	}
+	if f.hasRule() {
+		attempt(func() { o.Rules = append(o.Rules, jwtgate.Claim(f.RuleClaim, lines(f.RuleValues)...)) })
+	}
+	if v, ok := verdicts[f.Validate]; ok {
+		o.Validate = func(context.Context, *jwtgate.Token) error { return v.err }
+	} else if f.Validate != "" {
+		errs = append(errs, fmt.Errorf("validate: there is no choice called %q", f.Validate))
+	}
+	if scopes := strings.Fields(f.Scopes); len(scopes) > 0 {
+		attempt(func() { grants = append(grants, jwtgate.Scope(scopes...)) })
+	}
+	if f.hasRole() {
+		attempt(func() { grants = append(grants, jwtgate.Claim(f.RoleClaim, lines(f.RoleValues)...)) })
+	}
+	return o, grants, errors.Join(errs...)
+}
+
+func (f form) hasRule() bool { return f.RuleClaim != "" || f.RuleValues != "" }
+func (f form) hasRole() bool { return f.RoleClaim != "" || f.RoleValues != "" }

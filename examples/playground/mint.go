@@ -1,0 +1,130 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// An issuer signs what it is given, good or bad, with keys of its own.
+type issuer struct {
+	secret   []byte
+	signers  map[string]signer // by the ID of their key
+	accepted jwtgate.KeySource // the public keys
+	// publicPEM is the RS256 key as everybody may know it.
+	publicPEM []byte
+}
+
+// A signer is a key, and another one that nobody trusts.
+type signer struct {
+	method     jwt.SigningMethod
+	key, other any
+}
+
+// The IDs of the issuer's keys.
+const (
+	idES256 = "es-1"
+	idRS256 = "rs-1"
+	idEdDSA = "ed-1"
+	idHS256 = "hs-1"
+)
+
+func newIssuer() (*issuer, error) {
+	i := &issuer{secret: []byte(rand.Text() + rand.Text()), signers: map[string]signer{}}
+	i.signers[idHS256] = signer{jwt.SigningMethodHS256, i.secret, []byte(rand.Text() + rand.Text())}
+	var public []*jwtgate.Key
+	for _, kind := range []struct {
+		id     string
+		method jwt.SigningMethod
+		make   func() (crypto.Signer, error)
+	}{
+		{idES256, jwt.SigningMethodES256, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }},
+		{idRS256, jwt.SigningMethodRS256, func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
+		{idEdDSA, jwt.SigningMethodEdDSA, func() (crypto.Signer, error) {
+			_, key, err := ed25519.GenerateKey(rand.Reader)
+			return key, err
+		}},
+	} {
+		key, err := kind.make()
+		if err != nil {
+			return nil, err
+		}
+		other, err := kind.make()
+		if err != nil {
+			return nil, err
+		}
+		i.signers[kind.id] = signer{kind.method, key, other}
+		k, err := jwtgate.NewKey(kind.id, kind.method.Alg(), key.Public())
+		if err != nil {
+			return nil, err
+		}
+		public = append(public, k)
+		if kind.id == idRS256 {
+			der, err := x509.MarshalPKIXPublicKey(key.Public())
+			if err != nil {
+				return nil, err
+			}
+			i.publicPEM = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		}
+	}
+	i.accepted = keys.Static(public...)
+	return i, nil
+}
+
+// mint returns a token with the header and the claims of f, byte for byte, and
+// the signature that f asks for. The algorithm is the key's, whatever the header
+// says.
+func (i *issuer) mint(f form) (string, error) {
+	s, ok := i.signers[f.Key]
+	if !ok {
+		return "", fmt.Errorf("key: there is none called %q", f.Key)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	header := encode([]byte(f.Header)) + "."
+	input := header + encode([]byte(f.Claims))
+	signed := input
+	switch f.Signature {
+	case "none":
+		return input + ".", nil
+	case "right", "loose":
+	case "another":
+		s.key = s.other
+	case "tampered":
+		signed = header + encode([]byte("{}"))
+	case "confused":
+		s = signer{method: jwt.SigningMethodHS256, key: i.publicPEM}
+	default:
+		return "", fmt.Errorf("signature: there is no choice called %q", f.Signature)
+	}
+	signature, err := s.method.Sign(signed, s.key)
+	if err != nil {
+		return "", fmt.Errorf("signing: %w", err)
+	}
+	token := input + "." + encode(signature)
+	if f.Signature == "loose" {
+		token = loosened(token)
+	}
+	return token, nil
+}
+
+// loosened returns the token with one of the spare bits of its last character
+// set, which lenient decoders overlook: another spelling of the same bytes.
+// All of the issuer's signatures have such bits.
+func loosened(token string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(token) - 1
+	return token[:last] + string(alphabet[strings.IndexByte(alphabet, token[last])|1])
+}

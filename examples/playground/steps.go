@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/jws"
+)
+
+// A step is one check on the path of a request.
+type step struct {
+	ID     string `json:"id"`
+	Title  string `json:"title"`
+	About  string `json:"about"`
+	State  state  `json:"state"`
+	Detail string `json:"detail"`
+}
+
+type state string
+
+const (
+	passed     state = "passed"
+	refused    state = "refused"
+	unsure     state = "cannot tell" // 503
+	unset      state = "not set"     // there was nothing to ask
+	notReached state = "not reached"
+)
+
+// path has the steps in the order in which a gate takes them.
+var path = []step{
+	{ID: "request", Title: "Request", About: "net/http reads it"},
+	{ID: "extract", Title: "Extract", About: "one credential, in the form it must have"},
+	{ID: "form", Title: "Form", About: "size, two dots, strict base64url"},
+	{ID: "header", Title: "Header", About: "strict JSON, no crit, an accepted alg"},
+	{ID: "issuer", Title: "Issuer", About: "read ahead: strict JSON, whose iss is trusted"},
+	{ID: "keys", Title: "Keys", About: "the issuer has one for this kid and alg"},
+	{ID: "signature", Title: "Signature", About: "made with such a key"},
+	{ID: "claims", Title: "Claims", About: "one strict pass: no duplicates, the right types"},
+	{ID: "times", Title: "Times", About: "exp, nbf, iat"},
+	{ID: "audience", Title: "Audience", About: "iss is the one read ahead, aud names this service"},
+	{ID: "type", Title: "Type", About: "typ is an accepted one"},
+	{ID: "subject", Title: "Subject", About: "whose it is; no cnf without Confirm; RFC 9068"},
+	{ID: "rules", Title: "Rules", About: "the token is one of ours, or 401"},
+	{ID: "confirm", Title: "Confirm", About: "the sender holds the key of cnf"},
+	{ID: "validate", Title: "Validate", About: "revocation, tenancy: may ask a database"},
+	{ID: "require", Title: "Require", About: "it grants enough, or 403"},
+	{ID: "handler", Title: "Handler", About: "called with the token in its context"},
+}
+
+// A trace is what the hooks of a gate saw of one request.
+type trace struct {
+	reached    map[string]bool   // steps, of those that begin with a hook
+	details    map[string]string // of steps
+	credential string
+	event      jwtgate.Event
+}
+
+func (t *trace) reach(id, detail string) { t.reached[id], t.details[id] = true, detail }
+
+// steps returns the path with how far the request came. The options are those
+// that the hooks were put into; status is that of the answer.
+func (t *trace) steps(o jwtgate.Options, grants []jwtgate.Rule, status int) []step {
+	end, final := "handler", passed
+	if !t.reached["handler"] {
+		end, final = t.refusedAt(o), refused
+		if status == http.StatusServiceUnavailable {
+			final = unsure
+		}
+	}
+	t.describe(t.event.Token)
+	nothingToAsk := map[string]bool{
+		"issuer": o.AnyIssuer, "audience": o.AnyAudience,
+		"rules": len(o.Rules) == 0, "confirm": o.Confirm == nil, "validate": o.Validate == nil, "require": len(grants) == 0,
+	}
+	steps, next := slices.Clone(path), passed
+	for i := range steps {
+		s := &steps[i]
+		s.State = next
+		switch {
+		case s.ID == end:
+			s.State, next = final, notReached
+		case next == passed && nothingToAsk[s.ID]:
+			s.State = unset
+		}
+		if s.State != notReached {
+			s.Detail = t.details[s.ID]
+		}
+	}
+	return steps
+}
+
+// describe says what a verified token had for each step.
+func (t *trace) describe(token *jwtgate.Token) {
+	if token == nil {
+		return
+	}
+	var times []string
+	for _, c := range []struct {
+		name string
+		time time.Time
+	}{{"exp", token.Expires}, {"nbf", token.NotBefore}, {"iat", token.IssuedAt}} {
+		if !c.time.IsZero() {
+			times = append(times, c.name+" "+c.time.Format(time.RFC3339))
+		}
+	}
+	t.details["header"] = fmt.Sprintf("alg %s, kid %q", token.Algorithm, token.KeyID)
+	t.details["issuer"] = fmt.Sprintf("iss %q", token.Issuer)
+	t.details["times"] = strings.Join(times, ", ")
+	t.details["audience"] = fmt.Sprintf("aud %q", token.Audience)
+	t.details["type"] = fmt.Sprintf("typ %q", token.Type)
+	t.details["subject"] = fmt.Sprintf("subject %q", token.Subject)
+}
+
+// refusedAt returns the step that refused a request which did not reach the
+// handler: it is behind the last hook that was reached, and which of the steps
+// there it is, the sentinel tells. Where that could mean several, the library is
+// asked again, in parts.
+func (t *trace) refusedAt(o jwtgate.Options) string {
+	is := func(targets ...error) bool {
+		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(t.event.Err, target) })
+	}
+	switch {
+	case !t.reached["extract"]:
+		t.details["request"] = "net/http answers by itself, and the gate is not asked"
+		return "request"
+	case t.credential == "":
+		return "extract"
+	case !t.reached["keys"]:
+		switch {
+		case is(jwtgate.ErrAlgorithm):
+			return "header"
+		case is(jwtgate.ErrIssuer):
+			return "issuer"
+		}
+		return t.malformedAt()
+	case !t.reached["rules"]:
+		switch {
+		case is(jwtgate.ErrSignature):
+			return "signature"
+		case is(jwtgate.ErrMalformed):
+			return t.malformedAt()
+		case is(jwtgate.ErrExpired, jwtgate.ErrNotYetValid):
+			return "times"
+		case is(jwtgate.ErrType):
+			return "type"
+		case is(jwtgate.ErrIssuer, jwtgate.ErrAudience, jwtgate.ErrClaim):
+			return claimAt(o, t.credential, is)
+		}
+		return "keys"
+	case !t.reached["confirm"]:
+		return "rules"
+	case !t.reached["validate"]:
+		return "confirm"
+	case !t.reached["require"]:
+		return "validate"
+	}
+	return "require"
+}
+
+// maxTokenBytes is what Options.MaxTokenBytes is by default.
+const maxTokenBytes = 16 << 10
+
+// malformedAt returns the step that refuses a malformed token: the first whose
+// reader does.
+func (t *trace) malformedAt() string {
+	parts, err := jws.Split([]byte(t.credential))
+	if err != nil || len(t.credential) > maxTokenBytes {
+		return "form"
+	}
+	for _, segment := range [][]byte{parts.Header, parts.Payload, parts.Signature} {
+		if _, err := jws.AppendDecoded(nil, segment); err != nil {
+			return "form"
+		}
+	}
+	header, _ := jws.AppendDecoded(nil, parts.Header)
+	if _, err := jws.ParseHeader(header); err != nil {
+		return "header"
+	}
+	if !t.reached["keys"] {
+		return "issuer" // and the claims cannot be read as far as iss
+	}
+	return "claims"
+}
+
+// claimAt returns the step that refuses a claim of a token whose signature is
+// good. The sentinel is the same for a claim of the wrong type and for one that
+// is missing or not accepted, so gates that ask for less are asked for theirs.
+func claimAt(o jwtgate.Options, token string, is func(...error) bool) string {
+	less := jwtgate.Options{
+		Keys: o.Keys, Issuers: o.Issuers, AnyIssuer: o.AnyIssuer, Algorithms: o.Algorithms,
+		SubjectClaim: o.SubjectClaim, Leeway: o.Leeway, Now: o.Now,
+		AnyAudience: true, AllowNoSubject: true, AllowNoExpiry: true,
+		Confirm: jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil }),
+	}
+	refuses := func(o jwtgate.Options, target error) bool {
+		gate, err := jwtgate.New(o) // which has taken options that ask for more
+		if err == nil {
+			_, err = gate.Verify(context.Background(), token)
+		}
+		return errors.Is(err, target)
+	}
+	for _, target := range []error{jwtgate.ErrIssuer, jwtgate.ErrAudience, jwtgate.ErrClaim} {
+		if is(target) && refuses(less, target) {
+			return "claims"
+		}
+	}
+	if !is(jwtgate.ErrClaim) {
+		return "audience"
+	}
+	less.AllowNoExpiry, less.MaxAge = o.AllowNoExpiry, o.MaxAge
+	if refuses(less, jwtgate.ErrClaim) {
+		return "times"
+	}
+	return "subject"
+}
