@@ -1,0 +1,654 @@
+package integration_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "make the screenshot of examples/playground anew")
+
+// The page of examples/playground in a browser, as somebody uses it. The program
+// is built anew, but of its sources go test does not know:
+//
+//	go -C integration test -count=1 -run Playground .
+//
+// and -update makes the screenshot too.
+func TestPlayground(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t, startPlayground(t))
+
+	t.Run("presets", func(t *testing.T) {
+		b.open(t)
+		assert.Equal(t, outcome{"200 OK: every step passed", "handler", "passed", "passed"}, b.outcome(t), "of the first preset")
+		for _, test := range []struct{ preset, summary, step, state string }{
+			{"expired", "401 Unauthorized: refused at Times", "times", "refused"},
+			{"audience", "401 Unauthorized: refused at Audience", "audience", "refused"},
+			{"none", "401 Unauthorized: refused at Form", "form", "refused"},
+			{"confusion", "401 Unauthorized: refused at Keys", "keys", "refused"},
+			{"duplicate", "401 Unauthorized: refused at Issuer", "issuer", "refused"},
+			{"crit", "401 Unauthorized: refused at Header", "header", "refused"},
+			{"no-exp", "401 Unauthorized: refused at Times", "times", "refused"},
+			{"kid", "401 Unauthorized: refused at Keys", "keys", "refused"},
+			{"tampered", "401 Unauthorized: refused at Signature", "signature", "refused"},
+			{"loose", "401 Unauthorized: refused at Form", "form", "refused"},
+			{"two", "400 Bad Request: refused at Extract", "extract", "refused"},
+			{"missing", "401 Unauthorized: refused at Extract", "extract", "refused"},
+			{"scope", "403 Forbidden: refused at Require", "require", "refused"},
+			{"outage", "503 Service Unavailable: cannot tell at Validate", "validate", "cannot tell"},
+			{"good", "200 OK: every step passed", "handler", "passed"},
+		} {
+			b.click(t, test.preset)
+			assert.Equal(t, outcome{test.summary, test.step, test.state, test.state}, b.outcome(t), test.preset)
+			status, _, _ := strings.Cut(test.summary, ":")
+			assert.Contains(t, b.text(t, "#answer"), "HTTP/1.1 "+status+"\r\n", test.preset)
+			assert.Equal(t, test.preset, eval[string](t, b, `document.querySelector("[aria-pressed=true]").dataset.preset`))
+		}
+	})
+
+	t.Run("keyboard alone", func(t *testing.T) {
+		b.open(t)
+		b.tabTo(t, `[data-preset="audience"]`)
+		b.press(t, kb.Enter)
+		assert.Equal(t, "audience", b.outcome(t).Step)
+
+		b.tabTo(t, "#claims")
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, `{"iss": "https://auth.example.com/", "aud": "https://api.example.com", "sub": "bob", "exp": 1}`)
+		assert.Equal(t, outcome{"401 Unauthorized: refused at Times", "times", "refused", "refused"}, b.outcome(t))
+		assert.Contains(t, b.text(t, "#why"), "exp was 1970-01-01T00:00:01Z")
+		assert.Zero(t, eval[int](t, b, `document.querySelectorAll("[aria-pressed=true]").length`), "it is no preset any more")
+
+		b.tabTo(t, "[name=allowNoExpiry]")
+		b.press(t, " ")
+		b.tabBackTo(t, "#claims")
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, `{"iss": "https://auth.example.com/", "aud": "https://api.example.com", "sub": "bob"}`)
+		assert.Equal(t, outcome{"200 OK: every step passed", "handler", "passed", "passed"}, b.outcome(t))
+		assert.Contains(t, b.text(t, "#answer"), "hello bob")
+		assert.Contains(t, b.text(t, "#code"), "AllowNoExpiry: true,")
+
+		b.tabTo(t, "[type=submit]")
+		asked := b.asked()
+		b.press(t, kb.Enter)
+		b.outcome(t)
+		assert.Equal(t, asked+1, b.asked())
+
+		b.tabTo(t, "#extract")
+		b.press(t, "c")
+		assert.Equal(t, "handler", b.outcome(t).Step)
+		assert.Contains(t, eval[string](t, b, `document.querySelector("#request").value`), "Cookie: __Host-session={token}")
+		assert.Contains(t, b.text(t, "#code"), `jwtgate.Cookie("__Host-session")`)
+
+		b.tabBackTo(t, "#key")
+		b.press(t, "r")
+		assert.Equal(t, "handler", b.outcome(t).Step)
+		assert.JSONEq(t, `{"alg": "RS256", "kid": "rs-1", "typ": "JWT"}`, eval[string](t, b, `document.querySelector("#header").value`))
+	})
+
+	t.Run("pasted", func(t *testing.T) {
+		b.open(t)
+		b.tabTo(t, "#token")
+		b.press(t, kb.End, input.ModifierCtrl)
+		b.press(t, "AA")
+		assert.Equal(t, outcome{"401 Unauthorized: refused at Signature", "signature", "refused", "refused"}, b.outcome(t))
+		assert.Equal(t, "paste", eval[string](t, b, `document.querySelector("[name=mode]:checked").value`))
+		assert.False(t, eval[bool](t, b, `document.querySelector("#key").checkVisibility()`))
+
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, "e30.eyJzdWIiOiJldmUifQ.AA")
+		assert.Equal(t, "header", b.outcome(t).Step)
+		assert.Equal(t, `{"sub":"eve"}`, eval[string](t, b, `document.querySelector("#claims").value`))
+
+		b.tabBackTo(t, "#header")
+		b.press(t, kb.End, input.ModifierCtrl)
+		b.press(t, " ")
+		b.outcome(t)
+		assert.Equal(t, "mint", eval[string](t, b, `document.querySelector("[name=mode]:checked").value`))
+		assert.True(t, strings.HasPrefix(eval[string](t, b, `document.querySelector("#token").value`), "e30g."), "signed here again")
+	})
+
+	t.Run("problems", func(t *testing.T) {
+		b.open(t)
+		b.tabTo(t, "#audiences")
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, kb.Backspace)
+		assert.Equal(t, outcome{"No gate was made of these options", "", "", "refused"}, b.outcome(t))
+		assert.Equal(t, "Options.Audiences: none; list the aud values that mean this service, or set AnyAudience if the tokens have none",
+			b.text(t, "#problems li"))
+		assert.Equal(t, "nothing: there is no outcome", b.text(t, "#answer"))
+
+		b.tabTo(t, "#realm")
+		b.run(t, input.InsertText(strings.Repeat("x", 300<<10)))
+		assert.Equal(t, "No outcome from the playground", b.outcome(t).Summary)
+		assert.Contains(t, b.text(t, "#problems li"), "413: the body has more than")
+		b.forgive(t, "413")
+	})
+
+	t.Run("text stays text", func(t *testing.T) {
+		b.open(t)
+		b.tabTo(t, "#claims")
+		b.press(t, "a", input.ModifierCtrl)
+		const hostile = `<img src=x onerror=document.title=1><script>document.title=1</script>`
+		b.press(t, `{"iss": "https://auth.example.com/", "aud": "`+hostile+`", "sub": "a", "exp": 99999999999}`)
+		assert.Equal(t, "audience", b.outcome(t).Step)
+		assert.Contains(t, b.text(t, "#why"), hostile)
+		assert.Zero(t, eval[int](t, b, `document.querySelectorAll("img, body script").length`))
+		assert.Equal(t, "jwtgate playground", eval[string](t, b, "document.title"))
+	})
+
+	t.Run("announced", func(t *testing.T) {
+		b.open(t)
+		b.click(t, "expired")
+		b.outcome(t)
+		assert.Equal(t, "false", eval[string](t, b, `document.querySelector("[role=status]").closest("[aria-busy]").ariaBusy`))
+		said := b.text(t, "[role=status]")
+		assert.Contains(t, said, "401 Unauthorized: refused at Times")
+		assert.Contains(t, said, "jwtgate.ErrExpired")
+	})
+
+	t.Run("names and focus", func(t *testing.T) {
+		b.run(t, chromedp.EmulateViewport(360, 700))
+		b.open(t)
+		b.click(t, "confusion")
+		b.outcome(t)
+		b.testControls(t)
+		b.run(t, chromedp.EmulateViewport(1280, 900))
+		// With all that is hidden at first.
+		b.tabTo(t, "#source")
+		b.press(t, "a PEM")
+		b.tabTo(t, "#extract")
+		b.press(t, "h")
+		b.outcome(t)
+		assert.True(t, eval[bool](t, b, `document.querySelector("#material").checkVisibility() && document.querySelector("#extractName").checkVisibility()`))
+		b.testControls(t)
+	})
+
+	for _, width := range []int64{320, 360, 768, 1280} {
+		t.Run(fmt.Sprintf("%d px", width), func(t *testing.T) {
+			b.run(t, chromedp.EmulateViewport(width, 800))
+			b.open(t)
+			for _, preset := range []string{"good", "confusion", "audience"} {
+				b.click(t, preset)
+				b.outcome(t)
+				assert.Empty(t, eval[[]string](t, b, overflowing), preset)
+			}
+			b.tabTo(t, "#algorithms")
+			b.press(t, "none")
+			b.outcome(t)
+			assert.Empty(t, eval[[]string](t, b, overflowing), "problems")
+		})
+	}
+	b.run(t, chromedp.EmulateViewport(1280, 900))
+
+	for _, scheme := range []string{"light", "dark"} {
+		t.Run(scheme, func(t *testing.T) {
+			b.run(t, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+				{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+			}))
+			b.open(t)
+			dark := eval[float64](t, b, `luminance(colour(getComputedStyle(document.body).backgroundColor))`) < 0.5
+			assert.Equal(t, scheme == "dark", dark)
+			seen := map[string]bool{}
+			for _, preset := range []string{"good", "expired", "outage", "scope"} {
+				b.click(t, preset)
+				b.outcome(t)
+				assert.Empty(t, eval[[]string](t, b, "faint()"), preset)
+				for _, state := range eval[[]string](t, b, `[...document.querySelectorAll("#steps li")].map((item) => {
+					const icon = item.querySelector("use").getAttribute("href").slice(1).replace("-", " ");
+					const word = item.querySelector(".state").textContent;
+					return icon === word && word === item.dataset.state ? word : "icon " + icon + ", word " + word;
+				})`) {
+					seen[state] = true
+				}
+			}
+			assert.Equal(t, map[string]bool{"passed": true, "refused": true, "cannot tell": true, "not set": true, "not reached": true}, seen,
+				"each has an icon and the word")
+			b.tabTo(t, "#algorithms")
+			b.press(t, "none")
+			b.outcome(t)
+			assert.Empty(t, eval[[]string](t, b, "faint()"), "problems")
+			assert.Empty(t, eval[[]string](t, b, `[...document.querySelectorAll("*")].filter((e) => {
+				const style = getComputedStyle(e);
+				return style.transitionDuration !== "0s" || style.animationName !== "none";
+			}).map((e) => e.tagName)`), "what moves")
+		})
+	}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	assert.Empty(t, b.complaints, "what the console says")
+	assert.NotEmpty(t, b.requests)
+	for _, url := range b.requests {
+		assert.True(t, strings.HasPrefix(url, b.page), url)
+		assert.NotContains(t, url, "?", "a query ends up in logs")
+	}
+}
+
+// The picture of the README.
+func TestPlaygroundScreenshot(t *testing.T) {
+	if !*update {
+		t.Skip("only with -update")
+	}
+	b := startBrowser(t, startPlayground(t))
+	b.run(t, chromedp.EmulateViewport(1280, 1130),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "light"}}))
+	b.open(t)
+	b.click(t, "audience")
+	b.outcome(t)
+	var shot []byte
+	b.run(t, chromedp.CaptureScreenshot(&shot))
+	picture, err := png.Decode(bytes.NewReader(shot))
+	require.NoError(t, err)
+	var file bytes.Buffer
+	require.NoError(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&file, paletted(picture)))
+	require.Less(t, file.Len(), 200<<10)
+	require.NoError(t, os.WriteFile("../examples/playground/screenshot.png", file.Bytes(), 0o644))
+}
+
+// paletted returns a picture with 256 colours, which takes much less room: the
+// most frequent ones that are not nearly the same.
+func paletted(picture image.Image) *image.Paletted {
+	count := map[color.RGBA]int{}
+	bounds := picture.Bounds()
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			count[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
+		}
+	}
+	var colours color.Palette
+	for _, c := range slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return count[b] - count[a] }) {
+		near := func(other color.Color) bool {
+			o := other.(color.RGBA)
+			return max(c.R, o.R)-min(c.R, o.R) < 6 && max(c.G, o.G)-min(c.G, o.G) < 6 && max(c.B, o.B)-min(c.B, o.B) < 6
+		}
+		if len(colours) < 256 && !(count[c] < 1000 && slices.ContainsFunc(colours, near)) {
+			colours = append(colours, c)
+		}
+	}
+	p := image.NewPaletted(bounds, colours)
+	draw.Draw(p, bounds, picture, bounds.Min, draw.Src)
+	return p
+}
+
+// startPlayground builds and starts the program, and returns the address of its
+// page.
+func startPlayground(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "playground.exe")
+	build := exec.Command("go", "build", "-o", program, "./examples/playground")
+	build.Dir = ".."
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	command := exec.Command(program, "-port", "0")
+	stdout, err := command.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	page := regexp.MustCompile(`http://127\.0\.0\.1:\d+/`).FindString(line)
+	require.NotEmpty(t, page, line)
+	return page
+}
+
+// A browser has the page open in a tab, and remembers what it asked for and what
+// its console said.
+type browser struct {
+	ctx  context.Context
+	page string
+
+	mu         sync.Mutex
+	requests   []string
+	complaints []string
+}
+
+// startBrowser starts Chromium, with a profile that is new. It skips the test
+// where there is none.
+func startBrowser(t *testing.T, page string) *browser {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("there is no chromium, chromium-browser or google-chrome in the PATH")
+	}
+	profile, err := os.MkdirTemp("", "playground-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(profile) }) // t.TempDir would complain if the browser still wrote something
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path),
+		chromedp.UserDataDir(profile),
+		chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.WindowSize(1280, 900),
+	}
+	for _, flag := range []string{
+		"headless", "disable-gpu", "disable-quic", "no-first-run", "no-default-browser-check", "hide-scrollbars", "disable-lcd-text",
+		"disable-background-networking", "disable-component-update", "disable-sync",
+	} {
+		options = append(options, chromedp.Flag(flag, true))
+	}
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // which does not work for root
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	b := &browser{page: page}
+	b.ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	t.Cleanup(func() { _ = chromedp.Cancel(b.ctx) }) // and wait until it has gone
+	chromedp.ListenTarget(b.ctx, b.hear)
+	b.run(t, network.Enable(), log.Enable(), runtime.Enable(), chromedp.EmulateViewport(1280, 900))
+	return b
+}
+
+func (b *browser) hear(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		b.requests = append(b.requests, e.Request.URL)
+	case *network.EventWebSocketCreated:
+		b.requests = append(b.requests, e.URL)
+	case *runtime.EventExceptionThrown:
+		b.complaints = append(b.complaints, e.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		b.complaints = append(b.complaints, fmt.Sprintf("console.%s", e.Type))
+	case *log.EventEntryAdded:
+		b.complaints = append(b.complaints, e.Entry.Text)
+	}
+}
+
+// forgive strikes out a complaint that a test has caused, as soon as it comes.
+func (b *browser) forgive(t *testing.T, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		i := slices.IndexFunc(b.complaints, func(c string) bool { return strings.Contains(c, text) })
+		if i >= 0 {
+			b.complaints = slices.Delete(b.complaints, i, i+1)
+		}
+		return i >= 0
+	}, 20*time.Second, 20*time.Millisecond)
+}
+
+// asked returns how often the page has asked the program about a form.
+func (b *browser) asked() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, url := range b.requests {
+		if strings.HasSuffix(url, "/api") {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *browser) run(t *testing.T, actions ...chromedp.Action) {
+	t.Helper()
+	require.NoError(t, chromedp.Run(b.ctx, actions...))
+}
+
+// eval returns the value of a JavaScript expression.
+func eval[T any](t *testing.T, b *browser, expression string) (value T) {
+	t.Helper()
+	b.run(t, chromedp.Evaluate(expression, &value))
+	return value
+}
+
+func (b *browser) open(t *testing.T) {
+	t.Helper()
+	b.run(t, chromedp.Navigate(b.page), chromedp.Evaluate(measures, nil))
+	b.outcome(t)
+}
+
+func (b *browser) click(t *testing.T, preset string) {
+	t.Helper()
+	b.run(t, chromedp.Click(fmt.Sprintf("[data-preset=%q]", preset), chromedp.ByQuery))
+}
+
+// press presses keys, with modifiers if there are any.
+func (b *browser) press(t *testing.T, keys string, modifiers ...input.Modifier) {
+	t.Helper()
+	b.run(t, chromedp.KeyEvent(keys, chromedp.KeyModifiers(modifiers...)))
+}
+
+// text returns what an element says.
+func (b *browser) text(t *testing.T, selector string) string {
+	t.Helper()
+	return eval[string](t, b, fmt.Sprintf("document.querySelector(%q).textContent", selector))
+}
+
+// An outcome is what the page shows of one.
+type outcome struct {
+	Summary string
+	Step    string // the last one that was reached
+	State   string // of that step
+	Whole   string // state of the outcome as a whole
+}
+
+// outcome waits until there is one for what was done last.
+func (b *browser) outcome(t *testing.T) (o outcome) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var done bool
+		err := chromedp.Run(b.ctx, chromedp.Evaluate(`document.querySelector("#outcome").ariaBusy === "false"`, &done))
+		return err == nil && done
+	}, 20*time.Second, 20*time.Millisecond)
+	return eval[outcome](t, b, `(() => {
+		const last = [...document.querySelectorAll("#steps li")].findLast((item) => item.dataset.state !== "not reached");
+		return {
+			summary: document.querySelector("#summary").textContent,
+			step: last?.dataset.step || "",
+			state: last?.dataset.state || "",
+			whole: document.querySelector(".verdict").dataset.state,
+		};
+	})()`)
+}
+
+// tabTo presses the tabulator until an element has the focus.
+func (b *browser) tabTo(t *testing.T, selector string) {
+	t.Helper()
+	b.tab(t, selector)
+}
+
+func (b *browser) tabBackTo(t *testing.T, selector string) {
+	t.Helper()
+	b.tab(t, selector, input.ModifierShift)
+}
+
+func (b *browser) tab(t *testing.T, selector string, modifiers ...input.Modifier) {
+	t.Helper()
+	for range 100 {
+		b.press(t, kb.Tab, modifiers...)
+		if eval[bool](t, b, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
+			return
+		}
+	}
+	require.Fail(t, "the tabulator does not get there", selector)
+}
+
+// testControls tests that the tabulator reaches each control, in the order of the
+// page and back, that one can see where it is, that it leaves the page in the end,
+// and that each control has a label, and a name for assistive technology.
+func (b *browser) testControls(t *testing.T) {
+	t.Helper()
+	want := eval[[]string](t, b, "controls().map(nameOf)")
+	require.Greater(t, len(want), 40)
+	stops := func(first string, modifiers ...input.Modifier) (names []string) {
+		t.Helper()
+		b.run(t, chromedp.Evaluate(first+".focus({focusVisible: true})", nil))
+		for ; ; b.press(t, kb.Tab, modifiers...) {
+			name := eval[string](t, b, `document.activeElement === document.body ? "" : nameOf(document.activeElement)`)
+			if name == "" || slices.Contains(names, name) { // from the end to the beginning, perhaps
+				return names
+			}
+			if names = append(names, name); len(names) == 1 {
+				continue // that was not the keyboard, but the last stop of the way back is
+			}
+			// Some of it has to be in sight, and nothing above that (WCAG 2.4.11).
+			assert.True(t, eval[bool](t, b, `(() => {
+				const style = getComputedStyle(document.activeElement);
+				const box = document.activeElement.getBoundingClientRect();
+				return style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2 && [box.top + 5, box.bottom - 5].some((y) =>
+					document.elementFromPoint(box.left + box.width / 2, y) === document.activeElement);
+			})()`), "the focus cannot be seen at %s", name)
+		}
+	}
+	assert.Equal(t, want, stops("controls()[0]"))
+	back := stops("controls().at(-1)", input.ModifierShift)
+	slices.Reverse(back)
+	assert.Equal(t, want, back)
+
+	assert.Empty(t, eval[[]string](t, b, `controls().filter((e) =>
+		e.labels && !e.matches("button") && ![...e.labels].some((label) => label.textContent.trim())).map(nameOf)`), "without a label")
+	// Not by the types of cdproto, which know the properties of one version only.
+	type value struct {
+		Value any `json:"value"`
+	}
+	var tree struct {
+		Nodes []struct {
+			Ignored bool  `json:"ignored"`
+			Role    value `json:"role"`
+			Name    value `json:"name"`
+		} `json:"nodes"`
+	}
+	b.run(t, chromedp.ActionFunc(func(ctx context.Context) error {
+		return cdp.Execute(ctx, accessibility.CommandGetFullAXTree, nil, &tree)
+	}))
+	named := map[string]int{}
+	for _, node := range tree.Nodes {
+		switch node.Role.Value {
+		case "button", "textbox", "combobox", "checkbox", "radio", "group", "region":
+			if !node.Ignored {
+				assert.NotEmpty(t, node.Name.Value, node.Role.Value)
+				named[fmt.Sprint(node.Role.Value, " ", node.Name.Value)]++
+			}
+		}
+	}
+	for name, n := range named {
+		assert.Equal(t, 1, n, "%d are called %s", n, name)
+	}
+	assert.GreaterOrEqual(t, len(named), len(want))
+}
+
+// overflowing is an expression for what does not fit the width of the window. What
+// scrolls by itself does not count.
+const overflowing = `(() => {
+	const wide = [...document.querySelectorAll("body *")].filter((e) =>
+		e.checkVisibility() && !e.closest("pre, .unseen, .sprite, .bare > legend, option") && e.getBoundingClientRect().right > innerWidth + 0.5);
+	if (document.documentElement.scrollWidth > innerWidth) {
+		wide.push(document.documentElement);
+	}
+	return wide.map((e) => e.tagName + " " + e.className + " " + e.id);
+})()`
+
+// measures declares functions that tests use in the page.
+const measures = `
+// controls returns what the tabulator stops at, by what the elements are.
+function controls() {
+	return [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")].filter((e) =>
+		e.checkVisibility() && !e.disabled && (e.type !== "radio" || e.checked));
+}
+
+function nameOf(e) {
+	return e.id || e.dataset.preset || e.name || e.type;
+}
+
+// colour returns red, green, blue and alpha.
+function colour(text) {
+	const [red, green, blue, alpha = 1] = text.match(/[\d.]+/g).map(Number);
+	return [red, green, blue, alpha];
+}
+
+// luminance and contrast are those of WCAG 2.2.
+function luminance([red, green, blue]) {
+	const [r, g, b] = [red, green, blue].map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+	return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+function contrast(one, other) {
+	const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+	return (light + 0.05) / (dark + 0.05);
+}
+
+// behind returns the colour that an element stands on.
+function behind(e) {
+	for (; e; e = e.parentElement) {
+		const c = colour(getComputedStyle(e).backgroundColor);
+		if (c[3] === 1) {
+			return c;
+		}
+	}
+	return [255, 255, 255];
+}
+
+// faint returns what has not enough contrast: 4.5 for text (WCAG 1.4.3), 3 for
+// icons and for the edges of controls (1.4.11).
+function faint() {
+	const found = [];
+	const measure = (e, what, foreground, background, least) => {
+		const ratio = contrast(colour(foreground), background);
+		if (ratio < least) {
+			found.push([what, e.tagName, e.className.baseVal ?? e.className, e.id, ratio.toFixed(2)].join(" "));
+		}
+	};
+	for (const e of document.body.querySelectorAll("*")) {
+		if (!e.checkVisibility() || e.closest("symbol, .unseen")) {
+			continue;
+		}
+		const style = getComputedStyle(e);
+		if ([...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim()) || e.matches("input, textarea, select")) {
+			measure(e, "text", style.color, behind(e), 4.5);
+		}
+		if (e.placeholder) {
+			measure(e, "placeholder", getComputedStyle(e, "::placeholder").color, behind(e), 4.5);
+		}
+		if (e.matches(".icon")) {
+			measure(e, "icon", style.color, behind(e), 3);
+		}
+		if (e.matches("button, select, textarea, input:not([type=radio], [type=checkbox])")) {
+			measure(e, "edge", style.borderTopColor, behind(e.parentElement), 3);
+		}
+	}
+	return found;
+}
+`
