@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -463,7 +462,7 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	if r == nil || r.Method != http.MethodHead {
 		// Neither has a character that JSON would have escaped.
 		code, description := explain(e)
-		_, _ = io.WriteString(w, `{"error":"`+code+`","error_description":"`+description+`"}`+"\n")
+		_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))
 	}
 }
 

@@ -1,6 +1,7 @@
 package jwtgate_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -514,4 +515,24 @@ func parseChallenge(t *testing.T, challenge string) map[string]string {
 	}
 	require.NotEmpty(t, parameters)
 	return parameters
+}
+
+// A ResponseWriter that looks at what is written sees the body, whatever other
+// methods it has got from the one it embeds.
+func TestDenyWrites(t *testing.T) {
+	t.Parallel()
+	w := &looking{ResponseRecorder: httptest.NewRecorder()}
+	newGate(t).Deny(w, request("GET"), jwtgate.ErrClaim)
+	assert.Equal(t, w.Body.String(), w.seen.String())
+	assert.NotEmpty(t, w.seen.String())
+}
+
+type looking struct {
+	*httptest.ResponseRecorder
+	seen bytes.Buffer
+}
+
+func (l *looking) Write(p []byte) (int, error) {
+	l.seen.Write(p)
+	return l.ResponseRecorder.Write(p)
 }

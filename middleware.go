@@ -114,17 +114,17 @@ func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http
 		panic("jwtgate: " + method + " of a nil handler; pass the handler to guard")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, fresh, err := g.check(r, anonymousToo)
+		a, stands, err := g.check(r, anonymousToo)
 		if err != nil {
 			g.Deny(w, r, err)
 			return
 		}
-		if !fresh && (a != nil || !hasToken(r)) {
+		if stands || a == nil && !hasToken(r) {
 			next.ServeHTTP(w, r) // the context is as it should be
 			return
 		}
 		var ctx context.Context
-		if fresh {
+		if a != nil {
 			a.Context = r.Context()
 			ctx = a
 		} else {
@@ -180,21 +180,26 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 // it that the server finds the files of an upload, which it removes, and the
 // trailers of a request whose context was replaced.
 func (g *Gate) Check(r *http.Request) (*Token, error) {
-	a, _, err := g.check(r, false)
+	a, stands, err := g.check(r, false)
 	if err != nil {
 		return nil, err
+	}
+	if stands {
+		t, _ := FromContext(r.Context())
+		return t, nil
 	}
 	return a.own(), nil
 }
 
-// check returns neither admission nor error for the anonymous request of
-// Optional. A fresh admission is one that no context has yet.
-func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, fresh bool, e *Error) {
+// check returns the admission of a request that passes, or tells that the
+// token in its context stands for it. Neither, and no error, is the anonymous
+// request of Optional.
+func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, stands bool, e *Error) {
 	if e := g.unusable(); e != nil {
 		return nil, false, e
 	}
 	v := g.verifier
-	done := v.observing(r.Context(), r)
+	start := v.startObserving()
 
 	credential, err := v.extract(r)
 	if err == nil && credential == "" {
@@ -205,20 +210,20 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, fresh bo
 		if anonymousToo && saysNoToken(err) {
 			e = nil
 		}
-		done(nil, false, e)
+		v.observed(r.Context(), r, start, nil, false, e)
 		return nil, false, e
 	}
 
-	if a := admissionIn(r.Context()); a != nil && a.record.by == v && a.standsFor(r, credential) && v.checkTimes(&a.record.token, v.now()) == nil {
-		e := g.checkRules(r, a, v.rules, fromOptions)
+	if known, request := grantIn(r.Context()); known != nil && known.by == v && known.standsFor(request, r, credential) && v.checkTimes(&known.token, v.now()) == nil {
+		t, _ := FromContext(r.Context())
+		e := g.checkRules(r, t, v.rules, fromOptions)
 		if e == nil {
-			e = g.checkRules(r, a, g.rules, fromRequire)
+			e = g.checkRules(r, t, g.rules, fromRequire)
 		}
 		if e != nil {
-			done(a, false, e)
-			return nil, false, e
+			v.observed(r.Context(), r, start, t, false, e)
 		}
-		return a, false, nil
+		return nil, e == nil, e
 	}
 
 	a, cached, e := g.decide(r, credential)
@@ -228,13 +233,15 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, fresh bo
 		e = g.withScopes(toError(errNoToken68, fromExtract))
 	}
 	if e == nil {
-		a.request.set(r, credential, a.record)
+		a.grant(r)
 	}
-	done(a, cached, e)
+	if v.observe != nil {
+		v.observed(r.Context(), r, start, a.own(), cached, e)
+	}
 	if e != nil {
 		return nil, false, e
 	}
-	return a, true, nil
+	return a, false, nil
 }
 
 // unusable returns the refusal of a gate that New did not make.
@@ -245,22 +252,24 @@ func (g *Gate) unusable() *Error {
 	return toError(refuse(ErrUnavailable, "the gate was not made by jwtgate.New", ""), fromGate)
 }
 
-// observing returns what reports the decision that begins now.
-func (v *verifier) observing(ctx context.Context, r *http.Request) func(*admission, bool, *Error) {
+// startObserving returns when the decision began that observed will report.
+func (v *verifier) startObserving() (start time.Time) {
+	if v.observe != nil {
+		start = time.Now()
+	}
+	return start
+}
+
+// observed reports a decision to Options.Observe.
+func (v *verifier) observed(ctx context.Context, r *http.Request, start time.Time, t *Token, cached bool, e *Error) {
 	if v.observe == nil {
-		return func(*admission, bool, *Error) {}
+		return
 	}
-	start := time.Now()
-	return func(a *admission, cached bool, e *Error) {
-		event := Event{Request: r, Cached: cached, Duration: time.Since(start)}
-		if a != nil {
-			event.Token = a.own()
-		}
-		if e != nil { // a nil *Error in an error would not be nil
-			event.Err = e
-		}
-		v.observe(ctx, event)
+	event := Event{Request: r, Token: t, Cached: cached, Duration: time.Since(start)}
+	if e != nil { // a nil *Error in an error would not be nil
+		event.Err = e
 	}
+	v.observe(ctx, event)
 }
 
 // Ready returns nil if the keys of every issuer in Options.Issuers can be had,

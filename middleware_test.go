@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
@@ -859,6 +860,46 @@ func TestNestedGates(t *testing.T) {
 		require.ErrorIs(t, err, jwtgate.ErrRevoked)
 	})
 
+	t.Run("granted for no request", func(t *testing.T) {
+		t.Parallel()
+		// Neither a token that was refused, nor one that Verify took, stands for
+		// a request with as little in it as can be.
+		for _, cacheSize := range []int{0, 4} {
+			var seen *jwtgate.Token
+			var revoked error
+			gate := newGate(t, func(o *jwtgate.Options) {
+				o.CacheSize = cacheSize
+				o.Validate = func(context.Context, *jwtgate.Token) error { return revoked }
+				o.Observe = func(_ context.Context, e jwtgate.Event) { seen = e.Token }
+			})
+			for _, revoked = range []error{nil, jwtgate.ErrRevoked} {
+				_, err := gate.Verify(t.Context(), strings.TrimPrefix(alice, "Bearer "))
+				require.Equal(t, revoked == nil, err == nil)
+				require.NotNil(t, seen)
+				bare := (&http.Request{Header: http.Header{"Authorization": {alice}}}).WithContext(jwtgate.NewContext(t.Context(), seen))
+				revoked = jwtgate.ErrRevoked
+				_, err = gate.Check(bare)
+				require.ErrorIs(t, err, jwtgate.ErrRevoked)
+			}
+		}
+	})
+
+	t.Run("written over", func(t *testing.T) { // acceptance 52
+		t.Parallel()
+		for _, cacheSize := range []int{0, 4} {
+			gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = cacheSize })
+			inner := gate.Require(jwtgate.Scope("root")).Handler(subject)
+			handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				token, _ := jwtgate.FromContext(r.Context())
+				*token = jwtgate.Token{Subject: "root", Scopes: []string{"root"}, Expires: now.Add(time.Hour)}
+				inner.ServeHTTP(w, r)
+			}))
+			for range 2 {
+				assert.Equal(t, 403, serve(handler, request("GET", "Authorization: "+alice)).Code)
+			}
+		}
+	})
+
 	t.Run("each applies its own rules", func(t *testing.T) {
 		t.Parallel()
 		asked := 0
@@ -1296,6 +1337,47 @@ func TestHandler_Context(t *testing.T) {
 }
 
 func must2[T, U any](v T, _ U) T { return v }
+
+// What a context holds that is none of ours is not printed.
+func TestHandler_ContextInside(t *testing.T) {
+	t.Parallel()
+	type tenant struct {
+		context.Context
+		secret string
+	}
+	var inner context.Context
+	serve(newGate(t).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r.Context() })),
+		request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(&tenant{context.Background(), "s3cret"}))
+	require.NotNil(t, inner)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.Equal(t, "*jwtgate_test.tenant.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
+	}
+}
+
+// Whoever keeps a Token keeps nothing of its request.
+func TestTokenOutlivesItsRequest(t *testing.T) {
+	for _, size := range []int{0, 16} {
+		var kept []*jwtgate.Token
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.CacheSize = size
+			o.Observe = func(_ context.Context, e jwtgate.Event) { kept = append(kept, e.Token) }
+		})
+		type key struct{}
+		handle := func() weak.Pointer[[1 << 20]byte] {
+			large := new([1 << 20]byte)
+			serve(gate.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(context.WithValue(t.Context(), key{}, large)))
+			return weak.Make(large)
+		}
+		for range 2 {
+			large := handle()
+			runtime.GC()
+			runtime.GC()
+			assert.Nil(t, large.Value())
+		}
+		assert.Len(t, kept, 2)
+		runtime.KeepAlive(kept)
+	}
+}
 
 // acceptance 53
 func TestTokensAreApart(t *testing.T) {

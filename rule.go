@@ -128,10 +128,10 @@ type claimRule struct {
 }
 
 func (c *claimRule) Check(_ *http.Request, t *Token) error {
-	if t.admission == nil {
+	if t.verified == nil {
 		return refuse(ErrForbidden, "the token was made by hand and has no claims", "")
 	}
-	value := t.admission.record.payload
+	value := t.verified.record.payload
 	for _, step := range c.path {
 		var ok bool
 		if value, ok = child(value, step); !ok {

@@ -36,19 +36,19 @@ type Token struct {
 	Algorithm string // the header's alg
 	KeyID     string // the header's kid
 
-	admission *admission // nil for one made by hand
+	verified *verified // nil for one made by hand
 }
 
 // A record is what was read from a token that a gate verified. It does not
 // change, and requests with the same token may share it.
 type record struct {
-	by      *verifier // of the family of gates that verified it
-	text    string    // the token itself, if the record is remembered
-	payload string    // the claims, as signed
-	header  *header
-	key     *Key
-	token   Token     // what requests get copies of
-	room    [4]string // for the lists of token, if they are short
+	by         *verifier // of the family of gates that verified it
+	credential uint64    // the hash of the token
+	payload    string    // the claims, as signed
+	header     *header
+	key        *Key      // if the record is remembered
+	token      Token     // what requests get copies of
+	room       [4]string // for the lists of token, if they are short
 
 	bound       bool // the claims have cnf
 	hasIssuer   bool
@@ -57,24 +57,46 @@ type record struct {
 	hasClientID bool
 }
 
+// verified is a Token that a request got, with what its gate knows of it beyond
+// the fields. It keeps nothing of the request alive.
+type verified struct {
+	token   Token
+	record  *record
+	request fingerprint
+	room    [4]string // for the lists of token, if they are short
+}
+
+// of returns the verified that t is the very Token of, or nil: a copy is not.
+func (t *Token) of() *verified {
+	if t == nil || t.verified == nil || &t.verified.token != t {
+		return nil
+	}
+	return t.verified
+}
+
 // An admission is a record that one request was let in with. It is also the
 // context that carries the token, so that what is the request's own is in one
-// piece of memory.
+// piece of memory, but for its Token, which few handlers ask for.
 type admission struct {
 	context.Context // the one that the token was added to; nil if it was not yet
 
 	record  *record
-	token   atomic.Pointer[Token] // the request's own, made when somebody asks for it
+	token   atomic.Pointer[Token] // of own
 	request fingerprint
 }
 
-// own returns the request's own Token, the same each time.
+// own returns the request's own Token, the same each time, or nil if a is.
 func (a *admission) own() *Token {
+	if a == nil {
+		return nil
+	}
 	if t := a.token.Load(); t != nil {
 		return t
 	}
-	t := a.record.token.clone()
-	t.admission = a
+	v := &verified{token: a.record.token, record: a.record, request: a.request}
+	t := &v.token
+	t.verified = v
+	t.setLists(v.room[:], t.Audience, t.Scopes)
 	if !a.token.CompareAndSwap(nil, t) {
 		t = a.token.Load()
 	}
@@ -89,6 +111,14 @@ func (a *admission) subject() string {
 	return a.record.token.Subject
 }
 
+// grant makes the admission one for r and the credential in it, and no other.
+func (a *admission) grant(r *http.Request) {
+	a.request.set(r)
+	if v := a.token.Load().of(); v != nil {
+		v.request = a.request
+	}
+}
+
 // Value has the admission itself under the key of the package's tokens.
 func (a *admission) Value(key any) any {
 	if key == (contextKey{}) {
@@ -101,17 +131,12 @@ func (a *admission) Value(key any) any {
 // is not the value.
 func (a *admission) Format(f fmt.State, _ rune) { fmt.Fprint(f, a.String()) }
 
-func (a *admission) String() string { return fmt.Sprintf("%v.WithValue(jwtgate.Token)", a.Context) }
-
-// clone returns a copy that shares no list with t and is nobody's.
-func (t *Token) clone() *Token {
-	c := &struct {
-		token Token
-		room  [4]string
-	}{token: *t}
-	c.token.admission = nil
-	c.token.setLists(c.room[:], t.Audience, t.Scopes)
-	return &c.token
+func (a *admission) String() string {
+	parent, ok := a.Context.(fmt.Stringer)
+	if !ok {
+		return fmt.Sprintf("%T.WithValue(jwtgate.Token)", a.Context)
+	}
+	return parent.String() + ".WithValue(jwtgate.Token)"
 }
 
 // setLists gives t copies of its lists, which nobody else has. They stand in
@@ -142,10 +167,10 @@ func (t *Token) setLists(room, audience, scopes []string) {
 // Decode returns an error for a Token that no gate has verified, since such a
 // one has no claims beyond its fields.
 func (t *Token) Decode(v any) error {
-	if t == nil || t.admission == nil {
+	if t == nil || t.verified == nil {
 		return errors.New("jwtgate: the token was made by hand and has no claims to decode")
 	}
-	d := json.NewDecoder(strings.NewReader(t.admission.record.payload))
+	d := json.NewDecoder(strings.NewReader(t.verified.record.payload))
 	d.UseNumber()
 	return d.Decode(v)
 }
@@ -183,18 +208,20 @@ func FromContext(ctx context.Context) (t *Token, ok bool) {
 	return t, t != nil
 }
 
-// admissionIn returns the admission of the token in ctx, or nil if no gate
-// verified that very Token.
-func admissionIn(ctx context.Context) *admission {
+// grantIn returns what the token in ctx was verified as, and the request that
+// was for, if a gate verified that very Token.
+func grantIn(ctx context.Context) (known *record, request *fingerprint) {
 	switch held := ctx.Value(contextKey{}).(type) {
 	case *admission:
-		return held
+		if t := held.token.Load(); t == nil || t.of() != nil { // else it was written over
+			return held.record, &held.request
+		}
 	case *Token:
-		if held != nil && held.admission != nil && held.admission.token.Load() == held {
-			return held.admission
+		if v := held.of(); v != nil {
+			return v.record, &v.request
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // Subject returns the subject of the token in ctx: the user's ID. It is empty
@@ -224,14 +251,14 @@ func Decode[T any](ctx context.Context) (T, error) {
 	return claims, err
 }
 
-// A fingerprint tells the requests that a verified token stands for from all
-// others. It has hashes where it would otherwise keep credentials.
+// A fingerprint tells the request that a verified token stands for from others
+// with the same token. The zero value is of no request.
 type fingerprint struct {
-	credential uint64 // 0 if the record has the token itself
-	proofs     uint64
-	method     string
-	host       string
-	uri        string
+	ofRequest bool   // false in the zero value
+	proofs    uint64 // a hash
+	method    string
+	host      string
+	uri       string
 }
 
 // seed is random and known to nobody outside the process. Whoever found two
@@ -239,12 +266,9 @@ type fingerprint struct {
 // was verified is his own.
 var seed = maphash.MakeSeed()
 
-// set makes f that of a request with the credential that known was made from.
-func (f *fingerprint) set(r *http.Request, credential string, known *record) {
-	if known.text == "" {
-		f.credential = maphash.String(seed, credential)
-	}
-	f.method, f.host, f.uri = r.Method, r.Host, r.RequestURI
+// set makes f that of r.
+func (f *fingerprint) set(r *http.Request) {
+	f.ofRequest, f.method, f.host, f.uri = true, r.Method, r.Host, r.RequestURI
 	if f.uri == "" && r.URL != nil { // not from a server
 		f.uri = r.URL.String()
 	}
@@ -260,13 +284,11 @@ func (f *fingerprint) set(r *http.Request, credential string, known *record) {
 	}
 }
 
-// standsFor tells whether what was verified for one request holds for r too:
-// its credential is the same, and so is all that a proof may cover.
-func (a *admission) standsFor(r *http.Request, credential string) bool {
-	if a.record.text != "" && a.record.text != credential {
-		return false
-	}
-	var f fingerprint
-	f.set(r, credential, a.record)
-	return a.request == f
+// standsFor tells whether what known was verified for, with the fingerprint f,
+// is what r asks with this credential: that is the same, and so is all that a
+// proof may cover.
+func (known *record) standsFor(f *fingerprint, r *http.Request, credential string) bool {
+	var now fingerprint
+	now.set(r)
+	return *f == now && known.credential == maphash.String(seed, credential)
 }

@@ -30,10 +30,12 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	if e := g.unusable(); e != nil {
 		return nil, e
 	}
-	done := g.verifier.observing(ctx, nil)
+	start := g.verifier.startObserving()
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
 	a, cached, err := g.decide(r, token)
-	done(a, cached, err)
+	if g.verifier.observe != nil {
+		g.verifier.observed(ctx, nil, start, a.own(), cached, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -53,12 +55,7 @@ func (g *Gate) decide(r *http.Request, credential string) (a *admission, cached 
 		return nil, false, toError(err, fromGate)
 	}
 	a = &admission{record: known}
-	if known.text == "" {
-		// Nobody else has the record, so its token need not be copied.
-		known.token.admission = a
-		a.token.Store(&known.token)
-	}
-	if e := g.checkRules(r, a, v.rules, fromOptions); e != nil {
+	if e := g.checkOwn(r, a, v.rules, fromOptions); e != nil {
 		return a, cached, e
 	}
 	if known.bound {
@@ -71,12 +68,21 @@ func (g *Gate) decide(r *http.Request, credential string) (a *admission, cached 
 			return a, cached, toError(err, fromValidate)
 		}
 	}
-	return a, cached, g.checkRules(r, a, g.rules, fromRequire)
+	return a, cached, g.checkOwn(r, a, g.rules, fromRequire)
 }
 
-func (g *Gate) checkRules(r *http.Request, a *admission, rules []Rule, from origin) *Error {
+// checkOwn is checkRules for an admission, whose Token is not made unless there
+// is a rule.
+func (g *Gate) checkOwn(r *http.Request, a *admission, rules []Rule, from origin) *Error {
+	if len(rules) == 0 {
+		return nil
+	}
+	return g.checkRules(r, a.own(), rules, from)
+}
+
+func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from origin) *Error {
 	for _, rule := range rules {
-		if err := rule.Check(r, a.own()); err != nil {
+		if err := rule.Check(r, t); err != nil {
 			return g.withScopes(toError(err, from))
 		}
 	}
@@ -187,12 +193,15 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 		}
 	}
 	// One strict pass finds where each claim stands. What they say, but for iss,
-	// and whether they are claims at all, matters once the signature is verified.
-	var form error
-	s.members, form = jsonobj.Scan(s.payload, s.members[:0])
-	issuer, err := v.peekIssuer(s, form)
-	if err != nil {
-		return nil, false, err
+	// matters once the signature is verified.
+	issuer := ""
+	if !v.anyIssuer {
+		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
+			return nil, false, malformed("claims", err)
+		}
+		if issuer, err = v.peekIssuer(s); err != nil {
+			return nil, false, err
+		}
 	}
 	keys, err := v.keysFor(ctx, issuer, h)
 	if err != nil {
@@ -210,8 +219,10 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	if !knownHeader {
 		v.headers.put(strings.Clone(headerText), headerHash, h, nil)
 	}
-	if form != nil {
-		return nil, false, malformed("claims", form)
+	if v.anyIssuer {
+		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
+			return nil, false, malformed("claims", err)
+		}
 	}
 	known, err = v.readClaims(s, h)
 	if err != nil {
@@ -220,11 +231,12 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	if err := v.check(known, issuer, now); err != nil {
 		return nil, false, err
 	}
+	known.credential = maphash.String(seed, token)
 	if v.tokens.ways > 0 {
 		// A copy, since the token may be part of a longer header, and some servers
 		// use the memory of a header again for the next request.
-		known.text, known.key = strings.Clone(token), key
-		v.tokens.put(known.text, hash, known, func(r *record) bool { return v.expired(&r.token, now) })
+		known.key = key
+		v.tokens.put(strings.Clone(token), hash, known, func(r *record) bool { return v.expired(&r.token, now) })
 	}
 	return known, false, nil
 }
@@ -275,13 +287,7 @@ const maxIssuer = 1024
 // look for and because a stranger's token must not make a source fetch any. It
 // is compared with the trusted issuers and used for nothing else; check sees
 // to it that it is the one that was signed.
-func (v *verifier) peekIssuer(s *scratch, form error) (string, error) {
-	if v.anyIssuer {
-		return "", nil
-	}
-	if form != nil {
-		return "", malformed("claims", form)
-	}
+func (v *verifier) peekIssuer(s *scratch) (string, error) {
 	for i := range s.members {
 		m := &s.members[i]
 		if string(jsonobj.Name(s.payload, m)) != "iss" {

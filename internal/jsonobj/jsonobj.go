@@ -557,7 +557,7 @@ var (
 // foldedHash returns a hash that is the same for names encoding/json takes
 // for the same struct field.
 func foldedHash[T text](n *names, name T) uint64 {
-	if len(name) <= 16 {
+	if len(name) <= maxShort {
 		if h, ok := shortHash(name); ok {
 			return h
 		}
@@ -575,7 +575,7 @@ func foldedHash[T text](n *names, name T) uint64 {
 		i += size
 	}
 	n.folded = folded
-	if len(folded) <= 16 {
+	if len(folded) <= maxShort {
 		// Some letters beyond ASCII are others of ASCII in another case.
 		if h, ok := shortHash(folded); ok {
 			return h
@@ -584,7 +584,7 @@ func foldedHash[T text](n *names, name T) uint64 {
 	return maphash.Bytes(seed, folded)
 }
 
-// shortHash is foldedHash for names of up to 16 ASCII characters, which most
+// shortHash is foldedHash for names of up to maxShort ASCII characters, which most
 // are: such a name fits two words, and maphash takes longer to begin than they
 // take to mix. ok is false for a name with other characters.
 func shortHash[T text](name T) (h uint64, ok bool) {
@@ -600,12 +600,20 @@ func shortHash[T text](name T) (h uint64, ok bool) {
 	if (a|b)&high != 0 {
 		return 0, false
 	}
-	// A folded multiplication with numbers that nobody outside knows.
-	x, y := bits.Mul64(lowerWord(a)^secret[0], lowerWord(b)^secret[1]^uint64(len(name)))
+	// A folded multiplication with numbers that nobody outside knows, another
+	// one for each length: the same words may be of names of different length.
+	x, y := bits.Mul64(lowerWord(a)^secret[0], lowerWord(b)^secret[1+len(name)])
 	return x ^ y, true
 }
 
-var secret = [2]uint64{rand.Uint64(), rand.Uint64()}
+const maxShort = 16
+
+var secret = func() (numbers [2 + maxShort]uint64) {
+	for i := range numbers {
+		numbers[i] = rand.Uint64()
+	}
+	return numbers
+}()
 
 // Eight bytes at a time: one in each, and the high bit of each.
 const (

@@ -455,6 +455,19 @@ func TestParse_Appends(t *testing.T) {
 	assert.Equal(t, 4, cap(got), "the room given is used")
 }
 
+// Names that share their first characters and their last are no duplicates.
+func TestParse_SimilarNames(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"%d", "p-%d", "tier%d_abc", "limit_%d_hours", "%d00000", "000000%d"} {
+		var src strings.Builder
+		for i := range 20_000 {
+			fmt.Fprintf(&src, `,"`+format+`":0`, i)
+		}
+		_, err := parse(t, "{"+src.String()[1:]+"}")
+		assert.NoError(t, err, format)
+	}
+}
+
 // A Field serves for a copy of what was scanned, and no pointer leads back.
 func TestScan_Copies(t *testing.T) {
 	t.Parallel()
