@@ -227,9 +227,9 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, stands b
 	}
 
 	a, cached, e := g.decide(r, credential)
-	if e != nil && v.bearer && !isToken68(credential) {
+	if e != nil && v.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
 		// Nothing that is no token68 is a token, so which of the two it is
-		// matters to refusals only.
+		// matters here only.
 		e = g.withScopes(toError(errNoToken68, fromExtract))
 	}
 	if e == nil {

@@ -46,9 +46,12 @@ type record struct {
 	credential uint64    // the hash of the token
 	payload    string    // the claims, as signed
 	header     *header
-	key        *Key      // if the record is remembered
 	token      Token     // what requests get copies of
 	room       [4]string // for the lists of token, if they are short
+
+	// If the record is remembered.
+	key         *Key
+	from, until time.Time // see window
 
 	bound       bool // the claims have cnf
 	hasIssuer   bool

@@ -148,27 +148,42 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	if len(token) > v.maxTokenBytes {
 		return nil, false, refuse(ErrMalformed, "the token has more than "+strconv.Itoa(v.maxTokenBytes)+" bytes", "")
 	}
-	var hash uint64
-	if v.tokens.ways > 0 {
-		// The end of the signature tells tokens apart, and nobody knows it who
-		// does not have the token.
-		hash = maphash.String(seed, token[max(0, len(token)-32):])
-		if known := v.tokens.find(token, hash); known != nil {
-			if stands, err := v.recheck(ctx, known, now); stands || err != nil {
-				return known, true, err
-			}
-			// The key may just have got another ID. What is read and verified from
-			// the beginning replaces what was remembered.
-		}
+	if v.tokens.ways == 0 {
+		known, _, err = v.verifyAnew(ctx, token, now)
+		return known, false, err
 	}
+	// The end of the signature tells tokens apart, and nobody knows it who does
+	// not have the token.
+	hash := maphash.String(seed, token[max(0, len(token)-32):])
+	if known := v.tokens.find(token, hash); known != nil {
+		if stands, err := v.recheck(ctx, known, now); stands || err != nil {
+			return known, true, err
+		}
+		// The key may just have got another ID. What is read and verified from
+		// the beginning replaces what was remembered.
+	}
+	known, key, err := v.verifyAnew(ctx, token, now)
+	if err != nil {
+		return nil, false, err
+	}
+	known.key = key
+	known.from, known.until = v.window(&known.token)
+	// A copy, since the token may be part of a longer header, and some servers
+	// use the memory of a header again for the next request.
+	v.tokens.put(strings.Clone(token), hash, known, func(r *record) bool { return v.expired(&r.token, now) })
+	return known, false, nil
+}
 
+// verifyAnew is verify for a token that is not remembered. It also returns the
+// key that it was signed with.
+func (v *verifier) verifyAnew(ctx context.Context, token string, now time.Time) (known *record, key *Key, err error) {
 	s := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(s)
 
 	s.token = append(s.token[:0], token...)
 	parts, err := jws.Cut(s.token)
 	if err != nil {
-		return nil, false, malformed("token", err)
+		return nil, nil, malformed("token", err)
 	}
 	// A header that is remembered is base64url, and so are the segments that
 	// decode: all of the token has been looked at before anything comes of it.
@@ -178,18 +193,18 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	knownHeader := h != nil
 	if !knownHeader {
 		if s.header, err = jws.AppendDecoded(s.header[:0], parts.Header); err != nil {
-			return nil, false, undecoded("header", s.token)
+			return nil, nil, undecoded("header", s.token)
 		}
 	}
 	if s.payload, err = jws.AppendDecoded(s.payload[:0], parts.Payload); err != nil {
-		return nil, false, undecoded("claims", s.token)
+		return nil, nil, undecoded("claims", s.token)
 	}
 	if s.signature, err = jws.AppendDecoded(s.signature[:0], parts.Signature); err != nil {
-		return nil, false, undecoded("signature", s.token)
+		return nil, nil, undecoded("signature", s.token)
 	}
 	if !knownHeader {
 		if h, err = v.readHeader(s.header); err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 	}
 	// One strict pass finds where each claim stands. What they say, but for iss,
@@ -197,22 +212,22 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	issuer := ""
 	if !v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
-			return nil, false, malformed("claims", err)
+			return nil, nil, malformed("claims", err)
 		}
 		if issuer, err = v.peekIssuer(s); err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 	}
 	keys, err := v.keysFor(ctx, issuer, h)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	key := signer(keys, token[:len(parts.SigningInput)], parts.SigningInput, s.signature)
+	key = signer(keys, token[:len(parts.SigningInput)], parts.SigningInput, s.signature)
 	if key == nil {
 		if h.KeyID == "" {
-			return nil, false, refuse(ErrSignature, "the token names no key", "")
+			return nil, nil, refuse(ErrSignature, "the token names no key", "")
 		}
-		return nil, false, refuse(ErrSignature, "of key", h.KeyID)
+		return nil, nil, refuse(ErrSignature, "of key", h.KeyID)
 	}
 
 	// From here on the token is what a trusted key signed.
@@ -221,24 +236,18 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	}
 	if v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
-			return nil, false, malformed("claims", err)
+			return nil, nil, malformed("claims", err)
 		}
 	}
 	known, err = v.readClaims(s, h)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	if err := v.check(known, issuer, now); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	known.credential = maphash.String(seed, token)
-	if v.tokens.ways > 0 {
-		// A copy, since the token may be part of a longer header, and some servers
-		// use the memory of a header again for the next request.
-		known.key = key
-		v.tokens.put(strings.Clone(token), hash, known, func(r *record) bool { return v.expired(&r.token, now) })
-	}
-	return known, false, nil
+	return known, key, nil
 }
 
 // malformed says where a token is not what it must be.
@@ -614,6 +623,19 @@ func (v *verifier) checkTimes(t *Token, now time.Time) error {
 	return nil
 }
 
+// window returns times between which checkTimes finds nothing, whatever the
+// leeway. The others must be put to it.
+func (v *verifier) window(t *Token) (from, until time.Time) {
+	from, until = t.NotBefore, t.Expires
+	if t.IssuedAt.After(from) {
+		from = t.IssuedAt
+	}
+	if old := t.IssuedAt.Add(v.maxAge); v.maxAge > 0 && old.Before(until) {
+		until = old
+	}
+	return from, until
+}
+
 func (v *verifier) checkAudience(t *Token) error {
 	if v.anyAudience {
 		return nil
@@ -663,6 +685,9 @@ func (v *verifier) recheck(ctx context.Context, known *record, now time.Time) (s
 			continue
 		}
 		if k == known.key || k.equal(known.key) {
+			if !now.Before(known.from) && now.Before(known.until) {
+				return true, nil
+			}
 			return true, v.checkTimes(&known.token, now)
 		}
 		if tried++; tried == maxKeys {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	mathrand "math/rand/v2"
 	"net/http"
 	"os"
 	"runtime"
@@ -788,6 +789,39 @@ func TestVerifyClaims(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		assert.Equal(t, http.StatusUnauthorized, e.Status)
 	})
+}
+
+// acceptance 48: at any time, a remembered token gets the answer that it would
+// get if it were not.
+func TestRememberedTimes(t *testing.T) {
+	t.Parallel()
+	random := mathrand.New(mathrand.NewPCG(1, 2))
+	span := func() time.Duration { return time.Duration(random.IntN(7)-3) * 10 * time.Second }
+	for range 200 {
+		var clock time.Time
+		change := func(o *jwtgate.Options) { o.Now = func() time.Time { return clock } }
+		leeway, maxAge, noExpiry := time.Duration(random.IntN(3)-1)*10*time.Second, time.Duration(random.IntN(4))*10*time.Second, random.IntN(4) == 0
+		limits := func(o *jwtgate.Options) { o.Leeway, o.MaxAge, o.AllowNoExpiry = leeway, maxAge, noExpiry }
+		changes := map[string]any{"exp": nil, "iat": now.Add(span()).Unix(), "nbf": nil}
+		if !noExpiry {
+			changes["exp"] = now.Add(span()).Unix()
+		}
+		if random.IntN(2) == 0 {
+			changes["nbf"] = now.Add(span()).Unix()
+		}
+		token := hs256(changes)
+		plain, remembering := newGate(t, change, limits), newGate(t, change, limits, func(o *jwtgate.Options) { o.CacheSize = 1 })
+		for second := -80; second <= 80; second += 5 { // once through, so that the token is known
+			clock = now.Add(time.Duration(second) * time.Second)
+			_, _ = remembering.Verify(t.Context(), token)
+		}
+		for second := -80; second <= 80; second++ {
+			clock = now.Add(time.Duration(second) * time.Second)
+			_, want := plain.Verify(t.Context(), token)
+			_, got := remembering.Verify(t.Context(), token)
+			require.Equal(t, fmt.Sprint(want), fmt.Sprint(got), "%v, %d s, leeway %v, MaxAge %v", changes, second, leeway, maxAge)
+		}
+	}
 }
 
 // acceptance 39
