@@ -228,7 +228,7 @@ func newVerifier(o Options) (*verifier, error) {
 		return nil, errors.Join(p...)
 	}
 	v.headers = newSlots[header](rememberedHeaders)
-	v.tokens = newSlots[record](o.CacheSize)
+	v.tokens = newSlots[remembered](o.CacheSize)
 	v.scratch.New = func() any { return new(scratch) }
 	return v, nil
 }

@@ -49,10 +49,6 @@ type record struct {
 	token      Token     // what requests get copies of
 	room       [4]string // for the lists of token, if they are short
 
-	// If the record is remembered.
-	key         *Key
-	from, until time.Time // see window
-
 	bound       bool // the claims have cnf
 	hasIssuer   bool
 	hasSubject  bool

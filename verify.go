@@ -129,7 +129,7 @@ type verifier struct {
 	now      func() time.Time
 
 	headers slots[header]
-	tokens  slots[record]
+	tokens  slots[remembered]
 	scratch sync.Pool // of *scratch
 }
 
@@ -157,7 +157,7 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	hash := maphash.String(seed, token[max(0, len(token)-32):])
 	if known := v.tokens.find(token, hash); known != nil {
 		if stands, err := v.recheck(ctx, known, now); stands || err != nil {
-			return known, true, err
+			return known.record, true, err
 		}
 		// The key may just have got another ID. What is read and verified from
 		// the beginning replaces what was remembered.
@@ -166,11 +166,11 @@ func (v *verifier) verify(ctx context.Context, token string, now time.Time) (kno
 	if err != nil {
 		return nil, false, err
 	}
-	known.key = key
-	known.from, known.until = v.window(&known.token)
+	r := &remembered{record: known, key: key}
+	r.from, r.until = v.window(&known.token)
 	// A copy, since the token may be part of a longer header, and some servers
 	// use the memory of a header again for the next request.
-	v.tokens.put(strings.Clone(token), hash, known, func(r *record) bool { return v.expired(&r.token, now) })
+	v.tokens.put(strings.Clone(token), hash, r, func(r *remembered) bool { return v.expired(&r.token, now) })
 	return known, false, nil
 }
 
@@ -664,10 +664,17 @@ func checkProfile(c *record) error {
 	return nil
 }
 
+// remembered is a record with what recheck wants to know.
+type remembered struct {
+	*record
+	key         *Key      // that the token was signed with
+	from, until time.Time // see window
+}
+
 // recheck passes a remembered token through the checks whose answer may have
 // changed. It does not stand, and must be verified anew, if its key is no
 // longer one that the source has for it.
-func (v *verifier) recheck(ctx context.Context, known *record, now time.Time) (stands bool, err error) {
+func (v *verifier) recheck(ctx context.Context, known *remembered, now time.Time) (stands bool, err error) {
 	issuer := ""
 	if !v.anyIssuer {
 		issuer = known.token.Issuer
