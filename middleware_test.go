@@ -412,6 +412,7 @@ func TestHandlerAnswers(t *testing.T) {
 		{"several spaces", []string{"Authorization: Bearer    " + good}, 200, ""},
 		{"tab", []string{"Authorization: Bearer\t" + good}, 400, bad},
 		{"space and tab", []string{"Authorization: Bearer \t" + good}, 400, bad},
+		{"spaces and tab", []string{"Authorization: Bearer  \t" + good}, 400, bad},
 		{"no-break space", []string{"Authorization: Bearer\u00a0" + good}, 400, bad},
 		// acceptance 4
 		{"scheme alone", []string{"Authorization: Bearer"}, 400, bad},
