@@ -455,6 +455,28 @@ func TestParse_Appends(t *testing.T) {
 	assert.Equal(t, 4, cap(got), "the room given is used")
 }
 
+// Names of any length are duplicates in another case, and in no other way.
+func TestParse_CaseAtAnyLength(t *testing.T) {
+	t.Parallel()
+	for size := 1; size <= 40; size++ {
+		name := strings.Repeat("client_id@[`{k", 3)[:size]
+		for at := range size {
+			upper := name[:at] + strings.ToUpper(name[at:at+1]) + name[at+1:]
+			_, err := parse(t, `{"`+name+`":0,"`+upper+`":1}`)
+			assert.ErrorIs(t, err, jsonobj.ErrDuplicate, upper)
+			for _, flipped := range []string{string(name[at] ^ 0x20), "\u017f"} { // the case of letters alone
+				other := name[:at] + flipped + name[at+1:]
+				_, err := parse(t, `{"`+name+`":0,"`+other+`":1}`)
+				if strings.EqualFold(name, other) {
+					assert.ErrorIs(t, err, jsonobj.ErrDuplicate, other)
+				} else if json.Valid([]byte(`"` + other + `"`)) {
+					assert.NoError(t, err, other)
+				}
+			}
+		}
+	}
+}
+
 // Names that share their first characters and their last are no duplicates.
 func TestParse_SimilarNames(t *testing.T) {
 	t.Parallel()
