@@ -32,6 +32,10 @@ func (f RuleFunc) Check(r *http.Request, t *Token) error { return f(r, t) }
 // Scope returns a rule that asks for every one of the given scopes. It panics
 // without any, and for one that is not a scope-token (RFC 6749 section 3.3),
 // such as a list in one string.
+//
+// A challenge names the scopes of a rule that is given to [Gate.Require] as it is.
+// Inside a rule of your own they are named only to a client whose token lacks
+// one, and only if your rule returns the error of this one.
 func Scope(all ...string) Rule {
 	if len(all) == 0 {
 		panic("jwtgate.Scope: name at least one scope; without any, every token would pass")
