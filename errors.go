@@ -187,15 +187,15 @@ var refusals = []struct {
 	{ErrRevoked, "revoked"},
 }
 
-// refusalLabel returns the label of the sentinel that err wraps, if that is one
-// of those that mean a bad token.
-func refusalLabel(err error) string {
+// refusalOf returns the label of the sentinel that err wraps, and the sentinel,
+// if that is one of those that mean a bad token.
+func refusalOf(err error) (label string, sentinel error) {
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
-			return r.label
+			return r.label, r.err
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // An Error is why a request was refused, and the answer it gets. Every error of
@@ -280,7 +280,8 @@ func (e *Error) Reason() string {
 		if errors.Is(e.Err, ErrNoToken) {
 			return "no_token"
 		}
-		return or(refusalLabel(e.Err), "claim")
+		label, _ := refusalOf(e.Err)
+		return or(label, "claim")
 	default:
 		return "unavailable"
 	}
@@ -335,12 +336,8 @@ func sentinelOf(err error) error {
 			return sentinel
 		}
 	}
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.err
-		}
-	}
-	return nil
+	_, sentinel := refusalOf(err)
+	return sentinel
 }
 
 // answer returns the answer to err, given the sentinel that decides.
