@@ -182,9 +182,9 @@ var algorithms = func() map[string]*algorithm {
 		{name: "HS256", use: useSecret, hash: crypto.SHA256},
 		{name: "HS384", use: useSecret, hash: crypto.SHA384},
 		{name: "HS512", use: useSecret, hash: crypto.SHA512},
-		{name: "RS256", use: useRSA, method: jwt.SigningMethodRS256},
-		{name: "RS384", use: useRSA, method: jwt.SigningMethodRS384},
-		{name: "RS512", use: useRSA, method: jwt.SigningMethodRS512},
+		{name: "RS256", use: useRSA, hash: crypto.SHA256},
+		{name: "RS384", use: useRSA, hash: crypto.SHA384},
+		{name: "RS512", use: useRSA, hash: crypto.SHA512},
 		{name: "PS256", use: useRSA, method: exactSalt(jwt.SigningMethodPS256)},
 		{name: "PS384", use: useRSA, method: exactSalt(jwt.SigningMethodPS384)},
 		{name: "PS512", use: useRSA, method: exactSalt(jwt.SigningMethodPS512)},
@@ -341,9 +341,9 @@ func useRSA(alg *algorithm, material any) (verifyFunc, []byte, error) {
 		return nil, nil, fmt.Errorf("the RSA exponent %d is not an odd number from 3 to 2^31-1", key.E)
 	}
 	key = &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}
-	verify := verifyWith(alg.method, key)
-	if m, ok := alg.method.(*jwt.SigningMethodRSA); ok {
-		verify = verifyPKCS1v15(m.Hash, key)
+	verify := verifyPKCS1v15(alg.hash, key)
+	if alg.method != nil {
+		verify = verifyWith(alg.method, key)
 	}
 	return verify, x509.MarshalPKCS1PublicKey(key), nil
 }
