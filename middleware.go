@@ -235,7 +235,7 @@ func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, stands b
 	if e == nil {
 		a.grant(r)
 	}
-	if v.observe != nil {
+	if v.observe != nil { // which asks for the Token
 		v.observed(r.Context(), r, start, a.own(), cached, e)
 	}
 	if e != nil {

@@ -33,7 +33,7 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	start := g.verifier.startObserving()
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
 	a, cached, err := g.decide(r, token)
-	if g.verifier.observe != nil {
+	if g.verifier.observe != nil { // which asks for the Token
 		g.verifier.observed(ctx, nil, start, a.own(), cached, err)
 	}
 	if err != nil {
@@ -309,27 +309,28 @@ func (v *verifier) peekIssuer(s *scratch) (string, error) {
 		if !ok || len(issuer) > maxIssuer {
 			return "", refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
 		}
-		for _, known := range v.issuers {
-			if known == string(issuer) {
-				return known, nil
-			}
+		known, ok := v.trusted(issuer)
+		if !ok {
+			return "", refuseValue(ErrIssuer, "iss", string(issuer))
 		}
-		name := string(issuer)
-		if name == "" || !v.trusts(name) { // sources take "" for AnyIssuer
-			return "", refuseValue(ErrIssuer, "iss", name)
-		}
-		return name, nil
+		return known, nil
 	}
 	return "", refuse(ErrIssuer, "iss is missing", "")
 }
 
-// trusts compares code point by code point (RFC 7519 section 4.1.1, RFC 8725
-// section 3.8).
-func (v *verifier) trusts(issuer string) bool {
-	if v.trustIssuer != nil {
-		return v.trustIssuer(issuer)
+// trusted returns the issuer called name, if it is trusted. It compares code
+// point by code point (RFC 7519 section 4.1.1, RFC 8725 section 3.8).
+func (v *verifier) trusted(name []byte) (issuer string, ok bool) {
+	for _, issuer := range v.issuers {
+		if issuer == string(name) {
+			return issuer, true
+		}
 	}
-	return slices.Contains(v.issuers, issuer)
+	if v.trustIssuer == nil || len(name) == 0 { // sources take "" for AnyIssuer
+		return "", false
+	}
+	issuer = string(name)
+	return issuer, v.trustIssuer(issuer)
 }
 
 // maxKeys is how many keys are tried for one token, so that a set full of keys

@@ -824,6 +824,27 @@ func TestRememberedTimes(t *testing.T) {
 	}
 }
 
+// An iss that is nearly a trusted one has no key looked up for it: that might
+// make a source fetch.
+func TestSourceIsAskedForTrustedIssuersOnly(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	gate := newGate(t, func(o *jwtgate.Options) {
+		o.Keys = jwtgate.KeySourceFunc(func(context.Context, string, string) ([]*jwtgate.Key, error) {
+			asked++
+			return nil, nil
+		})
+	})
+	for _, iss := range []string{strings.ToUpper(issuer), issuer + "x", issuer + "/", strings.TrimSuffix(issuer, "/"), " " + issuer, ""} {
+		_, err := gate.Verify(t.Context(), hs256(map[string]any{"iss": iss}))
+		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrIssuer)
+	}
+	assert.Zero(t, asked)
+	_, err := gate.Verify(t.Context(), hs256(nil))
+	requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrUnknownKey)
+	assert.Equal(t, 1, asked)
+}
+
 // acceptance 39
 func TestVerifySubjectClaim(t *testing.T) {
 	t.Parallel()
