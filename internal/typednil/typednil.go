@@ -1,0 +1,17 @@
+// Package typednil finds nil values inside interfaces.
+package typednil
+
+import "reflect"
+
+// Is reports whether v is nil, or holds a nil pointer, function, map, slice or
+// channel. Comparing v with nil does not find the latter.
+func Is(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch value := reflect.ValueOf(v); value.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return value.IsNil()
+	}
+	return false
+}
