@@ -4,175 +4,168 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
-// ErrNoToken: the request has no credentials for this gate, but none at all, or
-// those of another scheme. Status 401 without error code, reason no_token.
+// ErrNoToken: the request has no credentials, or credentials of another scheme.
+// Status 401 without error code, reason no_token.
 //
 // In the log: no token: the Authorization header has another scheme "Basic"
 //
-// What to do: nothing, if the client is only to be asked for a token. If it says
-// that it sent one, look for a proxy that drops the header, and for a token
-// without the word Bearer before it.
+// What to do: nothing, if the client only has to be asked for a token. If the
+// client says that it sent a token, look for a proxy that drops the header, and
+// for a header value without the word Bearer.
 var ErrNoToken = errors.New("no token")
 
-// ErrRequest: there are credentials, but not in the form they must have, such as
+// ErrRequest: the request has credentials in a form that is not allowed, such as
 // two Authorization lines or a second word after the token. Status 400, reason
 // request.
 //
 // In the log: bad request: more than one line of header "Authorization"
 //
-// What to do: mend the client, or the proxy that adds a header where it should
+// What to do: fix the client, or the proxy that adds a header where it should
 // replace one. A gate does not guess which of two tokens counts.
 var ErrRequest = errors.New("bad request")
 
-// ErrMalformed: what was sent does not have the one form of a token that is
-// accepted (RFC 7515, RFC 7519), or has more than Options.MaxTokenBytes. Status
-// 401, reason malformed.
+// ErrMalformed: the token does not have the one form that is accepted (RFC 7515,
+// RFC 7519), or is longer than Options.MaxTokenBytes. Status 401, reason
+// malformed.
 //
 // In the log: malformed token: token: not three non-empty base64url segments
 //
-// What to do: look at what that client sends. It may be an opaque token, or the
-// word undefined. If it is a token as the issuer makes them, the text names the
-// rule that it breaks, which is for the issuer to mend.
+// What to do: look at what the client sends. It may be an opaque token, or the
+// word undefined. If the issuer makes its tokens like this, the text names the
+// rule that they break, and the issuer has to be fixed.
 var ErrMalformed = errors.New("malformed token")
 
-// ErrAlgorithm: alg is missing, not supported, not one of Options.Algorithms, or
-// not the one that the key is for. Status 401, reason algorithm.
+// ErrAlgorithm: alg is missing, unsupported, not in Options.Algorithms, or not
+// the algorithm of the key. Status 401, reason algorithm.
 //
 // In the log: algorithm not accepted: the key is for another one than "RS512"
 //
-// What to do: if the issuer signs with that algorithm, have a key for it: one of
-// [NewKey] in keys.Static, or the name in Remote.Algorithms for a JWK Set that
-// does not tell. If it does not, somebody has tried something; leave it as it is.
+// What to do: if the issuer signs with that algorithm, add a key for it: with
+// [NewKey] and keys.Static, or by naming it in Remote.Algorithms for a JWK Set
+// whose keys have no alg. Otherwise it is probably an attack; change nothing.
 var ErrAlgorithm = errors.New("algorithm not accepted")
 
-// ErrUnknownKey: the issuer has no key that may have signed the token, because
-// none has the ID that kid names. Status 401, reason unknown_key.
+// ErrUnknownKey: the issuer has no key with the ID that kid names. Status 401,
+// reason unknown_key.
 //
 // In the log: unknown key: kid is "2026-01"
 //
-// What to do: compare with the key IDs that the issuer publishes. If it has just
-// got that key, a keys.Remote finds it within its MinInterval. If it never had
-// it, the token is from elsewhere, such as the test environment.
+// What to do: compare kid with the key IDs that the issuer publishes. If the key
+// is new, a keys.Remote finds it within MinInterval. If the issuer never had the
+// key, the token comes from elsewhere, such as a test environment.
 var ErrUnknownKey = errors.New("unknown key")
 
-// ErrSignature: the signature is not that of any key tried. Status 401, reason
-// signature.
+// ErrSignature: none of the keys that were tried made the signature. Status 401,
+// reason signature.
 //
 // In the log: bad signature: of key "2026-01"
 //
-// What to do: if all tokens are refused so, the key is another one than the
-// issuer's: of another environment, or a secret with a line break at its end, or
-// one that had to be decoded from base64 first. If a single one is, it was
-// changed or forged, and was refused rightly.
+// What to do: if all tokens are refused, this service has the wrong key: one of
+// another environment, a secret with a line break at its end, or a secret whose
+// base64 has to be decoded first. If a single token is refused, it was changed or
+// forged; change nothing.
 var ErrSignature = errors.New("bad signature")
 
 // ErrExpired: exp has passed by more than Options.Leeway, or the token is older
-// than Options.MaxAge. Status 401, reason expired. It is the one reason that the
-// client is told.
+// than Options.MaxAge. Status 401, reason expired. The client is told this reason,
+// and no other.
 //
 // In the log: token expired: exp was 2026-01-01T00:00:00Z
 //
-// What to do: nothing, the client gets itself a new token. If new tokens are
-// refused too, compare the clocks.
+// What to do: nothing; the client gets a new token. If new tokens are refused
+// too, compare the clocks.
 var ErrExpired = errors.New("token expired")
 
-// ErrNotYetValid: nbf or iat lies in the future by more than Options.Leeway.
-// Status 401, reason not_yet_valid.
+// ErrNotYetValid: nbf or iat is in the future by more than Options.Leeway. Status
+// 401, reason not_yet_valid.
 //
 // In the log: token not yet valid: iat is 2026-01-01T01:00:00Z
 //
-// What to do: set the clocks, that of this machine first. If it is off by whole
-// hours, somebody has taken local time for UTC.
+// What to do: set the clocks, first that of this machine. If the time is off by
+// whole hours, the issuer probably writes local time instead of UTC.
 var ErrNotYetValid = errors.New("token not yet valid")
 
-// ErrIssuer: iss is missing, or not trusted. Status 401, reason issuer.
+// ErrIssuer: iss is missing or not trusted. Status 401, reason issuer.
 //
 // In the log: issuer not trusted: iss is "https://auth.example.com"
 //
-// What to do: compare with Options.Issuers character by character; mostly it is
-// the slash at the end. If it is not your issuer at all, the client has taken
-// the token of another environment.
+// What to do: compare iss with Options.Issuers character by character; often the
+// slash at the end is missing. If it is not your issuer, the client has a token
+// of another environment.
 var ErrIssuer = errors.New("issuer not trusted")
 
-// ErrAudience: the token is good and meant for another service, since aud has
-// none of Options.Audiences. Status 401, reason audience.
+// ErrAudience: the token is meant for another service: aud contains none of
+// Options.Audiences. Status 401, reason audience.
 //
 // In the log: token for another audience: aud is "https://mail.example.com"
 //
-// What to do: if that is a name of this service, list it in Audiences. If not,
-// the client has to ask the issuer for a token for this service. Where it is a
-// client ID, the client has sent its ID token instead of the access token.
+// What to do: if aud names this service, add the name to Audiences. Otherwise the
+// client has to ask the issuer for a token for this service. If aud is a client
+// ID, the client probably sent its ID token instead of its access token.
 var ErrAudience = errors.New("token for another audience")
 
-// ErrType: typ says that this is another kind of token (RFC 8725 section 3.11),
-// or under Options.RFC9068 that it is not an access token. Status 401, reason
-// type.
+// ErrType: typ names another kind of token (RFC 8725 section 3.11), or, under
+// Options.RFC9068, does not name an access token. Status 401, reason type.
 //
 // In the log: token type not accepted: typ is "logout+jwt"
 //
-// What to do: have the client send its access token. If the issuer marks access
-// tokens so, list that in Options.Types.
+// What to do: let the client send its access token. If the issuer gives access
+// tokens that typ, add it to Options.Types.
 var ErrType = errors.New("token type not accepted")
 
-// ErrClaim: a claim is missing or has the wrong form, or one of Options.Rules, or
-// Options.Confirm, found the token wanting. Status 401, reason claim.
+// ErrClaim: a claim is missing or has the wrong form, or Options.Rules or
+// Options.Confirm refused the token. Status 401, reason claim.
 //
 // In the log: claim not accepted: exp is missing
 //
-// What to do: have the issuer set the claim, or waive it by name, as with
-// AllowNoExpiry, AllowNoSubject or SubjectClaim. A rule that failed says so in
-// its own words, such as: not enough rights: no claim "token_use".
+// What to do: let the issuer set the claim, or waive the check with an option
+// such as AllowNoExpiry, AllowNoSubject or SubjectClaim. If a rule refused the
+// token, the text is that of the rule, such as: not enough rights: no claim
+// "token_use".
 var ErrClaim = errors.New("claim not accepted")
 
-// ErrRevoked is for Options.Validate to return: the token is good no more. Status
-// 401, reason revoked.
+// ErrRevoked is for Options.Validate to return: the token is no longer accepted.
+// Status 401, reason revoked.
 //
 // In the log: token revoked: signed out on all devices
 //
-// What to do: nothing, the client has to sign in again. Wrap the error to tell
-// the log why, as in fmt.Errorf("%w: signed out on all devices", ErrRevoked).
+// What to do: nothing; the user has to sign in again. Wrap the error to log the
+// cause, as in fmt.Errorf("%w: signed out on all devices", ErrRevoked).
 var ErrRevoked = errors.New("token revoked")
 
-// ErrForbidden: the token is good and does not grant what the request needs, by a
-// rule of [Gate.Require]. Status 403, with the scope that would be enough, reason
+// ErrForbidden: the token is valid and does not grant what a rule of
+// [Gate.Require] asks for. Status 403 with the scope that is needed, reason
 // forbidden.
 //
 // In the log: not enough rights: lacks scope "orders:delete"
 //
-// What to do: have the user or the client granted it. If they are, compare the
-// name with a token; a role may be further inside, as in "/realm_access/roles".
+// What to do: grant it to the user or the client. If they have it already,
+// compare its name with the claims of a token; a role may be nested, as in
+// "/realm_access/roles".
 var ErrForbidden = errors.New("not enough rights")
 
-// ErrUnavailable: whether the token is good cannot be told now, because the keys
-// cannot be had, Options.Validate failed, or the client did not wait. Status 503
-// with Retry-After, reason unavailable.
+// ErrUnavailable: the token cannot be verified now, because keys are unavailable,
+// Options.Validate failed, or the client did not wait. Status 503 with
+// Retry-After, reason unavailable.
 //
 // In the log: getting keys: keys.Remote: issuer "https://auth.example.com": GET
 // https://auth.example.com/.well-known/openid-configuration: status 502
 //
-// What to do: this one is yours to mend, so alert on it. The text says what could
-// not be reached. [Gate.Ready] tells the same about keys, for a probe. A text that
-// ends in "context canceled" is a client that has gone.
+// What to do: alert on it; the fault is on the side of this service. The text
+// names what failed. [Gate.Ready] reports the same about keys, for a readiness
+// probe. A text that ends in "context canceled" means that the client went away.
 var ErrUnavailable = errors.New("cannot verify now")
 
-// The error codes of RFC 6750 section 3.1.
-const (
-	codeInvalidRequest    = "invalid_request"
-	codeInvalidToken      = "invalid_token"
-	codeInsufficientScope = "insufficient_scope"
-)
-
-// refusals has the sentinels that mean a bad token, with their labels.
-var refusals = []struct {
-	err   error
-	label string
+// badTokens has the sentinels that mean 401 invalid_token, with their reasons.
+var badTokens = []struct {
+	err    error
+	reason string
 }{
 	{ErrMalformed, "malformed"},
 	{ErrAlgorithm, "algorithm"},
@@ -187,45 +180,53 @@ var refusals = []struct {
 	{ErrRevoked, "revoked"},
 }
 
-// refusalOf returns the label of the sentinel that err wraps, and the sentinel,
-// if that is one of those that mean a bad token.
-func refusalOf(err error) (label string, sentinel error) {
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.label, r.err
+// badToken returns the first sentinel of badTokens that err wraps, and its reason.
+// Both are empty if err wraps none of them.
+func badToken(err error) (sentinel error, reason string) {
+	for _, b := range badTokens {
+		if errors.Is(err, b.err) {
+			return b.err, b.reason
 		}
 	}
-	return "", nil
+	return nil, ""
 }
 
-// An Error is why a request was refused, and the answer it gets. Every error of
-// [Gate.Check] and [Gate.Verify] is one, and one of the sentinels by [errors.Is]:
-// [ErrNoToken], [ErrRequest], [ErrMalformed], [ErrAlgorithm], [ErrUnknownKey],
-// [ErrSignature], [ErrExpired], [ErrNotYetValid], [ErrIssuer], [ErrAudience],
-// [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden] or [ErrUnavailable].
+// The error codes of RFC 6750 section 3.1.
+const (
+	codeInvalidRequest    = "invalid_request"
+	codeInvalidToken      = "invalid_token"
+	codeInsufficientScope = "insufficient_scope"
+)
+
+// An Error says why a request was refused, and what the client is answered. Each
+// error of [Gate.Check] and [Gate.Verify] is an *Error, and matches one of the
+// sentinels with [errors.Is]: [ErrNoToken], [ErrRequest], [ErrMalformed],
+// [ErrAlgorithm], [ErrUnknownKey], [ErrSignature], [ErrExpired], [ErrNotYetValid],
+// [ErrIssuer], [ErrAudience], [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden]
+// or [ErrUnavailable].
 //
-// A [Rule], [Extractor], [KeySource] or Options.Validate chooses the answer by
-// returning a sentinel, or an error that wraps one, or an *Error for an answer of
-// its own. Construct one by field name; fields will be added.
+// A [Rule], an [Extractor], a [KeySource] and Options.Validate choose the answer by
+// the error they return: a sentinel, an error that wraps one, or an *Error.
+// Construct an Error by field name; fields will be added.
 type Error struct {
 	_ struct{}
 
 	// Status is 400, 401, 403 or 503.
 	Status int
-	// Code is the error code of the challenge (RFC 6750 section 3.1). It is
-	// empty where no credentials came and beside 503.
+	// Code is the error code of the challenge (RFC 6750 section 3.1). It is empty
+	// if the request had no credentials, and with status 503.
 	Code string
-	// Scope is the scope that would have been enough, as a space-separated
-	// list.
+	// Scope lists the scopes that are needed, separated by spaces.
 	Scope string
-	// RetryAfter is sent with 503, in whole seconds; 0 means 5 seconds.
+	// RetryAfter is sent with status 503, rounded up to whole seconds. 0 means 5
+	// seconds.
 	RetryAfter time.Duration
 	// Err is the reason, for logs. It is never sent to the client.
 	Err error
 }
 
-// Error returns the reason and the status. It holds no token and no key;
-// values from the token are escaped and cut.
+// Error returns the reason and the status. The text contains no token and no key.
+// Values from a token are escaped and cut.
 func (e *Error) Error() string {
 	if e == nil {
 		return "jwtgate: a nil *Error; return a plain nil where there is none"
@@ -244,9 +245,9 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Is tells that an Error with status 400, 403 or 503 is ErrRequest, ErrForbidden
-// or ErrUnavailable, and one with 401 ErrClaim if it has no closer reason,
-// whatever Err is. It is called by [errors.Is].
+// Is lets [errors.Is] match an Error by its status: 400, 403 and 503 match
+// ErrRequest, ErrForbidden and ErrUnavailable, and a 401 whose Err wraps no
+// sentinel matches ErrClaim.
 func (e *Error) Is(target error) bool {
 	if e == nil {
 		return false
@@ -264,9 +265,9 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// Reason returns a label for metrics, one of a fixed set: no_token, request,
-// malformed, algorithm, unknown_key, signature, expired, not_yet_valid,
-// issuer, audience, type, claim, revoked, forbidden, unavailable.
+// Reason returns a label for metrics. It is one of: no_token, request, malformed,
+// algorithm, unknown_key, signature, expired, not_yet_valid, issuer, audience,
+// type, claim, revoked, forbidden, unavailable.
 func (e *Error) Reason() string {
 	if e == nil {
 		return "unavailable"
@@ -280,34 +281,35 @@ func (e *Error) Reason() string {
 		if errors.Is(e.Err, ErrNoToken) {
 			return "no_token"
 		}
-		label, _ := refusalOf(e.Err)
-		return or(label, "claim")
+		if _, reason := badToken(e.Err); reason != "" {
+			return reason
+		}
+		return "claim"
 	default:
 		return "unavailable"
 	}
 }
 
-// origin is where an error came from. What an error means that is not one of
-// ours depends on it.
-type origin int
+// An errorOrigin is the part of a gate that returned an error. The answer to an
+// error that wraps no sentinel depends on it.
+type errorOrigin int
 
 const (
-	fromGate     origin = iota // our own errors, and what Deny is called with
-	fromExtract                // Options.Extract
-	fromSource                 // Options.Keys
-	fromOptions                // Options.Rules and Options.Confirm
-	fromRequire                // the rules of Require
-	fromValidate               // Options.Validate
+	fromGate     errorOrigin = iota // the gate itself, or the argument of Deny
+	fromExtract                     // Options.Extract
+	fromSource                      // Options.Keys
+	fromOptions                     // Options.Rules and Options.Confirm
+	fromRequire                     // the rules of Require
+	fromValidate                    // Options.Validate
 )
 
-// toError turns err into the answer it stands for. It returns an Error of its
-// own, which the caller may change.
-func toError(err error, from origin) *Error {
-	if r, ok := err.(*refusal); ok { // with nothing else inside
-		return answer(err, r.err, from)
+// toError returns the answer to err as an Error that the caller may change.
+func toError(err error, from errorOrigin) *Error {
+	if r, ok := err.(*refusal); ok { // the usual case, without a search
+		return newError(err, r.sentinel, from)
 	}
 	var given *Error
-	if errors.As(err, &given) && given != nil { // a nil of its type is an error like any other
+	if errors.As(err, &given) && given != nil {
 		switch given.Status {
 		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable:
 			e := *given
@@ -317,7 +319,7 @@ func toError(err error, from origin) *Error {
 			return &e
 		}
 	}
-	e := answer(err, sentinelOf(err), from)
+	e := newError(err, sentinelOf(err), from)
 	var s *scopeError
 	if errors.As(err, &s) {
 		e.Scope = s.scope
@@ -325,10 +327,11 @@ func toError(err error, from origin) *Error {
 	return e
 }
 
-// sentinelOf returns the sentinel that decides about err, or nil.
+// sentinelOf returns the sentinel that decides the answer to err, or nil.
+// ErrUnavailable comes first: whoever could not look does not know that there is
+// no token.
 func sentinelOf(err error) error {
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		// First of all: who could not look does not know that there is no token.
 		return ErrUnavailable
 	}
 	for _, sentinel := range []error{ErrNoToken, ErrRequest, ErrForbidden} {
@@ -336,12 +339,12 @@ func sentinelOf(err error) error {
 			return sentinel
 		}
 	}
-	_, sentinel := refusalOf(err)
+	sentinel, _ := badToken(err)
 	return sentinel
 }
 
-// answer returns the answer to err, given the sentinel that decides.
-func answer(err, sentinel error, from origin) *Error {
+// newError returns the answer to err. sentinel is the result of sentinelOf.
+func newError(err, sentinel error, from errorOrigin) *Error {
 	e := &Error{Status: http.StatusUnauthorized, Code: codeInvalidToken, Err: err}
 	switch {
 	case sentinel == ErrUnavailable:
@@ -353,6 +356,7 @@ func answer(err, sentinel error, from origin) *Error {
 	case sentinel == ErrForbidden && from != fromOptions:
 		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
 	case sentinel != nil, from == fromOptions:
+		// 401 invalid_token
 	case from == fromRequire:
 		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
 	case from == fromExtract:
@@ -363,217 +367,45 @@ func answer(err, sentinel error, from origin) *Error {
 	return e
 }
 
-// A refusal is one of the sentinels with the detail that a log needs. It is
-// put into words only when somebody asks.
+// A refusal is a sentinel with details for the log. Its text is built only when
+// somebody asks for it.
 type refusal struct {
-	err    error
-	detail string
-	value  string // from the token, and not to be trusted; "" for none
+	sentinel error
+	detail   string
+	value    string // untrusted, from the request or the token; "" for none
 }
 
-func refuse(err error, detail, value string) error {
-	return &refusal{err: err, detail: detail, value: value}
+func refuse(sentinel error, detail, value string) error {
+	return &refusal{sentinel: sentinel, detail: detail, value: value}
 }
 
-// refuseValue refuses a token for a parameter or claim of it, which may be
-// missing or empty.
-func refuseValue(err error, name, value string) error {
+// refuseValue refuses a token because of the value of the named header parameter
+// or claim.
+func refuseValue(sentinel error, name, value string) error {
 	if value == "" {
-		return refuse(err, name+" is missing or empty", "")
+		return refuse(sentinel, name+" is missing or empty", "")
 	}
-	return refuse(err, name+" is", value)
+	return refuse(sentinel, name+" is", value)
 }
 
 func (r *refusal) Error() string {
 	if r.value == "" {
-		return r.err.Error() + ": " + r.detail
+		return r.sentinel.Error() + ": " + r.detail
 	}
-	return r.err.Error() + ": " + r.detail + " " + quote(r.value)
+	return r.sentinel.Error() + ": " + r.detail + " " + logtext.Quote(r.value)
 }
 
-func (r *refusal) Unwrap() error { return r.err }
+func (r *refusal) Unwrap() error { return r.sentinel }
 
-// quote makes a string of anybody's fit for a line of a log: escaped, and cut
-// well before 256 bytes.
-func quote(s string) string {
-	const most = 96
-	cut := len(s) > most
-	if cut {
-		s = s[:most]
-	}
-	q := strconv.QuoteToASCII(s)
-	if len(q) > most {
-		q, cut = q[:most], true
-	}
-	if cut {
-		q += "..."
-	}
-	return q
+// A scopeError is the error of a Scope rule. It is not an Error, because its
+// status, 401 or 403, depends on where the rule is used.
+type scopeError struct {
+	scope   string // all scopes of the rule
+	missing string // the first one that the token lacks
 }
 
-// Deny answers a request with what err stands for: the status, for 400, 401
-// and 403 a Bearer challenge (RFC 6750 section 3), for 503 a Retry-After, and
-// a short JSON body that tells the client no more than the error code does.
-// Options.OnDeny may replace the body.
-//
-// It is for callers of [Gate.Check], and for handlers that find out later that
-// a request must be refused. An err that is neither an [*Error] nor one of the
-// package's sentinels is answered with 503, and so is nil: Deny never lets a
-// request through.
-func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
-	e := toError(err, fromGate)
-	if err == nil {
-		e.Err = refuse(ErrUnavailable, "Deny was called without an error", "")
-	}
-
-	realm := defaultRealm
-	var onDeny func(http.ResponseWriter, *http.Request, *Error)
-	if g != nil && g.verifier != nil {
-		realm, onDeny = g.verifier.realm, g.verifier.onDeny
-	}
-
-	header := w.Header()
-	dropBodyHeaders(header)
-	values := [4]string{"no-store"} // one piece of memory for all of them
-	header["Cache-Control"] = values[0:1:1]
-	if e.Status == http.StatusServiceUnavailable {
-		values[1] = retryAfter(e.RetryAfter)
-		header["Retry-After"] = values[1:2:2]
-	} else {
-		values[1] = challenge(realm, e)
-		header["Www-Authenticate"] = values[1:2:2]
-	}
-	if onDeny != nil {
-		d := &denialWriter{under: w, status: e.Status}
-		shown := *e // what OnDeny makes of it does not change the answer
-		onDeny(d, r, &shown)
-		if d.wrote {
-			return
-		}
-		dropBodyHeaders(header)
-	}
-	values[2], values[3] = "application/json", "nosniff"
-	header["Content-Type"] = values[2:3:3]
-	header["X-Content-Type-Options"] = values[3:4:4]
-	w.WriteHeader(e.Status)
-	if r == nil || r.Method != http.MethodHead {
-		// Neither has a character that JSON would have escaped.
-		code, description := explain(e)
-		_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))
-	}
+func (e *scopeError) Error() string {
+	return ErrForbidden.Error() + ": lacks scope " + logtext.Quote(e.missing)
 }
 
-// dropBodyHeaders removes what was said of a body that is not sent.
-func dropBodyHeaders(header http.Header) {
-	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		delete(header, name)
-	}
-}
-
-// defaultRealm stands in the challenge where Options.Realm is not set: RFC
-// 6750 section 3 wants at least one parameter.
-const defaultRealm = "api"
-
-// explain returns the code and the text that a client is told. There is one
-// text for each code, so that nothing of the token or of the service shows.
-func explain(e *Error) (code, description string) {
-	code = ascii(e.Code)
-	switch e.Status {
-	case http.StatusBadRequest:
-		description = "The request does not carry its access token in the form this service expects."
-		code = or(code, codeInvalidRequest)
-	case http.StatusForbidden:
-		description = "The access token does not grant what this request needs."
-		code = or(code, codeInsufficientScope)
-	case http.StatusServiceUnavailable:
-		description = "The access token cannot be verified at the moment. Try again later."
-		code = or(code, "temporarily_unavailable")
-	default:
-		description = "The access token is not valid."
-		switch {
-		case errors.Is(e.Err, ErrExpired):
-			// Only a token with a good signature is found to be expired.
-			description = "The access token has expired."
-		case code == "":
-			code, description = "unauthorized", "This request needs an access token."
-		}
-	}
-	return code, description
-}
-
-func or(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}
-
-// challenge returns the value of WWW-Authenticate (RFC 6750 section 3).
-func challenge(realm string, e *Error) string {
-	var scope, code, description string
-	if allowed := ascii(e.Scope); allowed != "" {
-		scope = `, scope="` + allowed + `"`
-	}
-	if e.Code != "" {
-		code, description = explain(e)
-		code, description = `, error="`+code, `", error_description="`+description+`"`
-	}
-	return `Bearer realm="` + quotedPairs.Replace(realm) + `"` + scope + code + description
-}
-
-// quotedPairs escapes the inside of a quoted-string (RFC 9110 section 5.6.4).
-var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-// ascii returns s without the characters that RFC 6750 section 3 keeps out of
-// error, error_description and scope.
-func ascii(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return -1
-		}
-		return c
-	}, s)
-}
-
-// retryAfter returns d in whole seconds, rounded up, and at least one (RFC
-// 9110 section 10.2.3).
-func retryAfter(d time.Duration) string {
-	if d == 0 {
-		d = 5 * time.Second
-	}
-	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
-}
-
-// denialWriter is what OnDeny writes to. A body without WriteHeader goes out
-// with the status of the denial instead of 200.
-type denialWriter struct {
-	under  http.ResponseWriter
-	status int
-	wrote  bool
-}
-
-func (d *denialWriter) Header() http.Header { return d.under.Header() }
-
-func (d *denialWriter) WriteHeader(status int) {
-	// Informational responses come before the answer and are none.
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		d.wrote = true
-	}
-	d.under.WriteHeader(status)
-}
-
-func (d *denialWriter) Write(p []byte) (int, error) {
-	if !d.wrote {
-		d.WriteHeader(d.status)
-	}
-	return d.under.Write(p)
-}
-
-// Flush sends the status too, since the one beneath would send 200.
-func (d *denialWriter) Flush() {
-	if !d.wrote {
-		d.WriteHeader(d.status)
-	}
-	// A writer that cannot flush sends everything in the end.
-	_ = http.NewResponseController(d.under).Flush()
-}
+func (e *scopeError) Unwrap() error { return ErrForbidden }

@@ -1,63 +1,3 @@
-// Package jwtgate guards net/http handlers with JSON Web Tokens.
-//
-// A [Gate] takes the token out of a request, finds the key in a pluggable
-// [KeySource], verifies the token, and puts it into the request's context:
-//
-//	gate, err := jwtgate.New(jwtgate.Options{
-//		Keys:      &keys.Remote{}, // found through the issuer
-//		Issuers:   []string{"https://auth.example.com/"},
-//		Audiences: []string{"https://api.example.com"},
-//	})
-//	if err != nil {
-//		log.Fatal(err)
-//	}
-//	mux.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(create))
-//	http.ListenAndServe(":8080", gate.Handler(mux))
-//
-// Handlers find the user's ID with [Subject], the token with [FromContext], and
-// claims of their own with [Decode]. Package keys has the key sources.
-//
-// # What is checked
-//
-// A token is read in one way only: compact serialisation, canonical base64url,
-// a JSON header and JSON claims without duplicate members at any depth (RFC
-// 7515, RFC 7519). Its signature is verified, with a key that is pinned to one
-// algorithm and belongs to the issuer, before any claim is used. The issuer
-// alone is looked at earlier, to be compared with the trusted ones.
-//
-// Then exp, nbf, iat, iss, aud, the header's typ and the subject are checked,
-// and the rules of [Options]. Where one of them is not wanted, a field with Any
-// or Allow in its name says so. [New] refuses options that would check less
-// than they seem to, and the zero Gate refuses everything.
-//
-// # What is answered
-//
-// No credentials, a bad request, a bad token, too few rights and "cannot tell
-// now" are five different answers: 401 without error code, 400, 401, 403 and
-// 503 (RFC 6750 section 3). Trouble of the service's own, such as keys that
-// cannot be had, is never reported as the client's fault. Clients get fixed
-// texts; the reason is in [Error] and in the [Event] that Options.Observe gets.
-//
-// # Threat model
-//
-// The attacker is a client, who sends any bytes, or who holds a good token that
-// is meant for another service or was issued by somebody else. Trusted are the
-// issuers listed, the key source, and the code of this process. jwtgate does
-// not by itself revoke tokens, tell a stolen bearer token from its owner's,
-// protect cookies against CSRF, or limit rates; Options.Validate,
-// Options.Confirm and other middleware are for these.
-//
-// # Concurrency
-//
-// All exported functions, and the methods of a Gate, a Key and the sources of
-// package keys, are safe for concurrent use. The functions in Options must be
-// so too. The package starts no goroutine and makes no request of its own.
-//
-// # Backwards compatibility
-//
-// Struct types will gain fields, so construct them by field name. A stricter
-// reading of a malformed or ambiguous token is a bug fix. The texts of errors
-// may change; the sentinel values and [Error.Reason] do not.
 package jwtgate
 
 import (
@@ -65,83 +5,97 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/textproto"
+	"net/url"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/jwtgate/jwtgate/internal/logtext"
+	"github.com/jwtgate/jwtgate/internal/typednil"
 )
 
-// A Gate lets requests through that carry a token as its [Options] ask for,
-// with the token in their context, and refuses all others. Make one with [New];
-// the zero Gate refuses everything. A Gate is immutable and safe for concurrent
-// use.
+// A Gate lets requests through whose token meets its [Options], and refuses all
+// others. Make a Gate with [New]; the zero Gate refuses everything. A Gate is
+// immutable and safe for concurrent use.
 type Gate struct {
-	verifier *verifier // nil in the zero Gate
+	settings *settings // nil in the zero Gate
 	rules    []Rule    // of Require
-	scopes   []string  // what all the gate's Scope rules ask for
+	scopes   []string  // of all Scope rules, for challenges
 }
 
-// Handler returns a handler that calls next for requests that pass, with the
-// token in the request's context, and answers the others as [Gate.Deny] does.
-// next gets the ResponseWriter it would have had without the gate. It panics
-// if next is nil.
+// settings are what the gates derived from one New share.
+type settings struct {
+	verifier *verifier
+	answerer answerer
+
+	extract  Extractor
+	bearer   bool // extract is cutBearer, whose result may not be a token68
+	rules    []Rule
+	confirm  Rule // nil: key-bound tokens are refused
+	validate func(context.Context, *Token) error
+	observe  func(context.Context, Event)
+	now      func() time.Time
+}
+
+// Handler returns a handler that calls next for each request that passes, with the
+// token in the request's context. It answers other requests as [Gate.Deny] does.
+// next gets the ResponseWriter unchanged. Handler panics if next is nil.
 //
-// Preflight requests of CORS (OPTIONS without credentials) are refused like any
-// other without a token: put the CORS middleware outside the gate, where it also
-// lets a page read the refusals.
+// The preflight requests of CORS (OPTIONS without credentials) are refused like
+// other requests without a token. Put CORS middleware outside the gate: there it
+// answers preflight requests itself, and lets pages of other origins read refusals.
 //
-// Gates may stand inside one another. A gate takes over what a gate of its
-// family, those derived from one New, has verified for the same request, and
-// applies its own rules; it never takes over an identity from a request with
-// other credentials, such as one that a batch handler sends on its own context.
+// Gates may be nested. Gates derived from the same New reuse the verified token of
+// the outer gate, if it was verified for the same request with the same credential,
+// and apply the rules of both. A request with other credentials, such as one that a
+// batch handler sends with its own context, is verified anew.
 func (g *Gate) Handler(next http.Handler) http.Handler {
 	return g.handler("Handler", next, false)
 }
 
-// Optional is like Handler, but a request without credentials passes too, with
-// no token in its context. One with credentials that are not good is refused,
-// as with Handler. An answer that may be cached and differs by who asks needs a
-// Vary header, which is next's to set.
+// Optional is like Handler, but also calls next for requests without credentials,
+// with no token in the context. A request with a bad token is refused.
+//
+// If a cacheable response depends on the caller, next must set the Vary header.
 func (g *Gate) Optional(next http.Handler) http.Handler {
 	return g.handler("Optional", next, true)
 }
 
-func (g *Gate) handler(method string, next http.Handler, anonymousToo bool) http.Handler {
+func (g *Gate) handler(method string, next http.Handler, allowAnonymous bool) http.Handler {
 	if g == nil {
 		panic("jwtgate: " + method + " of a nil *Gate; check the error of New first")
 	}
-	if isNil(next) {
+	if typednil.Is(next) {
 		panic("jwtgate: " + method + " of a nil handler; pass the handler to guard")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, stands, err := g.check(r, anonymousToo)
-		if err != nil {
-			g.Deny(w, r, err)
+		d, e := g.decide(r, allowAnonymous)
+		if e != nil {
+			g.Deny(w, r, e)
 			return
 		}
-		if stands || a == nil && !hasToken(r) {
-			next.ServeHTTP(w, r) // the context is as it should be
+		if d.reused || d.context == nil && !hasToken(r) {
+			next.ServeHTTP(w, r) // the context is right as it is
 			return
 		}
 		var ctx context.Context
-		if a != nil {
-			a.Context = r.Context()
-			ctx = a
+		if d.context != nil {
+			d.context.Context = r.Context()
+			ctx = d.context
 		} else {
-			// Nobody is anonymous with somebody else's token in the context.
+			// An anonymous request must not carry the token of another request,
+			// whose context it was made with.
 			ctx = NewContext(r.Context(), nil)
 		}
 		if r.Trailer == nil && r.ContentLength < 0 {
-			// The server puts trailers that were not announced into its own
-			// request, unless there is a map already, which both share.
+			// The server adds trailers that were not announced to its own request.
+			// A map that exists before is shared with the copy.
 			r.Trailer = http.Header{}
 		}
-		with := r.WithContext(ctx)
-		next.ServeHTTP(w, with)
-		if with.MultipartForm != nil {
-			// The server removes the files of an upload, but knows its own
-			// request only.
-			r.MultipartForm = with.MultipartForm
+		copied := r.WithContext(ctx)
+		next.ServeHTTP(w, copied)
+		if copied.MultipartForm != nil {
+			// The server deletes the temporary files of its own request only.
+			r.MultipartForm = copied.MultipartForm
 		}
 	})
 }
@@ -151,11 +105,12 @@ func hasToken(r *http.Request) bool {
 	return ok
 }
 
-// Require returns a gate that also asks for all of rules. A token that fails
-// one is answered with 403, unless the rule's error says otherwise; the code is
-// insufficient_scope whatever the rule, since RFC 6750 has no other. The new
-// gate shares what g has verified; g itself does not change. Require panics
-// without rules, and for a nil one.
+// Require returns a gate that also requires all of rules. A request whose token
+// fails a rule is answered with 403 insufficient_scope, the only code that RFC 6750
+// has for this, unless the rule's error chooses another answer.
+//
+// The new gate shares the settings and remembered tokens of g, which does not
+// change. Require panics if there are no rules, and for a nil rule.
 func (g *Gate) Require(rules ...Rule) *Gate {
 	if g == nil {
 		panic("jwtgate: Require of a nil *Gate; check the error of New first")
@@ -165,123 +120,84 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 	}
 	mustRules("jwtgate: Require", rules)
 	return &Gate{
-		verifier: g.verifier,
+		settings: g.settings,
 		rules:    slices.Concat(g.rules, rules),
 		scopes:   slices.Concat(g.scopes, scopesOf(rules)),
 	}
 }
 
-// Check decides about a request and writes nothing, for frameworks with
-// handlers of their own. Put the token into the context with [NewContext], or
-// answer the error with [Gate.Deny]. The error is always an [*Error]; without
-// credentials it wraps [ErrNoToken].
+// Check decides about a request and writes nothing. It is for frameworks with their
+// own handlers: put the token into their context with [NewContext], or answer the
+// error with [Gate.Deny]. The error is always an [*Error]. If the request has no
+// credentials, the error wraps [ErrNoToken].
 //
-// Where there is an [http.Handler] to wrap, prefer [Gate.Handler]: it also sees to
-// it that the server finds the files of an upload, which it removes, and the
-// trailers of a request whose context was replaced.
+// Prefer [Gate.Handler] where you can wrap an [http.Handler]. If you replace the
+// request's context yourself, net/http does not delete the temporary files of an
+// upload, and the handler may miss trailers.
 func (g *Gate) Check(r *http.Request) (*Token, error) {
-	a, stands, err := g.check(r, false)
-	if err != nil {
-		return nil, err
+	d, e := g.decide(r, false)
+	if e != nil {
+		return nil, e
 	}
-	if stands {
+	if d.reused {
 		t, _ := FromContext(r.Context())
 		return t, nil
 	}
-	return a.own(), nil
+	return d.context.requestToken(), nil
 }
 
-// check returns the admission of a request that passes, or tells that the
-// token in its context stands for it. Neither, and no error, is the anonymous
-// request of Optional.
-func (g *Gate) check(r *http.Request, anonymousToo bool) (a *admission, stands bool, e *Error) {
+// Verify verifies one token, passed without its scheme. It is for tokens that do
+// not come with an HTTP request: in gRPC metadata, or in a message of a queue.
+//
+// Verify applies all [Options] and the rules of [Gate.Require]. Rules see a request
+// that has ctx, and no method, URL or header. ctx limits the wait for keys and is
+// passed to Validate. The error is always an [*Error].
+func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	if e := g.unusable(); e != nil {
-		return nil, false, e
+		return nil, e
 	}
-	v := g.verifier
-	start := v.startObserving()
-
-	credential, err := v.extract(r)
-	if err == nil && credential == "" {
-		err = refuse(ErrNoToken, "the request has none", "")
-	}
-	if err != nil {
-		e := g.withScopes(toError(err, fromExtract))
-		if anonymousToo && saysNoToken(err) {
-			e = nil
-		}
-		v.observed(r.Context(), r, start, nil, false, e)
-		return nil, false, e
-	}
-
-	if known, request := grantIn(r.Context()); known != nil && known.by == v && known.standsFor(request, r, credential) && v.checkTimes(&known.token, v.now()) == nil {
-		t, _ := FromContext(r.Context())
-		e := g.checkRules(r, t, v.rules, fromOptions)
-		if e == nil {
-			e = g.checkRules(r, t, g.rules, fromRequire)
-		}
-		if e != nil {
-			v.observed(r.Context(), r, start, t, false, e)
-		}
-		return nil, e == nil, e
-	}
-
-	a, cached, e := g.decide(r, credential)
-	if e != nil && v.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
-		// Nothing that is no token68 is a token, so which of the two it is
-		// matters here only.
-		e = g.withScopes(toError(errNoToken68, fromExtract))
-	}
-	if e == nil {
-		a.grant(r)
-	}
-	if v.observe != nil { // which asks for the Token
-		v.observed(r.Context(), r, start, a.own(), cached, e)
+	start := g.settings.startTime()
+	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
+	c, cached, e := g.authorize(r, token)
+	if g.settings.observe != nil { // creating the Token is not free
+		g.settings.report(ctx, nil, start, c.requestToken(), cached, e)
 	}
 	if e != nil {
-		return nil, false, e
+		return nil, e
 	}
-	return a, false, nil
+	return c.requestToken(), nil
 }
 
-// unusable returns the refusal of a gate that New did not make.
-func (g *Gate) unusable() *Error {
-	if g != nil && g.verifier != nil {
-		return nil
+// Deny answers a request with the status that err means (see [Error]): with a
+// Bearer challenge for 400, 401 and 403 (RFC 6750 section 3), with Retry-After for
+// 503, and with a short JSON body that tells the client no more than the error code
+// does. Options.OnDeny may replace the body.
+//
+// Deny is for callers of [Gate.Check], and for handlers that refuse a request
+// later. It answers an err that is neither an [*Error] nor wraps a sentinel of this
+// package with 503. It does the same for nil: Deny never lets a request through.
+func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
+	e := toError(err, fromGate)
+	if err == nil {
+		e.Err = refuse(ErrUnavailable, "Deny was called without an error", "")
 	}
-	return toError(refuse(ErrUnavailable, "the gate was not made by jwtgate.New", ""), fromGate)
-}
-
-// startObserving returns when the decision began that observed will report.
-func (v *verifier) startObserving() (start time.Time) {
-	if v.observe != nil {
-		start = time.Now()
-	}
-	return start
-}
-
-// observed reports a decision to Options.Observe.
-func (v *verifier) observed(ctx context.Context, r *http.Request, start time.Time, t *Token, cached bool, e *Error) {
-	if v.observe == nil {
+	if g.unusable() == nil {
+		g.settings.answerer.deny(w, r, e)
 		return
 	}
-	event := Event{Request: r, Token: t, Cached: cached, Duration: time.Since(start)}
-	if e != nil { // a nil *Error in an error would not be nil
-		event.Err = e
-	}
-	v.observe(ctx, event)
+	(&answerer{realm: defaultRealm}).deny(w, r, e)
 }
 
-// Ready returns nil if the keys of every issuer in Options.Issuers can be had,
-// fetching them if need be, and otherwise an error that tells of each that
-// cannot. It is for start-up and for readiness probes. Under
-// [Options.TrustIssuer] no issuer is known ahead, and Ready has nothing to ask
-// for.
+// Ready returns nil if there are keys for every issuer in Options.Issuers, and
+// otherwise an error that names each issuer without keys. It fetches keys if
+// necessary. Call it at start-up or in a readiness probe.
+//
+// Under [Options.TrustIssuer] the issuers are not known, and Ready returns nil.
 func (g *Gate) Ready(ctx context.Context) error {
 	if e := g.unusable(); e != nil {
 		return e
 	}
-	v := g.verifier
+	v := g.settings.verifier
 	issuers := v.issuers
 	if v.anyIssuer {
 		issuers = []string{""}
@@ -293,183 +209,156 @@ func (g *Gate) Ready(ctx context.Context) error {
 			err = errors.New("there is none for an accepted algorithm")
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("jwtgate: keys of issuer %s: %w", quote(issuer), err))
+			errs = append(errs, fmt.Errorf("jwtgate: keys of issuer %s: %w", logtext.Quote(issuer), err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// An Extractor takes the token out of a request. It returns "" or an error
-// wrapping [ErrNoToken] if there is none, and an error wrapping [ErrRequest]
-// if the request is ambiguous. It must be safe for concurrent use.
-//
-// Tokens in the query or the body are not supported: they end up in logs and
-// histories (RFC 6750 section 5.3).
-type Extractor func(*http.Request) (string, error)
-
-// saysNoToken tells whether an extractor's error means that there is no token,
-// and not also that it could not look.
-func saysNoToken(err error) bool {
-	return errors.Is(err, ErrNoToken) && toError(err, fromExtract).Status == http.StatusUnauthorized
-}
-
-// Bearer takes the token from the Authorization header, by the strict reading
-// of RFC 6750 section 2.1: one line, the scheme Bearer in any letter case, one
-// or more spaces, one token68. Credentials of another scheme are none.
-func Bearer(r *http.Request) (string, error) {
-	credential, err := cutBearer(r)
-	if err == nil && !isToken68(credential) {
-		return "", errNoToken68
+// unusable returns the error of a gate that New did not make.
+func (g *Gate) unusable() *Error {
+	if g != nil && g.settings != nil {
+		return nil
 	}
-	return credential, err
+	return toError(refuse(ErrUnavailable, "the gate was not made by jwtgate.New", ""), fromGate)
 }
 
-var errNoToken68 = refuse(ErrRequest, "what follows Bearer is not one token68", "")
+// A decision says how a request passed. The zero decision is that of an anonymous
+// request.
+type decision struct {
+	context *tokenContext // the verified token, not yet in the request's context
+	reused  bool          // the token in the request's context was reused
+}
 
-// cutBearer is Bearer but for the characters of the credential.
-func cutBearer(r *http.Request) (string, error) {
-	value, err := single(r, "Authorization")
+// decide takes the token out of a request and decides about both.
+func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
+	if e := g.unusable(); e != nil {
+		return decision{}, e
+	}
+	s := g.settings
+	start := s.startTime()
+
+	credential, err := s.extract(r)
+	if err == nil && credential == "" {
+		err = refuse(ErrNoToken, "the request has none", "")
+	}
 	if err != nil {
-		return "", err
-	}
-	if after, ok := strings.CutPrefix(value, "Bearer "); ok && after != "" && after[0] != ' ' {
-		return after, nil // as nearly all requests have it
-	}
-	scheme, credential, found := strings.Cut(value, " ")
-	if !isToken(scheme) {
-		return "", refuse(ErrRequest, "the Authorization header does not start with a scheme", "")
-	}
-	if !strings.EqualFold(scheme, "Bearer") {
-		if !found || len(scheme) > 20 {
-			scheme = "" // perhaps a token without its scheme, which no log may show
+		e := g.addScopes(toError(err, fromExtract))
+		if allowAnonymous && meansNoToken(err) {
+			e = nil
 		}
-		return "", refuse(ErrNoToken, "the Authorization header has another scheme", scheme)
+		s.report(r.Context(), r, start, nil, false, e)
+		return decision{}, e
 	}
-	credential = strings.TrimLeft(credential, " ")
+
+	if g.canReuse(r, credential) {
+		t, _ := FromContext(r.Context())
+		e := g.checkRules(r, t, s.rules, fromOptions)
+		if e == nil {
+			e = g.checkRules(r, t, g.rules, fromRequire)
+		}
+		if e != nil {
+			s.report(r.Context(), r, start, t, false, e)
+			return decision{}, e
+		}
+		return decision{reused: true}, nil
+	}
+
+	c, cached, e := g.authorize(r, credential)
+	if e != nil && s.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
+		// A credential that is not a token68 is malformed in any case, so the check
+		// can wait until here. The answer is 400 then.
+		e = g.addScopes(toError(errNotToken68, fromExtract))
+	}
+	if e == nil {
+		c.setRequest(r)
+	}
+	if s.observe != nil { // creating the Token is not free
+		s.report(r.Context(), r, start, c.requestToken(), cached, e)
+	}
+	if e != nil {
+		return decision{}, e
+	}
+	return decision{context: c}, nil
+}
+
+// canReuse reports whether a gate of the same family verified credential for the
+// same request, and its times are still valid.
+func (g *Gate) canReuse(r *http.Request, credential string) bool {
+	verified, request := verifiedIn(r.Context())
+	v := g.settings.verifier
+	return verified != nil && verified.family == v.family && verified.isFor(request, r, credential) &&
+		v.claims.checkTimes(&verified.token, g.settings.now()) == nil
+}
+
+// authorize verifies a credential, and checks the token against Options and the
+// rules of g. If the token was verified and then refused, the result has both the
+// token and the refusal.
+func (g *Gate) authorize(r *http.Request, credential string) (c *tokenContext, cached bool, e *Error) {
+	s := g.settings
 	if credential == "" {
-		return "", errNoToken68
+		return nil, false, g.addScopes(toError(refuse(ErrNoToken, "the credential is empty", ""), fromGate))
 	}
-	return credential, nil
-}
-
-// single returns the value of a header that may stand once.
-func single(r *http.Request, name string) (string, error) {
-	switch values := r.Header[name]; len(values) {
-	case 0:
-		return "", ErrNoToken
-	case 1:
-		return values[0], nil
-	default:
-		return "", refuse(ErrRequest, "more than one line of header", name)
+	verified, cached, err := s.verifier.verifyToken(r.Context(), credential, s.now())
+	if err != nil {
+		return nil, false, toError(err, fromGate)
 	}
-}
-
-// The characters of a token (RFC 9110 section 5.6.2) and of a token68 (section
-// 11.2), which may also end in equals signs.
-var (
-	inToken   = setOf("!#$%&'*+-.^_`|~")
-	inToken68 = setOf("-._~+/")
-)
-
-// setOf returns a set of letters, digits and others.
-func setOf(others string) (set [256]bool) {
-	const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	for _, c := range []byte(alphanumeric + others) {
-		set[c] = true
-	}
-	return set
-}
-
-func isToken(s string) bool { return consistsOf(s, &inToken) }
-
-func isToken68(s string) bool { return consistsOf(strings.TrimRight(s, "="), &inToken68) }
-
-// consistsOf tells whether s is not empty and has no character outside set.
-func consistsOf(s string, set *[256]bool) bool {
-	return s != "" && span(s, set) == len(s)
-}
-
-// Header returns an extractor for a header whose whole value is the token, such
-// as a gateway may set. An empty value or a second line is a bad request.
-// Header panics for a name that is not one, and for Authorization, whose value
-// is more than a token: that is [Bearer]'s.
-func Header(name string) Extractor {
-	canonical := textproto.CanonicalMIMEHeaderKey(name)
-	if !isToken(name) {
-		panic(fmt.Sprintf("jwtgate.Header: %q is not the name of a header", name))
-	}
-	if canonical == "Authorization" {
-		panic("jwtgate.Header: use jwtgate.Bearer for Authorization")
-	}
-	return func(r *http.Request) (string, error) {
-		value, err := single(r, canonical)
-		if err == nil && value == "" {
-			err = refuse(ErrRequest, "no value in header", canonical)
-		}
-		return value, err
-	}
-}
-
-// Cookie returns an extractor for a cookie whose value is the token. An empty
-// value, which is left when a site signs its user out, is no token; two cookies
-// of the name are a bad request, since either may be somebody else's.
-//
-// Browsers attach cookies unasked: requests that change something also need a
-// protection against CSRF, such as [http.CrossOriginProtection], outside the
-// gate. Let the cookie expire with its token, and leave the handler that signs
-// out unguarded, or an old cookie locks its user out. Cookie panics for a name that no cookie can have.
-func Cookie(name string) Extractor {
-	if !isToken(name) {
-		panic(fmt.Sprintf("jwtgate.Cookie: %q is not the name of a cookie", name))
-	}
-	return func(r *http.Request) (string, error) {
-		// http.Request.Cookies leaves out cookies it finds malformed. Here they
-		// count, or a second one could hide.
-		token, found, pairs := "", false, 0
-		for _, line := range r.Header["Cookie"] {
-			for pair := range strings.SplitSeq(line, ";") {
-				if pairs++; pairs > maxCookies {
-					return "", refuse(ErrRequest, "too many cookies", "")
-				}
-				key, value, _ := strings.Cut(pair, "=")
-				if textproto.TrimString(key) != name {
-					continue
-				}
-				if found {
-					return "", refuse(ErrRequest, "more than one cookie", name)
-				}
-				token, found = textproto.TrimString(value), true
-			}
-		}
-		return token, nil
-	}
-}
-
-// maxCookies is also where http.Request.Cookies stops.
-const maxCookies = 3000
-
-// FirstOf returns an extractor that asks each of extractors in turn and takes
-// the first answer that is not "no token". The order decides which token counts
-// where a request has several; a bad request is not passed over. It panics
-// without extractors, and for a nil one.
-func FirstOf(extractors ...Extractor) Extractor {
-	if len(extractors) == 0 {
-		panic("jwtgate.FirstOf: pass at least one extractor")
-	}
-	for i, extract := range extractors {
-		if extract == nil {
-			panic(fmt.Sprintf("jwtgate.FirstOf: extractor %d is nil", i+1))
+	c = &tokenContext{verified: verified}
+	if len(s.rules) > 0 {
+		if e := g.checkRules(r, c.requestToken(), s.rules, fromOptions); e != nil {
+			return c, cached, e
 		}
 	}
-	extractors = slices.Clone(extractors)
-	return func(r *http.Request) (string, error) {
-		for _, extract := range extractors {
-			token, err := extract(r)
-			if token == "" && err == nil || saysNoToken(err) {
-				continue
-			}
-			return token, err
+	if verified.hasCnf {
+		if err := s.confirm.Check(r, c.requestToken()); err != nil {
+			return c, cached, toError(err, fromOptions)
 		}
-		return "", ErrNoToken
 	}
+	if s.validate != nil {
+		if err := s.validate(r.Context(), c.requestToken()); err != nil {
+			return c, cached, toError(err, fromValidate)
+		}
+	}
+	if len(g.rules) > 0 {
+		e = g.checkRules(r, c.requestToken(), g.rules, fromRequire)
+	}
+	return c, cached, e
+}
+
+func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOrigin) *Error {
+	for _, rule := range rules {
+		if err := rule.Check(r, t); err != nil {
+			return g.addScopes(toError(err, from))
+		}
+	}
+	return nil
+}
+
+// addScopes adds the scopes of all rules of g to e if e is about a missing scope or
+// a missing token, so that the client learns at once all it needs.
+func (g *Gate) addScopes(e *Error) *Error {
+	if e.Scope != "" || errors.Is(e.Err, ErrNoToken) {
+		e.Scope = mergeScopes(g.scopes, e.Scope)
+	}
+	return e
+}
+
+// startTime returns the start of a decision for report.
+func (s *settings) startTime() (start time.Time) {
+	if s.observe != nil {
+		start = time.Now()
+	}
+	return start
+}
+
+// report tells Options.Observe about a decision.
+func (s *settings) report(ctx context.Context, r *http.Request, start time.Time, t *Token, cached bool, e *Error) {
+	if s.observe == nil {
+		return
+	}
+	event := Event{Request: r, Token: t, Cached: cached, Duration: time.Since(start)}
+	if e != nil { // a nil *Error in Err would not equal nil
+		event.Err = e
+	}
+	s.observe(ctx, event)
 }

@@ -1,131 +1,146 @@
 package jwtgate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/jwtgate/jwtgate/internal/charset"
 	"github.com/jwtgate/jwtgate/internal/jws"
+	"github.com/jwtgate/jwtgate/internal/logtext"
+	"github.com/jwtgate/jwtgate/internal/typednil"
 )
 
-// Options is what a gate asks of a token. The zero value is refused by [New]:
-// whose tokens are trusted, for which audience, and with which keys has to be
-// said. Where a check is to be left out, a field with Any or Allow in its name
-// says so.
+// Options say which tokens a gate accepts. [New] refuses the zero value: Keys, a
+// choice of trusted issuers and a choice of audiences are required. To leave out a
+// check, set a field whose name begins with Any or Allow.
 type Options struct {
 	_ struct{} // keyed literals only: fields will be added
 
-	// Keys has the keys that tokens are verified with. Required.
+	// Keys has the keys that tokens are verified with. Required. See package keys.
 	Keys KeySource
 
-	// Issuers lists the trusted values of iss, compared character by character:
-	// a slash at the end matters. If there are several, each may sign with any
-	// key that Keys has for it; keys.ByIssuer, and a keys.Remote that discovers
-	// them, keep their keys apart. One of Issuers, TrustIssuer and AnyIssuer is
-	// required.
+	// Issuers lists the trusted values of iss. They are compared character by
+	// character: a slash at the end matters.
+	//
+	// With several issuers, each may sign with any key that Keys has for it.
+	// keys.ByIssuer, and a keys.Remote that discovers its keys, keep the keys of
+	// different issuers apart.
+	//
+	// One of Issuers, TrustIssuer and AnyIssuer is required.
 	Issuers []string
-	// TrustIssuer decides instead of Issuers where the tenants are known only
-	// at run time. It is called with an unverified string and must do nothing
-	// but compare: no I/O, no caching by that string. Compare with a list of
-	// tenants where there is one: keys.Remote asks each new issuer for its keys, so
-	// names that anybody can make up hold up those of new tenants. It must be safe
-	// for concurrent use.
+	// TrustIssuer decides, instead of Issuers, which values of iss are trusted,
+	// where the tenants are known only at run time. It must be safe for concurrent
+	// use.
+	//
+	// TrustIssuer is called with an unverified string. It must only compare: no
+	// I/O, and nothing stored under that string. Prefer a comparison with a list of
+	// tenants to a pattern. keys.Remote asks each new issuer for its keys, so an
+	// attacker who can make up names that match delays new tenants.
 	TrustIssuer func(issuer string) bool
-	// AnyIssuer leaves iss unchecked, for tokens that have none. The key source
-	// is then asked for the keys of the issuer "".
+	// AnyIssuer turns the check of iss off, for tokens without iss. Keys is then
+	// asked for the keys of the issuer "".
 	AnyIssuer bool
 
-	// Audiences lists the names of this service; aud must hold one of them.
+	// Audiences lists the names of this service. aud must contain one of them.
 	// Required unless AnyAudience is set.
 	Audiences []string
-	// AnyAudience leaves aud unchecked, for issuers that do not set it. Tokens
-	// meant for other services are then accepted too, so add what tells them
-	// apart as a rule, such as Claim("client_id", ...).
+	// AnyAudience turns the check of aud off, for issuers that do not set aud. The
+	// gate then also accepts tokens that are meant for other services. Add a rule
+	// that tells them apart, such as Claim("client_id", ...).
 	AnyAudience bool
 
-	// Rules tell whether a token is one of ours: client_id, token_use, azp. A
-	// token that fails one is answered with 401, unlike with [Gate.Require]. nil:
-	// none.
+	// Rules check whether a token is meant for this service, by client_id,
+	// token_use or azp for example. A token that fails a rule is refused with 401.
+	// Use [Gate.Require] for permissions, which are refused with 403.
 	Rules []Rule
 
-	// Algorithms lists the accepted algorithms. nil accepts each algorithm that
-	// a trusted key is pinned to; a token never chooses one for a key.
+	// Algorithms lists the accepted algorithms. nil accepts the algorithm of each
+	// key. In both cases a key verifies only its own algorithm, whatever the token
+	// says.
 	Algorithms []string
-	// Types lists the accepted values of typ, "" meaning that it is absent. nil
-	// accepts an absent one, "JWT" and "at+jwt", and nothing else, since issuers
-	// sign tokens of other kinds with the same keys (RFC 8725 section 3.11). Letter
-	// case and a leading "application/" do not matter (RFC 7515 section 4.1.9).
+	// Types lists the accepted values of typ, with "" for an absent typ. nil accepts
+	// an absent typ, "JWT" and "at+jwt". Issuers sign tokens of other kinds with the
+	// same keys (RFC 8725 section 3.11). Letter case and a leading "application/"
+	// are ignored (RFC 7515 section 4.1.9).
 	Types []string
-	// RFC9068 asks for an access token by the JWT profile of RFC 9068: typ
-	// at+jwt, and iss, exp, aud, sub, client_id, iat and jti. It keeps ID tokens
-	// out where the issuer follows the profile; many do not.
+	// RFC9068 requires access tokens of the JWT profile in RFC 9068: typ at+jwt,
+	// and the claims iss, exp, aud, sub, client_id, iat and jti. It keeps out ID
+	// tokens. Many issuers do not follow the profile.
 	RFC9068 bool
-	// SubjectClaim names the claim that holds the user's ID; "" means "sub".
-	// With another one, a non-negative integer counts as its digits.
+	// SubjectClaim is the name of the claim that has the user's ID. "" means "sub".
+	// In another claim a non-negative integer is accepted too, as its digits.
 	SubjectClaim string
-	// AllowNoSubject accepts tokens without subject, such as some issuers give
-	// to machines. Subject is then empty in the handlers.
+	// AllowNoSubject accepts tokens without a subject, which some issuers give to
+	// machines. [Subject] then returns "".
 	AllowNoSubject bool
-	// AllowNoExpiry accepts tokens without exp, which are good for ever unless
-	// MaxAge is set too.
+	// AllowNoExpiry accepts tokens without exp. Such a token never expires, unless
+	// MaxAge is set.
 	AllowNoExpiry bool
-	// Leeway is the clock skew allowed for exp, nbf and iat, since the clocks of
-	// two machines differ: 0 means 30 seconds, a negative value none, at most 5
-	// minutes. For so long an expired token is still good.
+	// Leeway is the clock skew allowed when checking exp, nbf and iat. Expired
+	// tokens are accepted for this long. 0 means 30 seconds, a negative value means
+	// none, and the maximum is 5 minutes.
 	Leeway time.Duration
-	// MaxAge is the longest time since iat, which is then required, for issuers
-	// whose tokens live longer than they should. Leeway is added. 0: no limit.
+	// MaxAge is the maximum time since iat, plus Leeway, for issuers whose tokens
+	// live too long. It makes iat required. 0 means no limit.
 	MaxAge time.Duration
-	// MaxTokenBytes is the longest token that is read, in bytes as it was sent: 0
-	// means 16 KiB, at most 1 MiB. What is longer costs no more than to see that.
+	// MaxTokenBytes is the maximum length of a token as sent, in bytes. 0 means 16
+	// KiB, and the maximum is 1 MiB. Longer tokens are rejected before they are
+	// decoded.
 	MaxTokenBytes int
 
 	// Extract takes the token out of the request. nil means [Bearer].
 	Extract Extractor
-	// Confirm checks that the sender of a token with a cnf claim holds the key
-	// it is bound to (RFC 7800). It is called for each request with such a
-	// token, and for no other: tokens without cnf pass unless one of Rules
-	// refuses them. nil refuses those with cnf.
+	// Confirm checks that the sender of a token with the claim cnf holds the key
+	// that the token is bound to (RFC 7800). It is called for each request with
+	// such a token. Tokens without cnf pass without it, unless one of Rules refuses
+	// them. nil refuses tokens with cnf.
 	Confirm Rule
-	// Validate is asked last about each token, remembered ones included:
-	// revocation, tenancy. It may do I/O within the request's context. Its
-	// errors are answered with 503, unless they wrap [ErrRevoked] or another
-	// sentinel: a broken database is not a mass logout. It must be safe for
-	// concurrent use. nil: nobody is asked.
-	Validate func(context.Context, *Token) error
-	// CacheSize is how many verified tokens are remembered, so that their
-	// signatures are not checked again; 0: none, at most 1,048,576. Times, key,
-	// rules, Confirm and Validate are checked each time all the same, and a token
-	// is no longer good once its key has left the source.
+	// Validate is called last, for every token, remembered tokens included. Use it
+	// for revocation and tenancy. It may do I/O within the context, which is the
+	// request's, and must be safe for concurrent use.
 	//
-	// It pays where clients send the same token often, the more so the slower the
-	// algorithm, and costs a little where each comes once. In exchange tokens lie in
-	// memory as they came, where a dump finds them, about three times as many bytes
-	// as they have. A new one takes the place of another when its few places are
-	// taken: whoever gets many tokens of a trusted issuer can have others' forgotten,
-	// which costs a signature check and nothing else.
+	// To refuse a token, return an error that wraps [ErrRevoked] (401) or
+	// [ErrForbidden] (403). Any other error is answered with 503, so that a broken
+	// database does not sign everybody out.
+	Validate func(context.Context, *Token) error
+	// CacheSize is how many verified tokens are remembered. The signature of a
+	// remembered token is not verified again. 0 means none, and the maximum is
+	// 1,048,576.
+	//
+	// Everything else is checked for each request: times, key, rules, Confirm and
+	// Validate. A remembered token is refused once its key has left the source.
+	//
+	// The cache pays where clients send the same token often, and most with slow
+	// algorithms. It costs a little where each token comes once. It needs about
+	// three times the memory of the tokens, and they stay in memory, where a heap
+	// dump shows them. The cache is set-associative: a client with many valid tokens
+	// can evict those of others, which costs one signature check each.
 	CacheSize int
 
-	// Realm stands in each challenge and names what the token is for (RFC 9110
-	// section 11.5): printable ASCII. "" means "api", since there must be one.
+	// Realm is the realm in each challenge (RFC 9110 section 11.5): printable
+	// ASCII. "" means "api".
 	Realm string
-	// OnDeny writes the body of a refusal: a page, a redirect, or what clients
-	// expect. nil: the JSON of [Gate.Deny]. It finds Cache-Control and the
-	// challenge or Retry-After set and the status not yet sent: what it writes
-	// without WriteHeader goes out with the status of the Error, and if it
-	// writes nothing, the standard answer is sent. It must not call
-	// [Gate.Deny], and must not tell the client what Error.Err says.
+	// OnDeny writes the body of a refusal: a page, a redirect, or a format that
+	// clients expect. nil writes the JSON body of [Gate.Deny].
+	//
+	// When OnDeny is called, Cache-Control and the challenge or Retry-After are set,
+	// and the status is not sent yet. A body written without WriteHeader goes out
+	// with the status of the Error. If OnDeny writes nothing, the JSON body is sent.
+	//
+	// OnDeny must not call [Gate.Deny], and must not show Error.Err to the client.
 	OnDeny func(http.ResponseWriter, *http.Request, *Error)
-	// Observe is called with every decision: metrics, traces, [AuditLog]. A gate
-	// inside another of its family reports only its refusals. It runs on the
-	// request's goroutine and must be safe for concurrent use. nil: nobody is told.
+	// Observe is called with every decision, for logs ([AuditLog]), metrics and
+	// traces. A gate inside another gate derived from the same New reports only
+	// refusals. Observe runs on the request's goroutine and must be safe for
+	// concurrent use.
 	Observe func(context.Context, Event)
-	// Now tells the time, for tests. nil means [time.Now].
+	// Now returns the current time, for tests. nil means [time.Now].
 	Now func() time.Time
 }
 
@@ -138,56 +153,63 @@ const (
 	rememberedHeaders    = 64
 )
 
-// New returns a gate for tokens as o asks for. It copies o's slices.
+// New returns a gate that accepts the tokens that o describes. It copies the slices
+// of o.
 //
-// Its error joins every problem found, each naming the field and the fix. It
-// refuses a combination that would check less than it seems to.
+// New refuses options that would check less than they seem to. Its error joins all
+// problems it found; each names the field and the fix.
 func New(o Options) (*Gate, error) {
-	v, err := newVerifier(o)
+	s, err := newSettings(o)
 	if err != nil {
 		return nil, fmt.Errorf("jwtgate.New: %w", err)
 	}
-	return &Gate{verifier: v, scopes: scopesOf(v.rules)}, nil
+	return &Gate{settings: s, scopes: scopesOf(s.rules)}, nil
 }
 
-// problems collects what New has to say.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, fmt.Errorf("Options."+format, args...))
-}
-
-func newVerifier(o Options) (*verifier, error) {
+func newSettings(o Options) (*settings, error) {
 	var p problems
 	v := &verifier{
-		source:         o.Keys,
-		issuers:        slices.Clone(o.Issuers),
-		trustIssuer:    o.TrustIssuer,
-		anyIssuer:      o.AnyIssuer,
-		audiences:      slices.Clone(o.Audiences),
-		anyAudience:    o.AnyAudience,
-		algorithms:     p.algorithms(o.Algorithms),
-		types:          p.types(o),
-		profile:        o.RFC9068,
-		subjectClaim:   or(o.SubjectClaim, defaultSubjectClaim),
-		allowNoSubject: o.AllowNoSubject,
-		allowNoExpiry:  o.AllowNoExpiry,
-		leeway:         p.leeway(o.Leeway),
-		maxAge:         o.MaxAge,
-		maxTokenBytes:  o.MaxTokenBytes,
-		extract:        o.Extract,
-		rules:          slices.Clone(o.Rules),
-		confirm:        o.Confirm,
-		validate:       o.Validate,
-		observe:        o.Observe,
-		onDeny:         o.OnDeny,
-		realm:          or(o.Realm, defaultRealm),
-		now:            o.Now,
+		family:        new(family),
+		source:        o.Keys,
+		algorithms:    p.algorithms(o.Algorithms),
+		types:         p.types(o),
+		issuers:       slices.Clone(o.Issuers),
+		trustIssuer:   o.TrustIssuer,
+		anyIssuer:     o.AnyIssuer,
+		maxTokenBytes: cmp.Or(o.MaxTokenBytes, defaultMaxTokenBytes),
+		claims: claimChecker{
+			anyIssuer:      o.AnyIssuer,
+			audiences:      slices.Clone(o.Audiences),
+			anyAudience:    o.AnyAudience,
+			rfc9068:        o.RFC9068,
+			subjectClaim:   cmp.Or(o.SubjectClaim, defaultSubjectClaim),
+			allowNoSubject: o.AllowNoSubject,
+			allowNoExpiry:  o.AllowNoExpiry,
+			leeway:         p.leeway(o.Leeway),
+			maxAge:         o.MaxAge,
+			allowCnf:       o.Confirm != nil,
+		},
+	}
+	s := &settings{
+		verifier: v,
+		answerer: answerer{realm: cmp.Or(o.Realm, defaultRealm), onDeny: o.OnDeny},
+		extract:  o.Extract,
+		rules:    slices.Clone(o.Rules),
+		confirm:  o.Confirm,
+		validate: o.Validate,
+		observe:  o.Observe,
+		now:      o.Now,
+	}
+	if s.extract == nil {
+		s.extract, s.bearer = cutBearer, true
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 
 	p.issuers(o)
 	p.audiences(o)
-	p.profile(o)
+	p.rfc9068(o)
 	if o.SubjectClaim != "" {
 		p.value("SubjectClaim", o.SubjectClaim)
 	}
@@ -200,37 +222,35 @@ func newVerifier(o Options) (*verifier, error) {
 	if o.MaxTokenBytes < 0 || o.MaxTokenBytes > maxMaxTokenBytes {
 		p.add("MaxTokenBytes: %d is out of range; use up to %d, or 0 for %d", o.MaxTokenBytes, maxMaxTokenBytes, defaultMaxTokenBytes)
 	}
-	if o.MaxTokenBytes == 0 {
-		v.maxTokenBytes = defaultMaxTokenBytes
-	}
 	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
 		p.add("CacheSize: %d is out of range; use up to %d, or 0 to remember no token", o.CacheSize, maxCacheSize)
 	}
 	for i, rule := range o.Rules {
-		if isNil(rule) {
+		if typednil.Is(rule) {
 			p.add("Rules: rule %d is nil; remove it", i+1)
 		}
 	}
-	if o.Confirm != nil && isNil(o.Confirm) {
+	if o.Confirm != nil && typednil.Is(o.Confirm) {
 		p.add("Confirm: the rule is a nil %T; leave the field out to refuse key-bound tokens", o.Confirm)
 	}
 	if strings.ContainsFunc(o.Realm, func(c rune) bool { return c < ' ' || c > '~' }) {
 		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot hold; remove them", o.Realm)
 	}
-	if v.extract == nil {
-		v.extract, v.bearer = cutBearer, true
-	}
-	if v.now == nil {
-		v.now = time.Now
-	}
 	p.keys(o)
 	if len(p) > 0 {
 		return nil, errors.Join(p...)
 	}
-	v.headers = newSlots[header](rememberedHeaders)
-	v.tokens = newSlots[remembered](o.CacheSize)
+	v.headers = newCache[header](rememberedHeaders)
+	v.tokens = newCache[rememberedToken](o.CacheSize)
 	v.scratch.New = func() any { return new(scratch) }
-	return v, nil
+	return s, nil
+}
+
+// problems are what is wrong with Options.
+type problems []error
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, fmt.Errorf("Options."+format, args...))
 }
 
 func (p *problems) issuers(o Options) {
@@ -257,8 +277,8 @@ func (p *problems) issuers(o Options) {
 	}
 	for _, issuer := range o.Issuers {
 		p.value("Issuers", issuer)
-		if len(issuer) > maxIssuer {
-			p.add("Issuers: %s is longer than %d bytes, and no such iss is accepted; list the one that the tokens have", quote(issuer), maxIssuer)
+		if len(issuer) > maxIssuerBytes {
+			p.add("Issuers: %s is longer than %d bytes, and no such iss is accepted; list the one that the tokens have", logtext.Quote(issuer), maxIssuerBytes)
 		}
 	}
 }
@@ -275,7 +295,7 @@ func (p *problems) audiences(o Options) {
 	}
 }
 
-// value checks a string that a claim is compared with.
+// value checks a string that claims are compared with, or that names a claim.
 func (p *problems) value(field, s string) {
 	if s == "" {
 		p.add("%s: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it", field)
@@ -284,7 +304,7 @@ func (p *problems) value(field, s string) {
 	}
 }
 
-// algorithms returns the accepted algorithms.
+// algorithms returns the accepted algorithms: all if names is nil.
 func (p *problems) algorithms(names []string) map[*algorithm]bool {
 	accepted := map[*algorithm]bool{}
 	if names == nil {
@@ -307,7 +327,7 @@ func (p *problems) algorithms(names []string) map[*algorithm]bool {
 	return accepted
 }
 
-// types returns the accepted media types of typ.
+// types returns the accepted media types of typ, with "" for an absent typ.
 func (p *problems) types(o Options) map[string]bool {
 	names := o.Types
 	switch {
@@ -327,7 +347,7 @@ func (p *problems) types(o Options) map[string]bool {
 			accepted[""] = true
 			continue
 		}
-		if strings.TrimSpace(name) != name || ascii(name) != name {
+		if strings.TrimSpace(name) != name || !charset.Challenge.Only(name) {
 			p.add("Types: %q is not a media type, such as \"at+jwt\"; remove white space, quotes and what is not ASCII from it", name)
 		}
 		accepted[jws.MediaType(name)] = true
@@ -335,8 +355,8 @@ func (p *problems) types(o Options) map[string]bool {
 	return accepted
 }
 
-// profile refuses what would undo RFC9068.
-func (p *problems) profile(o Options) {
+// rfc9068 refuses options that waive a claim which RFC9068 requires.
+func (p *problems) rfc9068(o Options) {
 	if !o.RFC9068 {
 		return
 	}
@@ -355,7 +375,7 @@ func (p *problems) profile(o Options) {
 	}
 }
 
-// leeway returns the clock skew to allow.
+// leeway returns the clock skew that d means.
 func (p *problems) leeway(d time.Duration) time.Duration {
 	switch {
 	case d == 0:
@@ -366,13 +386,13 @@ func (p *problems) leeway(d time.Duration) time.Duration {
 	return max(d, 0)
 }
 
-// keys asks the source what it has to say about the issuers.
+// keys lets the source report its own problems.
 func (p *problems) keys(o Options) {
-	if isNil(o.Keys) {
+	if typednil.Is(o.Keys) {
 		p.add("Keys: none; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM")
 		return
 	}
-	source, ok := o.Keys.(interface{ CheckIssuers([]string) error })
+	source, ok := o.Keys.(IssuerChecker)
 	if !ok {
 		return
 	}
@@ -383,17 +403,4 @@ func (p *problems) keys(o Options) {
 	if err := source.CheckIssuers(issuers); err != nil {
 		p.add("Keys: %w", err)
 	}
-}
-
-// isNil tells whether an interface holds nothing, or a nil of some type, which
-// comparing with nil does not show.
-func isNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	switch value := reflect.ValueOf(v); value.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Interface, reflect.Chan:
-		return value.IsNil()
-	}
-	return false
 }

@@ -7,41 +7,45 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jwtgate/jwtgate/internal/charset"
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
+	"github.com/jwtgate/jwtgate/internal/typednil"
 )
 
-// A Rule decides whether a verified token is good enough. It must be safe for
-// concurrent use and do no I/O: Options.Validate is for that.
+// A Rule decides whether a verified token is sufficient. It must be safe for
+// concurrent use and must do no I/O; Options.Validate may.
 //
-// What a failure means depends on where the rule stands: in [Options] it says
-// that the token is none of ours (401), in [Gate.Require] that it does not
-// grant enough (403). An error that wraps one of the package's sentinels, or is
-// an [*Error], chooses its own answer.
+// The answer to a rule's error depends on where the rule is used. In
+// [Options.Rules] the error means that the token is not meant for this service:
+// 401. In [Gate.Require] it means that the token does not grant enough: 403. An
+// error that wraps a sentinel of this package, or is an [*Error], chooses its own
+// answer.
 //
-// Under [Gate.Verify] the request has the context and nothing else.
+// Under [Gate.Verify] the request has a context, and no method, URL or header.
 type Rule interface {
+	// Check returns nil if t is sufficient for r.
 	Check(r *http.Request, t *Token) error
 }
 
-// RuleFunc makes a function a [Rule].
+// RuleFunc is a function that is a [Rule].
 type RuleFunc func(r *http.Request, t *Token) error
 
-// Check calls f.
+// Check returns f(r, t).
 func (f RuleFunc) Check(r *http.Request, t *Token) error { return f(r, t) }
 
-// Scope returns a rule that asks for every one of the given scopes. It panics
-// without any, and for one that is not a scope-token (RFC 6749 section 3.3),
-// such as a list in one string.
+// Scope returns a rule that requires all of the given scopes. Scope panics if there
+// are none, and for a scope that is not a scope-token (RFC 6749 section 3.3), such
+// as a list in one string.
 //
-// A challenge names the scopes of a rule that is given to [Gate.Require] as it is.
-// Inside a rule of your own they are named only to a client whose token lacks
-// one, and only if your rule returns the error of this one.
+// If you pass Scope directly to [Gate.Require], every challenge lists its scopes.
+// If you call it inside your own Rule, return its error unchanged: then the 403
+// lists them.
 func Scope(all ...string) Rule {
 	if len(all) == 0 {
 		panic("jwtgate.Scope: name at least one scope; without any, every token would pass")
 	}
 	for _, s := range all {
-		if s == "" || strings.Contains(s, " ") || ascii(s) != s {
+		if s == "" || strings.Contains(s, " ") || !charset.Challenge.Only(s) {
 			panic(fmt.Sprintf("jwtgate.Scope: %q is not one scope; pass each as an argument of its own, "+
 				"without spaces, quotes or characters beyond ASCII", s))
 		}
@@ -60,17 +64,8 @@ func (s scopeRule) Check(_ *http.Request, t *Token) error {
 	return nil
 }
 
-// A scopeError is what a Scope rule fails with. It becomes 401 or 403 by where
-// the rule stands, so it cannot be an Error yet.
-type scopeError struct{ scope, missing string }
-
-func (e *scopeError) Error() string {
-	return ErrForbidden.Error() + ": lacks scope " + quote(e.missing)
-}
-func (e *scopeError) Unwrap() error { return ErrForbidden }
-
-// scopesOf returns what the Scope rules among rules ask for together. Rules
-// inside AnyOf ask for none of it for certain.
+// scopesOf returns the scopes of all Scope rules among rules. It leaves out those
+// inside AnyOf, which need not all be granted.
 func scopesOf(rules []Rule) (all []string) {
 	for _, rule := range rules {
 		if s, ok := rule.(scopeRule); ok {
@@ -80,7 +75,7 @@ func scopesOf(rules []Rule) (all []string) {
 	return all
 }
 
-// mergeScopes returns a list with each scope of base and of more once.
+// mergeScopes returns the scopes of base and of the list more, each once.
 func mergeScopes(base []string, more string) string {
 	var all []string
 	for _, s := range append(slices.Clone(base), strings.Fields(more)...) {
@@ -91,17 +86,17 @@ func mergeScopes(base []string, more string) string {
 	return strings.Join(all, " ")
 }
 
-// Claim returns a rule that asks for a claim with one of the given values:
-// roles, groups, a tenant. The claim is a value or an array that holds one. A
-// string is compared exactly; true, false and integers are compared as they are
+// Claim returns a rule that requires a claim with one of the given values: a role,
+// a group, a tenant. The claim is such a value, or an array that contains one.
+// Strings are compared exactly. Integers, true and false are compared as they are
 // written in JSON.
 //
 // A name that starts with a slash is a JSON Pointer (RFC 6901), such as
-// "/realm_access/roles"; any other is the name of a claim as it stands, dots
-// and slashes included.
+// "/realm_access/roles". Any other name is the name of a top-level claim, dots and
+// slashes included.
 //
-// Claim panics without a name, without values, for an empty one, and for a
-// malformed pointer.
+// Claim panics if the name is empty or a malformed pointer, if there are no values,
+// and if one of them is empty.
 func Claim(name string, oneOf ...string) Rule {
 	if name == "" {
 		panic("jwtgate.Claim: name the claim")
@@ -132,10 +127,10 @@ type claimRule struct {
 }
 
 func (c *claimRule) Check(_ *http.Request, t *Token) error {
-	if t.verified == nil {
+	if t.origin == nil {
 		return refuse(ErrForbidden, "the token was made by hand and has no claims", "")
 	}
-	value := t.verified.record.payload
+	value := t.origin.verified.claims
 	for _, step := range c.path {
 		var ok bool
 		if value, ok = child(value, step); !ok {
@@ -152,7 +147,8 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 	return refuse(ErrForbidden, "not one of the accepted values in claim", c.name)
 }
 
-// child returns the member or array element of value that step names.
+// child returns the member or array element of value that step, a reference token
+// of a JSON Pointer, names.
 func child(value, step string) (string, bool) {
 	if elements, ok := jsonobj.Elements(value, nil); ok {
 		i, err := strconv.Atoi(step)
@@ -172,16 +168,16 @@ func (c *claimRule) matches(raw string) bool {
 	return (raw == "true" || raw == "false" || isInteger(raw)) && slices.Contains(c.oneOf, raw)
 }
 
-// isInteger tells whether raw, a JSON value, is an integer literal: no
-// fraction, no exponent.
+// isInteger reports whether raw, a JSON value, is an integer without fraction and
+// exponent.
 func isInteger(raw string) bool {
 	digits := strings.TrimPrefix(raw, "-")
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// AnyOf returns a rule that passes where one of the given rules does. If none
-// does, it fails with the first error that means "cannot tell now" (503), or
-// else with the first refusal. It panics without rules, and for a nil one.
+// AnyOf returns a rule that passes if at least one of the given rules passes. If
+// none does, it returns the first error that is answered with 503, or else the
+// first error. AnyOf panics if there are no rules, and for a nil rule.
 func AnyOf(rules ...Rule) Rule {
 	if len(rules) == 0 {
 		panic("jwtgate.AnyOf: pass at least one rule")
@@ -193,7 +189,7 @@ func AnyOf(rules ...Rule) Rule {
 type anyOf []Rule
 
 func (a anyOf) Check(r *http.Request, t *Token) error {
-	var first, unsure error
+	var first, unavailable error
 	for _, rule := range a {
 		err := rule.Check(r, t)
 		if err == nil {
@@ -202,12 +198,12 @@ func (a anyOf) Check(r *http.Request, t *Token) error {
 		if first == nil {
 			first = err
 		}
-		if unsure == nil && toError(err, fromRequire).Status == http.StatusServiceUnavailable {
-			unsure = err
+		if unavailable == nil && toError(err, fromRequire).Status == http.StatusServiceUnavailable {
+			unavailable = err
 		}
 	}
-	if unsure != nil {
-		return unsure
+	if unavailable != nil {
+		return unavailable
 	}
 	return first
 }
@@ -215,7 +211,7 @@ func (a anyOf) Check(r *http.Request, t *Token) error {
 // mustRules panics if one of rules is nil.
 func mustRules(caller string, rules []Rule) {
 	for i, rule := range rules {
-		if isNil(rule) {
+		if typednil.Is(rule) {
 			panic(fmt.Sprintf("%s: rule %d is nil", caller, i+1))
 		}
 	}

@@ -11,165 +11,68 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/jwtgate/jwtgate/internal/jws"
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
-// A Token is an access token that a gate has verified. Each request has its
-// own: changing it, or its slices, reaches no other.
+// Who owns whom:
 //
-// A Token that was made by hand, for the test of a handler say, can be put into
-// a context with [NewContext] and read there; no gate takes it, or a copy of a
-// verified one, for verified.
+//   family           one for all gates derived from one New
+//      ^
+//   verifiedToken    what a family read from a token; immutable; requests that
+//      ^             carry the same remembered token share it
+//   tokenContext     one for each request that passes; the context that next gets
+//      |
+//      v  created when somebody asks for the Token
+//   requestToken     one for each request; holds the Token
+//
+// An arrow is a pointer from one to the other. A Token in its turn points to the
+// requestToken that it is part of, which is how a gate knows a Token of its own
+// from one made by hand and from a copy.
+
+// A Token is an access token that a gate verified. Each request has its own Token:
+// changing its fields or slices does not affect other requests.
+//
+// For the user's ID alone, call [Subject]. For the fields below, call [FromContext].
+// For other claims, call [Decode] or [Token.Decode].
+//
+// A test of a handler can make a Token by hand and put it into a context with
+// [NewContext]. Gates trust neither hand-made Tokens nor copies.
 type Token struct {
-	Issuer   string // iss
-	Subject  string // sub, or the claim that Options.SubjectClaim names
-	ID       string // jti
-	ClientID string // client_id, else azp
-	Audience []string
-	Scopes   []string // of scope and scp, each a string or an array
+	Issuer   string   // iss
+	Subject  string   // sub, or the claim that Options.SubjectClaim names
+	ID       string   // jti
+	ClientID string   // client_id, or azp if there is no client_id
+	Audience []string // aud
+	Scopes   []string // scope and scp, each a space-separated string or an array
 
-	// The times are zero where the claim is absent.
-	Expires   time.Time
-	NotBefore time.Time
-	IssuedAt  time.Time
+	// The times are zero if the token lacks the claim.
+	Expires   time.Time // exp
+	NotBefore time.Time // nbf
+	IssuedAt  time.Time // iat
 
-	Type      string // the header's typ, as it stands there
-	Algorithm string // the header's alg
-	KeyID     string // the header's kid
+	Type      string // typ of the header, unchanged
+	Algorithm string // alg of the header
+	KeyID     string // kid of the header
 
-	verified *verified // nil for one made by hand
+	origin *requestToken // nil for a Token made by hand
 }
 
-// A record is what was read from a token that a gate verified. It does not
-// change, and requests with the same token may share it.
-type record struct {
-	by         *verifier // of the family of gates that verified it
-	credential uint64    // the hash of the token
-	payload    string    // the claims, as signed
-	header     *header
-	token      Token     // what requests get copies of
-	room       [4]string // for the lists of token, if they are short
-
-	bound       bool // the claims have cnf
-	hasIssuer   bool
-	hasSubject  bool
-	hasSub      bool // what RFC 9068 asks for, whatever claim the subject is in
-	hasClientID bool
-}
-
-// verified is a Token that a request got, with what its gate knows of it beyond
-// the fields. It keeps nothing of the request alive.
-type verified struct {
-	token   Token
-	record  *record
-	request fingerprint
-	room    [4]string // for the lists of token, if they are short
-}
-
-// of returns the verified that t is the very Token of, or nil: a copy is not.
-func (t *Token) of() *verified {
-	if t == nil || t.verified == nil || &t.verified.token != t {
-		return nil
-	}
-	return t.verified
-}
-
-// An admission is a record that one request was let in with. It is also the
-// context that carries the token, so that what is the request's own is in one
-// piece of memory, but for its Token, which few handlers ask for.
-type admission struct {
-	context.Context // the one that the token was added to; nil if it was not yet
-
-	record  *record
-	token   atomic.Pointer[Token] // of own
-	request fingerprint
-}
-
-// own returns the request's own Token, the same each time, or nil if a is.
-func (a *admission) own() *Token {
-	if a == nil {
-		return nil
-	}
-	if t := a.token.Load(); t != nil {
-		return t
-	}
-	v := &verified{token: a.record.token, record: a.record, request: a.request}
-	t := &v.token
-	t.verified = v
-	t.setLists(v.room[:], t.Audience, t.Scopes)
-	if !a.token.CompareAndSwap(nil, t) {
-		t = a.token.Load()
-	}
-	return t
-}
-
-// subject returns that of own.
-func (a *admission) subject() string {
-	if t := a.token.Load(); t != nil {
-		return t.Subject
-	}
-	return a.record.token.Subject
-}
-
-// grant makes the admission one for r and the credential in it, and no other.
-func (a *admission) grant(r *http.Request) {
-	a.request.set(r)
-	if v := a.token.Load().of(); v != nil {
-		v.request = a.request
-	}
-}
-
-// Value has the admission itself under the key of the package's tokens.
-func (a *admission) Value(key any) any {
-	if key == (contextKey{}) {
-		return a
-	}
-	return a.Context.Value(key)
-}
-
-// Format prints what package context prints of a context with a value, which
-// is not the value.
-func (a *admission) Format(f fmt.State, _ rune) { fmt.Fprint(f, a.String()) }
-
-func (a *admission) String() string {
-	parent, ok := a.Context.(fmt.Stringer)
-	if !ok {
-		return fmt.Sprintf("%T.WithValue(jwtgate.Token)", a.Context)
-	}
-	return parent.String() + ".WithValue(jwtgate.Token)"
-}
-
-// setLists gives t copies of its lists, which nobody else has. They stand in
-// room, if that is enough.
-func (t *Token) setLists(room, audience, scopes []string) {
-	t.Audience, t.Scopes = nil, nil
-	n := len(audience)
-	if n+len(scopes) > len(room) {
-		room = make([]string, n+len(scopes))
-	}
-	if n > 0 {
-		t.Audience = append(room[:0:n], audience...)
-	}
-	if len(scopes) > 0 {
-		t.Scopes = append(room[n:n:n+len(scopes)], scopes...)
-	}
-}
-
-// Decode stores all claims of the token in the value v points to, by the rules
-// of [encoding/json]. Numbers that land in an interface value become
-// [json.Number], with every digit they have in the token.
+// Decode stores all claims of the token in the value that v points to, like
+// [json.Unmarshal]. A number that is stored in an interface value becomes a
+// [json.Number] with all its digits.
 //
-// encoding/json matches field names without regard to letter case. No token
-// has two claims that this could confuse, but a field tagged "role" is filled
-// from a claim called "Role" if there is no other. A [Claim] rule compares
-// exactly.
+// encoding/json ignores letter case when it matches field names: a field tagged
+// "role" is filled from a claim called "Role" if there is no claim "role". A gate
+// accepts no token that has both. The rule of [Claim] compares names exactly.
 //
-// Decode returns an error for a Token that no gate has verified, since such a
-// one has no claims beyond its fields.
+// Decode returns an error for a Token that was made by hand, which has no claims.
 func (t *Token) Decode(v any) error {
-	if t == nil || t.verified == nil {
+	if t == nil || t.origin == nil {
 		return errors.New("jwtgate: the token was made by hand and has no claims to decode")
 	}
-	d := json.NewDecoder(strings.NewReader(t.verified.record.payload))
+	d := json.NewDecoder(strings.NewReader(t.origin.verified.claims))
 	d.UseNumber()
 	return d.Decode(v)
 }
@@ -180,66 +83,66 @@ func (t *Token) LogValue() slog.Value {
 		return slog.Value{}
 	}
 	return slog.GroupValue(
-		slog.String("iss", printable(t.Issuer)),
-		slog.String("sub", printable(t.Subject)),
-		slog.String("jti", printable(t.ID)),
+		slog.String("iss", logtext.Value(t.Issuer)),
+		slog.String("sub", logtext.Value(t.Subject)),
+		slog.String("jti", logtext.Value(t.ID)),
 	)
 }
 
-type contextKey struct{}
-
-// NewContext returns a copy of ctx that carries t, for frameworks that keep
-// their own handlers and call [Gate.Check], and for tests of handlers. A nil t
-// hides the token of ctx.
-func NewContext(ctx context.Context, t *Token) context.Context {
-	return context.WithValue(ctx, contextKey{}, t)
-}
-
-// FromContext returns the token that a gate, or NewContext, put into ctx. ok is
-// false if there is none.
-func FromContext(ctx context.Context) (t *Token, ok bool) {
-	switch held := ctx.Value(contextKey{}).(type) {
-	case *admission:
-		t = held.own()
-	case *Token:
-		t = held
+// setLists gives t its own copies of the lists. They are stored in space if it is
+// large enough.
+func (t *Token) setLists(space, audience, scopes []string) {
+	t.Audience, t.Scopes = nil, nil
+	n := len(audience)
+	if n+len(scopes) > len(space) {
+		space = make([]string, n+len(scopes))
 	}
-	return t, t != nil
-}
-
-// grantIn returns what the token in ctx was verified as, and the request that
-// was for, if a gate verified that very Token.
-func grantIn(ctx context.Context) (known *record, request *fingerprint) {
-	switch held := ctx.Value(contextKey{}).(type) {
-	case *admission:
-		if t := held.token.Load(); t == nil || t.of() != nil { // else it was written over
-			return held.record, &held.request
-		}
-	case *Token:
-		if v := held.of(); v != nil {
-			return v.record, &v.request
-		}
+	if n > 0 {
+		t.Audience = append(space[:0:n], audience...)
 	}
-	return nil, nil
+	if len(scopes) > 0 {
+		t.Scopes = append(space[n:n:n+len(scopes)], scopes...)
+	}
 }
 
-// Subject returns the subject of the token in ctx: the user's ID. It is empty
-// where there is no token, and for a token without subject, which
-// [Options.AllowNoSubject] has to permit.
+// asVerified returns the requestToken that t is part of. It is nil for a Token made
+// by hand and for a copy.
+func (t *Token) asVerified() *requestToken {
+	if t == nil || t.origin == nil || &t.origin.token != t {
+		return nil
+	}
+	return t.origin
+}
+
+// Subject returns the subject of the token in ctx: the user's ID. It returns "" if
+// ctx has no token, as in a handler without a gate, and for a token without a
+// subject, which only [Options.AllowNoSubject] lets pass.
 func Subject(ctx context.Context) string {
-	switch held := ctx.Value(contextKey{}).(type) {
-	case *admission:
-		return held.subject()
+	switch value := ctx.Value(contextKey{}).(type) {
+	case *tokenContext:
+		return value.subject()
 	case *Token:
-		if held != nil {
-			return held.Subject
+		if value != nil {
+			return value.Subject
 		}
 	}
 	return ""
 }
 
-// Decode returns all claims of the token in ctx as a T; see [Token.Decode]. It
-// returns an error wrapping [ErrNoToken] if there is no token.
+// FromContext returns the token that a gate or [NewContext] put into ctx. ok is
+// false if there is none.
+func FromContext(ctx context.Context) (t *Token, ok bool) {
+	switch value := ctx.Value(contextKey{}).(type) {
+	case *tokenContext:
+		t = value.requestToken()
+	case *Token:
+		t = value
+	}
+	return t, t != nil
+}
+
+// Decode returns all claims of the token in ctx as a T, like [Token.Decode]. The
+// error wraps [ErrNoToken] if ctx has no token.
 func Decode[T any](ctx context.Context) (T, error) {
 	var claims T
 	t, ok := FromContext(ctx)
@@ -250,44 +153,171 @@ func Decode[T any](ctx context.Context) (T, error) {
 	return claims, err
 }
 
-// A fingerprint tells the request that a verified token stands for from others
-// with the same token. The zero value is of no request.
-type fingerprint struct {
-	ofRequest bool   // false in the zero value
-	proofs    uint64 // a hash
-	method    string
-	host      string
-	uri       string
+// NewContext returns a copy of ctx that carries t. It is for frameworks with their
+// own handlers, which call [Gate.Check], and for tests of handlers. A nil t hides
+// the token of ctx.
+func NewContext(ctx context.Context, t *Token) context.Context {
+	return context.WithValue(ctx, contextKey{}, t)
 }
 
-// seed is random and known to nobody outside the process. Whoever found two
-// credentials with the same hash all the same would gain nothing: the one that
-// was verified is his own.
-var seed = maphash.MakeSeed()
+// contextKey is the key of the package's context values, each a *tokenContext or a
+// *Token.
+type contextKey struct{}
 
-// set makes f that of r.
-func (f *fingerprint) set(r *http.Request) {
-	f.ofRequest, f.method, f.host, f.uri = true, r.Method, r.Host, r.RequestURI
-	if f.uri == "" && r.URL != nil { // not from a server
-		f.uri = r.URL.String()
+// A family identifies the gates derived from one New. It is compared by address.
+type family struct{ _ byte }
+
+// A header is a token's header, with what the options of a family say about it.
+type header struct {
+	jws.Header
+	algorithm    *algorithm
+	typeAccepted bool // typ is one of Options.Types
+}
+
+// A verifiedToken is what a family of gates read from a token it verified. It is
+// immutable.
+type verifiedToken struct {
+	family     *family
+	credential uint64 // the keyed hash of the token
+	header     *header
+	claims     string    // the JSON object, as it was signed
+	token      Token     // copied for each request
+	listSpace  [4]string // for the lists of token, if they are short
+
+	hasCnf      bool
+	hasIssuer   bool
+	hasSubject  bool
+	hasSub      bool // even if Options.SubjectClaim names another claim
+	hasClientID bool
+}
+
+// A requestToken is the Token of one request with what the gate knows about it. It
+// does not keep the request alive.
+type requestToken struct {
+	token     Token
+	verified  *verifiedToken
+	request   requestIdentity
+	listSpace [4]string // for the lists of token, if they are short
+}
+
+// A tokenContext is the context that a guarded handler gets. It holds all that the
+// gate allocates for a request, except the Token, which few handlers ask for.
+type tokenContext struct {
+	context.Context // of the request; nil until the request has passed
+
+	verified *verifiedToken
+	token    atomic.Pointer[Token] // see requestToken
+	request  requestIdentity
+}
+
+// requestToken returns the Token of this request, creating it on first use. It
+// returns nil if c is nil.
+func (c *tokenContext) requestToken() *Token {
+	if c == nil {
+		return nil
+	}
+	if t := c.token.Load(); t != nil {
+		return t
+	}
+	rt := &requestToken{token: c.verified.token, verified: c.verified, request: c.request}
+	t := &rt.token
+	t.origin = rt
+	t.setLists(rt.listSpace[:], t.Audience, t.Scopes)
+	if !c.token.CompareAndSwap(nil, t) {
+		t = c.token.Load()
+	}
+	return t
+}
+
+// subject returns the subject without creating the Token.
+func (c *tokenContext) subject() string {
+	if t := c.token.Load(); t != nil {
+		return t.Subject
+	}
+	return c.verified.token.Subject
+}
+
+// setRequest records that the token was verified for r, and for no other request.
+func (c *tokenContext) setRequest(r *http.Request) {
+	c.request.set(r)
+	if rt := c.token.Load().asVerified(); rt != nil {
+		rt.request = c.request
+	}
+}
+
+// Value returns c itself for the key of the package's tokens.
+func (c *tokenContext) Value(key any) any {
+	if key == (contextKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// Format prints c like a context of package context: without its value.
+func (c *tokenContext) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+func (c *tokenContext) String() string {
+	parent, ok := c.Context.(fmt.Stringer)
+	if !ok {
+		return fmt.Sprintf("%T.WithValue(jwtgate.Token)", c.Context)
+	}
+	return parent.String() + ".WithValue(jwtgate.Token)"
+}
+
+// verifiedIn returns the verified token in ctx and the request that it was verified
+// for. Both are nil if no gate verified the Token in ctx.
+func verifiedIn(ctx context.Context) (*verifiedToken, *requestIdentity) {
+	switch value := ctx.Value(contextKey{}).(type) {
+	case *tokenContext:
+		// A handler may have copied another Token over the one it got.
+		if t := value.token.Load(); t == nil || t.asVerified() != nil {
+			return value.verified, &value.request
+		}
+	case *Token:
+		if rt := value.asVerified(); rt != nil {
+			return rt.verified, &rt.request
+		}
+	}
+	return nil, nil
+}
+
+// A requestIdentity has the parts of a request that a decision about its token may
+// have depended on. The zero value is of no request.
+type requestIdentity struct {
+	isSet  bool   // false in the zero value
+	proofs uint64 // the hash of the DPoP headers
+	method string
+	host   string
+	uri    string
+}
+
+// hashSeed is random and known to this process only. A client that found two
+// credentials with the same hash would gain nothing: to be let in with the second,
+// it must have been let in with the first.
+var hashSeed = maphash.MakeSeed()
+
+// set makes i the identity of r.
+func (i *requestIdentity) set(r *http.Request) {
+	i.isSet, i.method, i.host, i.uri = true, r.Method, r.Host, r.RequestURI
+	if i.uri == "" && r.URL != nil { // not from a server
+		i.uri = r.URL.String()
 	}
 	// A proof of possession (RFC 9449) was checked for the request as it was.
 	if proofs := r.Header["Dpop"]; len(proofs) > 0 {
 		var h maphash.Hash
-		h.SetSeed(seed)
+		h.SetSeed(hashSeed)
 		for _, proof := range proofs {
 			h.WriteString(proof)
-			h.WriteByte('\n') // a header value has none
+			h.WriteByte('\n') // a header value contains none
 		}
-		f.proofs = h.Sum64()
+		i.proofs = h.Sum64()
 	}
 }
 
-// standsFor tells whether what known was verified for, with the fingerprint f,
-// is what r asks with this credential: that is the same, and so is all that a
-// proof may cover.
-func (known *record) standsFor(f *fingerprint, r *http.Request, credential string) bool {
-	var now fingerprint
+// isFor reports whether v was read from credential, and r equals the request i that
+// v was verified for.
+func (v *verifiedToken) isFor(i *requestIdentity, r *http.Request, credential string) bool {
+	var now requestIdentity
 	now.set(r)
-	return *f == now && known.credential == maphash.String(seed, credential)
+	return *i == now && v.credential == maphash.String(hashSeed, credential)
 }

@@ -1,0 +1,88 @@
+package jwtgate
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// A cache remembers verified values under the strings they were read from: tokens
+// and headers. It has a fixed number of places, and a value that is put into a full
+// set evicts another one. It is safe for concurrent use and takes no lock.
+//
+// It is set-associative: the hash of a key selects a set of a few places, and the
+// value is in one of these.
+type cache[T any] struct {
+	places []atomic.Pointer[cacheEntry[T]]
+	ways   int // the places of a set; 0 if the cache remembers nothing
+}
+
+// A cacheEntry is one remembered value. find compares the hash before the key. The
+// hash is keyed with hashSeed, so the time that find takes reveals nothing about
+// the keys of others.
+type cacheEntry[T any] struct {
+	hash  uint64
+	key   string
+	value *T
+}
+
+// newCache returns a cache with size places, rounded down to whole sets.
+func newCache[T any](size int) cache[T] {
+	ways := min(size, 4)
+	if ways > 0 {
+		size -= size % ways
+	}
+	return cache[T]{places: make([]atomic.Pointer[cacheEntry[T]], size), ways: ways}
+}
+
+// enabled reports whether the cache remembers anything.
+func (c *cache[T]) enabled() bool { return c.ways > 0 }
+
+// find returns the value of key, or nil. hash is a keyed hash of key or of a part
+// of it.
+func (c *cache[T]) find(key string, hash uint64) *T {
+	if !c.enabled() {
+		return nil
+	}
+	set := c.set(hash)
+	for i := range set {
+		if entry := set[i].Load(); entry != nil && entry.hash == hash && entry.key == key {
+			return entry.value
+		}
+	}
+	return nil
+}
+
+// put remembers value under key. It uses an empty place of the set, or the place of
+// an old value of key or of a value that evictable reports, or a random one.
+// evictable may be nil.
+func (c *cache[T]) put(key string, hash uint64, value *T, evictable func(*T) bool) {
+	set := c.set(hash)
+	place := rand.IntN(len(set))
+	for i := range set {
+		entry := set[i].Load()
+		if entry == nil || entry.key == key || evictable != nil && evictable(entry.value) {
+			place = i
+			break
+		}
+	}
+	set[place].Store(&cacheEntry[T]{hash: hash, key: key, value: value})
+}
+
+// set returns the places for hash, which its high bits select.
+func (c *cache[T]) set(hash uint64) []atomic.Pointer[cacheEntry[T]] {
+	n, _ := bits.Mul64(hash, uint64(len(c.places)/c.ways))
+	i := int(n) * c.ways
+	return c.places[i : i+c.ways]
+}
+
+// A rememberedToken is a verified token with what is needed to check it again.
+type rememberedToken struct {
+	*verifiedToken
+	key *Key // that verified the signature
+
+	// Inside [validFrom, validUntil) the checks of the times cannot fail, so they
+	// are skipped. Outside they are made: the leeway may still let the token pass.
+	validFrom, validUntil time.Time
+}

@@ -1,0 +1,68 @@
+// Package jwtgate is JWT authentication middleware for net/http.
+//
+// A [Gate] verifies the bearer token of each request with the keys of a
+// [KeySource], and puts the token into the request's context:
+//
+//	gate, err := jwtgate.New(jwtgate.Options{
+//		Keys:      &keys.Remote{}, // fetched from the issuer
+//		Issuers:   []string{"https://auth.example.com/"},
+//		Audiences: []string{"https://api.example.com"},
+//	})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	mux.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(create))
+//	http.ListenAndServe(":8080", gate.Handler(mux))
+//
+// A handler gets the user's ID from [Subject], the token from [FromContext], and
+// other claims from [Decode]. Package keys has the key sources.
+//
+// # What is checked
+//
+// A token can be read in one way only: compact serialisation, canonical base64url,
+// and a JSON header and JSON claims without duplicate members at any depth (RFC
+// 7515, RFC 7519). The signature is verified before any claim is used. The key is
+// for exactly one algorithm and belongs to the token's issuer. Only iss is read
+// before the signature is verified, to compare it with the trusted issuers.
+//
+// Then the gate checks exp, nbf, iat, iss, aud, the typ of the header, the subject,
+// and the rules of [Options]. To leave out a check, set a field of Options whose
+// name begins with Any or Allow. [New] refuses options that would check less than
+// they seem to. The zero Gate refuses everything.
+//
+// # What is answered
+//
+//   - no credentials, or credentials of another scheme: 401 without error code
+//   - several tokens, or something that is not a token: 400 invalid_request
+//   - a token that is not accepted: 401 invalid_token
+//   - a token that does not grant enough: 403 insufficient_scope
+//   - the gate cannot tell now, because keys are unavailable for example: 503
+//
+// These are the answers of RFC 6750 section 3. A fault on the service's side is
+// always a 503, never a 401 that signs users out. Clients get fixed texts. The
+// reason is in [Error] and in the [Event] that Options.Observe gets.
+//
+// # Threat model
+//
+// The attacker is a client. It sends any bytes, or it has a valid token that is
+// meant for another service or comes from another issuer. The gate trusts the
+// listed issuers, the key source, and the code of this process.
+//
+// The gate does not revoke tokens, does not detect stolen bearer tokens, does not
+// protect cookies against CSRF, and does not limit rates. Options.Validate,
+// Options.Confirm and other middleware can.
+//
+// # Concurrency
+//
+// All exported functions are safe for concurrent use, and so are the methods of
+// Gate, Key and the sources of package keys. The functions in Options must be safe
+// for concurrent use too. The package starts no goroutine and makes no network
+// request.
+//
+// # Backwards compatibility
+//
+// Struct types will gain fields, so construct them by field name. Refusing a
+// malformed or ambiguous token that was accepted before counts as a bug fix. The
+// texts of errors may change. The sentinel errors and the results of
+// [Error.Reason] do not change.
+package jwtgate
