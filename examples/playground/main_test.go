@@ -14,8 +14,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -579,14 +579,25 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// TestMain runs the program instead of the tests where TestProgram asks for it.
+func TestMain(m *testing.M) {
+	if os.Getenv(runsProgram) != "" {
+		main()
+		return
+	}
+	m.Run()
+}
+
+const runsProgram = "PLAYGROUND_TEST_RUNS_PROGRAM"
+
 // The program listens on loopback, and prints its address and nothing else,
-// whatever is pasted.
+// whatever is pasted. The test binary is run as the program, which takes no build.
 func TestProgram(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "playground.exe")
-	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	program, err := os.Executable()
+	require.NoError(t, err)
 	command := exec.Command(program, "-port", "0")
+	command.Env = append(os.Environ(), runsProgram+"=1")
 	var rest, stderr bytes.Buffer
 	command.Stderr = &stderr
 	stdout, err := command.StdoutPipe()
