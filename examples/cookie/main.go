@@ -1,10 +1,10 @@
-// Cookie takes the token from a cookie, for a site whose browser application
-// must not be able to read it, and from the Authorization header, for clients
-// that are no browser.
+// Cookie guards a site whose browser sessions are tokens in a cookie. Scripts in
+// the browser cannot read the cookie. Clients other than browsers send their token
+// in the Authorization header.
 //
 //	go run ./examples/cookie
 //
-// prints a password. With it in $PASSWORD:
+// prints a password. Set PASSWORD to it and send:
 //
 //	curl -i -c jar -d user=alice -d password=$PASSWORD http://127.0.0.1:8080/login
 //	curl -i -b jar http://127.0.0.1:8080/account
@@ -12,9 +12,9 @@
 //	curl -i -b jar -X POST -H "Origin: https://evil.example" http://127.0.0.1:8080/pay
 //	curl -i -b jar -c jar -X POST http://127.0.0.1:8080/logout
 //
-// The fourth is refused: it is what a page of another site can make a browser
-// send. The cookie is marked Secure; curl and most browsers send such ones to
-// a loopback address without TLS too.
+// The fourth request is refused: a page of another site can make a browser send
+// it (CSRF). The cookie is marked Secure. curl and most browsers send Secure cookies
+// to a loopback address even without TLS.
 package main
 
 import (
@@ -30,11 +30,10 @@ import (
 )
 
 const (
-	// site is issuer and audience in one: it signs the tokens for itself.
+	// site is both the issuer and the audience: the site signs tokens for itself.
 	site = "https://shop.example.com"
-	// cookieName starts with a prefix that makes browsers accept the cookie
-	// from this very host over TLS only, so that no other host of the domain
-	// can plant a session of its choice.
+	// The prefix __Host- makes browsers accept the cookie only from this host and
+	// over TLS. Another host of the domain cannot set it to a session of its choice.
 	cookieName = "__Host-session"
 )
 
@@ -44,10 +43,10 @@ func newHandler(secret []byte, password string) (http.Handler, error) {
 		Keys:      keys.HS256(secret),
 		Issuers:   []string{site},
 		Audiences: []string{site},
-		// The order is the precedence. Authorization is set on purpose, while
-		// a cookie comes along unasked, so where a request has both the header
-		// counts: one that says whom it is from never acts as the user of the
-		// cookie, not even if what the header says is refused.
+		// The first credential found counts. A client sets Authorization on
+		// purpose, but a browser sends cookies with every request. So the header
+		// comes first: a request that has one never acts as the user of the cookie,
+		// even if the token in the header is refused.
 		Extract: jwtgate.FirstOf(jwtgate.Bearer, jwtgate.Cookie(cookieName)),
 	})
 	if err != nil {
@@ -58,13 +57,13 @@ func newHandler(secret []byte, password string) (http.Handler, error) {
 	mux.Handle("POST /login", login(secret, password))
 	mux.Handle("GET /account", gate.Handler(say("account of")))
 	mux.Handle("POST /pay", gate.Handler(say("paid by")))
-	// No gate here: a session that has ended must not keep anybody from ending it.
+	// No gate here: users must be able to log out after their token has expired.
 	mux.HandleFunc("POST /logout", logout)
 
-	// Browsers attach cookies to the requests of other sites' pages as well, so
-	// those that change something are refused (CSRF). This stands outside the
-	// gate, before anything is done with the cookie, and guards the login too.
-	// It relies on GET changing nothing.
+	// Browsers also attach cookies to requests that pages of other sites make
+	// (CSRF). CrossOriginProtection refuses such requests unless the method is GET,
+	// HEAD or OPTIONS, so handlers of GET must change nothing. It wraps the whole
+	// mux and so protects the login too.
 	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
@@ -79,7 +78,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// With a new secret at each start, all sessions end when the program does.
+	// The secret is new at each start, so all sessions end with the program.
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails
 	password := rand.Text()

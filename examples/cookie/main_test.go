@@ -18,8 +18,8 @@ var secret = []byte("a secret of this test and of nobody else")
 
 const password = "correct horse"
 
-// browse starts the site and returns it with a client that keeps cookies, as a
-// browser does. The cookie is Secure, so it takes TLS.
+// browse starts the site and returns it with a client that keeps cookies like a
+// browser. The server uses TLS because the cookie is Secure.
 func browse(t *testing.T) (*httptest.Server, *http.Client) {
 	t.Helper()
 	handler, err := newHandler(secret, password)
@@ -85,7 +85,7 @@ func TestSession(t *testing.T) {
 	assert.Equal(t, http.StatusNoContent, response.StatusCode)
 	response, _ = send(t, client, "GET", server.URL+"/account", nil, nil)
 	assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
-	assert.Equal(t, `Bearer realm="api"`, response.Header.Get("WWW-Authenticate"), "no session, and not a bad one")
+	assert.Equal(t, `Bearer realm="api"`, response.Header.Get("WWW-Authenticate"), "there is no cookie, rather than a bad one")
 }
 
 func TestLoginRefused(t *testing.T) {
@@ -116,8 +116,8 @@ func TestRequestsOfOtherSites(t *testing.T) {
 		{"form of another site in an old browser", "POST", "/pay", http.Header{"Origin": {"https://evil.example"}}, 403},
 		{"login by another site", "POST", "/login", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"logout by another site", "POST", "/logout", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
-		{"form of our own", "POST", "/pay", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 200},
-		{"form of our own in an old browser", "POST", "/pay", http.Header{"Origin": {server.URL}}, 200},
+		{"form of this site", "POST", "/pay", http.Header{"Sec-Fetch-Site": {"same-origin"}}, 200},
+		{"form of this site in an old browser", "POST", "/pay", http.Header{"Origin": {server.URL}}, 200},
 		{"link of another site", "GET", "/account", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -145,8 +145,8 @@ func TestPrecedence(t *testing.T) {
 		{"header alone", http.Header{"Authorization": {"Bearer " + bob}}, 200, "account of bob\n"},
 		{"cookie alone", http.Header{"Cookie": {cookieName + "=" + alice}}, 200, "account of alice\n"},
 		{"both", http.Header{"Authorization": {"Bearer " + bob}, "Cookie": {cookieName + "=" + alice}}, 200, "account of bob\n"},
-		{"good cookie does not stand in for a bad header", http.Header{"Authorization": {"Bearer " + late}, "Cookie": {cookieName + "=" + alice}}, 401, "expired"},
-		{"nor for one of the wrong form", http.Header{"Authorization": {"Bearer"}, "Cookie": {cookieName + "=" + alice}}, 400, "invalid_request"},
+		{"good cookie does not replace a bad header", http.Header{"Authorization": {"Bearer " + late}, "Cookie": {cookieName + "=" + alice}}, 401, "expired"},
+		{"good cookie does not replace a malformed header", http.Header{"Authorization": {"Bearer"}, "Cookie": {cookieName + "=" + alice}}, 400, "invalid_request"},
 		{"header of another scheme is no token", http.Header{"Authorization": {"Basic YTpi"}, "Cookie": {cookieName + "=" + alice}}, 200, "account of alice\n"},
 		{"two cookies", http.Header{"Cookie": {cookieName + "=" + alice + "; " + cookieName + "=" + bob}}, 400, "invalid_request"},
 		{"expired cookie", http.Header{"Cookie": {cookieName + "=" + late}}, 401, "expired"},
@@ -162,7 +162,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// A session that has ended can still be ended.
+// A user whose token has expired can log out.
 func TestLogoutWithExpiredCookie(t *testing.T) {
 	t.Parallel()
 	server, client := browse(t)

@@ -31,25 +31,25 @@ func login(secret []byte, password string) http.Handler {
 	})
 }
 
-// logout takes the cookie back.
+// logout deletes the cookie.
 func logout(w http.ResponseWriter, _ *http.Request) {
-	// The browser forgets the token. A copy of it is good until it expires,
-	// unless Options.Validate looks it up among the revoked ones.
+	// The browser deletes the token. A copy of the token stays valid until it
+	// expires. To revoke it earlier, use Options.Validate (see examples/revocation).
 	http.SetCookie(w, session("", -1))
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// session returns the cookie that holds a token. Setting and clearing it take
-// the same attributes.
+// session returns the cookie that holds a token. A browser deletes the cookie
+// only if the attributes are those it was set with.
 func session(token string, maxAge int) *http.Cookie {
 	return &http.Cookie{
 		Name:     cookieName,
 		Value:    token,
-		MaxAge:   maxAge,               // the token's lifetime: an expired one would be refused
-		Path:     "/",                  // this, Secure and no Domain are what __Host- asks for
-		Secure:   true,                 // never without TLS
-		HttpOnly: true,                 // out of reach of scripts, injected ones included
-		SameSite: http.SameSiteLaxMode, // with other sites' links, not with their forms and scripts
+		MaxAge:   maxAge,               // the token's lifetime; the gate refuses the token afterwards
+		Path:     "/",                  // the prefix __Host- requires this, Secure and no Domain
+		Secure:   true,                 // sent only over TLS
+		HttpOnly: true,                 // hidden from scripts, including injected scripts
+		SameSite: http.SameSiteLaxMode, // sent when a user follows a link from another site, not with forms and scripts of that site
 	}
 }
 

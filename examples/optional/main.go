@@ -1,16 +1,15 @@
-// Optional serves a page to everybody and greets by name those who are signed
-// in.
+// Optional serves a public page that greets signed-in users by name.
 //
 //	go run ./examples/optional
 //
-// prints a token. With it in $TOKEN:
+// prints a curl line with a token. Set TOKEN to the token and send:
 //
 //	curl -i http://127.0.0.1:8080/
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/
 //	curl -i -H "Authorization: Bearer x$TOKEN" http://127.0.0.1:8080/
 //
-// The last one is refused with 401. A token that is not good is never taken
-// for none: its sender believes to be signed in, and has to hear otherwise.
+// The last request is refused with 401. A bad token never counts as no token:
+// its sender believes to be signed in and must learn that this is not so.
 package main
 
 import (
@@ -49,7 +48,8 @@ func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 	return mux, nil
 }
 
-// page escapes the name: a token tells who wrote it, not that it is harmless.
+// page escapes the name. A verified token is genuine, but its claims may still
+// contain markup.
 var page = template.Must(template.New("front").Parse(`<!doctype html>
 <title>News</title>
 {{if .}}<p>Good morning, {{.}}. This is for you.</p>{{else}}<p>Good morning. Sign in to see more.</p>{{end}}
@@ -57,7 +57,7 @@ var page = template.Must(template.New("front").Parse(`<!doctype html>
 
 func front(w http.ResponseWriter, r *http.Request) {
 	name := ""
-	if token, ok := jwtgate.FromContext(r.Context()); ok { // ok is false for the anonymous
+	if token, ok := jwtgate.FromContext(r.Context()); ok { // ok is false without a token
 		var claims struct {
 			Name string `json:"name"`
 		}
@@ -71,8 +71,8 @@ func front(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 
-	// What one visitor gets is not for the next: without these, a cache could
-	// keep the page.
+	// The page depends on the user. Without these headers a shared cache could
+	// serve it to somebody else.
 	w.Header().Set("Cache-Control", "private")
 	w.Header().Set("Vary", "Authorization")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -85,7 +85,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// The identity provider has this key, and signs the tokens.
+	// In production the identity provider has the private key and signs the tokens.
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		log.Fatal(err)

@@ -1,12 +1,11 @@
-// Quickstart guards an HTTP API with jwtgate and shows what the gate lets
-// through and what it refuses.
+// Quickstart guards an HTTP API with jwtgate and shows which requests the gate
+// accepts and which it refuses.
 //
 //	go run ./examples/quickstart         # then paste the curl lines it prints
 //	go run ./examples/quickstart -once   # exits after the table
 //
-// It needs nothing but Go: the issuer of the tokens runs in the same process, and
-// the gate fetches its keys over HTTP as it would from any other. What a service
-// of your own would have is newHandler.
+// It needs nothing but Go. The issuer of the tokens runs in the same process, and
+// the gate fetches its keys over HTTP. The part to copy is newHandler.
 package main
 
 import (
@@ -28,11 +27,11 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// audience is the API's own name. Tokens have to be meant for it.
+// audience is the name of this API. The aud claim of each token must contain it.
 const audience = "https://api.example.com"
 
-// newHandler returns the API, which trusts the tokens of one issuer and finds
-// its keys by discovery.
+// newHandler returns the API. It trusts the tokens of one issuer and finds the
+// issuer's keys by discovery.
 func newHandler(issuer string) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      &keys.Remote{},
@@ -43,13 +42,13 @@ func newHandler(issuer string) (http.Handler, error) {
 		return nil, err
 	}
 
-	// One route is guarded; the others of this mux are public.
+	// Here one route is guarded. The others of this mux are public.
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", showSubject)
 	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(showSubject)))
 
-	// A whole mux is guarded: without a token, not even an unknown path of it
-	// answers. One of its routes asks for a scope as well.
+	// Here a whole mux is guarded: without a token, unknown paths are refused too.
+	// One route also requires a scope.
 	api := http.NewServeMux()
 	api.HandleFunc("GET /orders", showSubject)
 	api.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(http.HandlerFunc(showSubject)))
@@ -57,19 +56,20 @@ func newHandler(issuer string) (http.Handler, error) {
 	return mux, nil
 }
 
-// showSubject stands for your handlers. Behind a gate, Subject is the user's ID.
+// showSubject takes the place of your handlers. Behind a gate, Subject is the
+// user's ID.
 func showSubject(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	err := json.NewEncoder(w).Encode(map[string]string{"subject": jwtgate.Subject(r.Context())})
 	if err != nil {
-		log.Print(err) // the client has gone
+		log.Print(err) // the client closed the connection
 	}
 }
 
 func main() {
-	once := flag.Bool("once", false, "exit after the table, with status 1 if a row is not as it should be")
+	once := flag.Bool("once", false, "exit after the table, with status 1 if a row is wrong")
 	flag.Parse()
-	slog.SetLogLoggerLevel(slog.LevelWarn) // the table says it all
+	slog.SetLogLoggerLevel(slog.LevelWarn) // keep the output to the table
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdout, *once)
 	stop()
@@ -79,8 +79,8 @@ func main() {
 	}
 }
 
-// run serves the API and prints the table. Unless it is to do so just once, it
-// prints the curl lines too and goes on serving until ctx ends.
+// run serves the API and prints the table. Unless once is set, it also prints the
+// curl lines and keeps serving until ctx ends.
 func run(ctx context.Context, out io.Writer, once bool) error {
 	issuer, err := startIssuer()
 	if err != nil {
@@ -116,7 +116,7 @@ func run(ctx context.Context, out io.Writer, once bool) error {
 		}
 	}
 
-	// ctx may have ended, and requests under way still get their answer.
+	// Let requests in progress finish, even if ctx has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, server.Shutdown(ctx))

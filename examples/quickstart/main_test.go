@@ -45,7 +45,7 @@ func TestTable(t *testing.T) {
 	}, rows)
 }
 
-func TestTableTellsOfWrongRows(t *testing.T) {
+func TestTableReportsWrongRows(t *testing.T) {
 	t.Parallel()
 	issuer, err := startIssuer()
 	require.NoError(t, err)
@@ -56,8 +56,8 @@ func TestTableTellsOfWrongRows(t *testing.T) {
 	var out bytes.Buffer
 	err = printTable(t.Context(), &out, server.URL, issuer)
 	require.ErrorContains(t, err, `GET /orders, token expired: got {status:200 subject: challenge:}, want {status:401`)
-	assert.NotContains(t, err.Error(), "GET /, token none", "this row is as it should be")
-	assert.Equal(t, len(trials())+1, strings.Count(out.String(), "\n"), "every row is printed all the same")
+	assert.NotContains(t, err.Error(), "GET /, token none", "this row is right")
+	assert.Equal(t, len(trials())+1, strings.Count(out.String(), "\n"), "wrong rows are printed too")
 }
 
 func TestTableWithoutServer(t *testing.T) {
@@ -78,7 +78,7 @@ func TestCurlLinesUntilInterrupted(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		err := run(ctx, writer, false)
-		writer.CloseWithError(err) // ends the scan below if run fails early
+		writer.CloseWithError(err) // so that the scan below ends if run fails
 		ended <- err
 	}()
 

@@ -14,15 +14,15 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An answer is what came back for a request.
+// An answer is the response to a request.
 type answer struct {
 	status    int
-	subject   string // as the handler saw it; "" if there was none
+	subject   string // as the handler saw it; "" without a token
 	challenge string // WWW-Authenticate
 }
 
-// The challenges that a gate answers with (RFC 6750 section 3). A request
-// without a token made no error, so it is told of none.
+// The challenges that a gate sends (RFC 6750 section 3). The challenge for a request
+// without a token has no error code.
 const (
 	bare         = `Bearer realm="api"`
 	expired      = bare + `, error="invalid_token", error_description="The access token has expired."`
@@ -34,9 +34,9 @@ const (
 // A trial is a request and the answer it should get.
 type trial struct {
 	method, path string
-	token        string        // what the table says of the token
-	claims       jwt.MapClaims // how it differs from a good one; nil: none is sent
-	tampered     bool          // it has the signature of another token
+	token        string        // describes the token in the table
+	claims       jwt.MapClaims // changes to the claims of a good token; nil: send no token
+	tampered     bool          // replace the signature by that of another token
 	want         answer
 }
 
@@ -61,8 +61,8 @@ func trials() []trial {
 	}
 }
 
-// printTable sends each request and prints what came back. Its error tells of
-// the rows that are not as they should be.
+// printTable sends each request and prints the answer. Its error lists the rows
+// whose answer is not the expected one.
 func printTable(ctx context.Context, out io.Writer, url string, issuer *localIssuer) error {
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
@@ -116,7 +116,7 @@ func (t trial) send(ctx context.Context, client *http.Client, url string, issuer
 		return answer{}, err
 	}
 	defer response.Body.Close()
-	// A refusal is JSON as well, and has no subject.
+	// A refusal is a JSON object too. It has no subject.
 	var body struct {
 		Subject string `json:"subject"`
 	}
@@ -133,7 +133,7 @@ func printCurl(out io.Writer, url string, issuer *localIssuer) error {
 		return err
 	}
 	_, err = fmt.Fprintf(out, `
-The server stays up. Try it from another terminal; the token is good for an hour:
+The server keeps running. Try it from another terminal. The token is valid for an hour:
 
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/orders
 
@@ -141,7 +141,7 @@ curl -i -X POST -H "Authorization: Bearer %[2]s" %[1]s/api/orders
 
 curl -i %[1]s/orders
 
-Ctrl-C ends the server.
+Ctrl-C stops the server.
 `, url, token)
 	return err
 }

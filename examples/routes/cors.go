@@ -2,8 +2,8 @@ package main
 
 import "net/http"
 
-// allowOrigin is the least of a CORS middleware. A real one, such as
-// github.com/jub0bs/cors, is as easy to put here.
+// allowOrigin is a minimal CORS middleware. In production use a complete one, such
+// as github.com/jub0bs/cors.
 func allowOrigin(origin string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

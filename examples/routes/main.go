@@ -1,17 +1,18 @@
-// Routes protects the routes of one service differently: some are public, some
-// are for anybody signed in, and some ask for a role or a scope. A browser
-// application of another origin may call it.
+// Routes guards the routes of one service in different ways: some are public, some
+// require a token, and some require a role or a scope. A browser application of
+// another origin may call the service (CORS).
 //
 //	go run ./examples/routes
 //
-// prints a token of an administrator. With it in $TOKEN:
+// prints a curl line with a token of an administrator. Set TOKEN to the token and
+// send:
 //
 //	curl -i http://127.0.0.1:8080/
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/me
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/admin
 //	curl -i -H "Authorization: Bearer $TOKEN" -X POST http://127.0.0.1:8080/reports
 //
-// The last is refused with 403: the token has the role, but not the scope.
+// The last request is refused with 403: the token has the role but not the scope.
 package main
 
 import (
@@ -35,8 +36,8 @@ const (
 	frontend = "https://app.example.com" // the origin of the browser application
 )
 
-// profile is what this service reads from a token beyond what jwtgate knows:
-// the claims as Keycloak has them.
+// profile has the claims that this service reads in addition to the fields of
+// jwtgate.Token. They are those of Keycloak.
 type profile struct {
 	Name        string `json:"name"`
 	RealmAccess struct {
@@ -55,8 +56,8 @@ func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 		return nil, err
 	}
 
-	// A name that starts with a slash is a path into the claims. Roles in a
-	// claim of their own would be jwtgate.Claim("roles", "admin").
+	// A name that starts with a slash is a path into nested claims. For a top-level
+	// claim write jwtgate.Claim("roles", "admin").
 	isAdmin := jwtgate.Claim("/realm_access/roles", "admin")
 	admin := signedIn.Require(isAdmin)
 	reader := signedIn.Require(jwtgate.AnyOf(jwtgate.Scope("reports:read"), isAdmin))
@@ -69,9 +70,9 @@ func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 	mux.Handle("GET /reports", reader.Handler(say("reports")))
 	mux.Handle("POST /reports", writer.Handler(say("written")))
 
-	// CORS goes outside of the gates: a browser sends its preflight requests
-	// without a token, and shows a refusal to the application only if it too
-	// has the CORS headers.
+	// The CORS middleware wraps the gates. Browsers send preflight requests without
+	// a token, and they show a refusal to the application only if it has the CORS
+	// headers.
 	return allowOrigin(frontend, mux), nil
 }
 
@@ -84,8 +85,8 @@ func say(what string) http.Handler {
 func me(w http.ResponseWriter, r *http.Request) {
 	claims, err := jwtgate.Decode[profile](r.Context())
 	if err != nil {
-		// The token is genuine, and a claim has another type than we expect:
-		// no fault of the client's.
+		// The token is genuine, but a claim has another type than profile expects.
+		// That is not the client's fault, so the status is 500.
 		log.Print(err)
 		http.Error(w, "cannot read the profile", http.StatusInternalServerError)
 		return
@@ -97,7 +98,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// The identity provider has this key, and signs the tokens.
+	// In production the identity provider has the private key and signs the tokens.
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		log.Fatal(err)

@@ -23,7 +23,7 @@ func TestRoutes(t *testing.T) {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 
-	// The tokens are named for their subjects.
+	// The name of a token is its subject.
 	tokens := map[string]string{"": "", "nobody": "e30.e30.e30"}
 	for subject, claims := range map[string]jwt.MapClaims{
 		"user":   {"name": "Ulla", "realm_access": map[string]any{"roles": []string{"user"}}},
@@ -50,7 +50,7 @@ func TestRoutes(t *testing.T) {
 		body         string
 	}{
 		{"GET /", "", 200, "welcome \n"},
-		{"GET /", "user", 200, "welcome \n"}, // no gate, so nobody looked at the token
+		{"GET /", "user", 200, "welcome \n"}, // without a gate the token is ignored
 		{"GET /", "nobody", 200, "welcome \n"},
 
 		{"GET /me", "user", 200, "\"Ulla\" has the roles [\"user\"]\n"},
@@ -113,7 +113,7 @@ func TestCORS(t *testing.T) {
 
 	refused, _ := send(t, server, http.MethodGet, "/me", http.Header{"Origin": {frontend}})
 	assert.Equal(t, http.StatusUnauthorized, refused.StatusCode)
-	assert.Equal(t, frontend, refused.Header.Get("Access-Control-Allow-Origin"), "the application has to see the refusal")
+	assert.Equal(t, frontend, refused.Header.Get("Access-Control-Allow-Origin"), "the browser shows the refusal to the application")
 
 	other, _ := send(t, server, http.MethodGet, "/me", http.Header{"Origin": {"https://evil.example"}})
 	assert.NotEqual(t, "https://evil.example", other.Header.Get("Access-Control-Allow-Origin"))
@@ -122,7 +122,7 @@ func TestCORS(t *testing.T) {
 	assert.Equal(t, http.StatusMethodNotAllowed, noPreflight.StatusCode)
 }
 
-// send sends a request and returns the answer with its body.
+// send sends a request and returns the response and its body.
 func send(t *testing.T, server *httptest.Server, method, path string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)

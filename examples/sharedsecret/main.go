@@ -1,11 +1,10 @@
-// Sharedsecret guards a service whose tokens are signed with a secret that it
-// shares with their issuer, and name the user in the claim "id". This is what
-// countless Node services do:
+// Sharedsecret guards a service that shares the signing secret with its issuer.
+// Many Node services sign such tokens, with the user in the claim "id":
 //
 //	jwt.sign({ id: user.id }, process.env.JWT_SECRET, { expiresIn: "1h" })
 //
-// To try it, start it with a secret and ask it for a token, which it signs as
-// that line would:
+// To try it, start the program with a secret. With -sign it makes a token like the
+// line above:
 //
 //	export JWT_SECRET=$(openssl rand -hex 32)
 //	go run ./examples/sharedsecret &
@@ -29,14 +28,14 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// secretFrom returns the secret that a setting holds. Settings pick up a line
-// break or a space at the end easily, so white space around it does not count;
-// see to it that the issuer reads it in the same way.
+// secretFrom returns the secret in a setting. It removes white space at both ends,
+// because a line break easily gets into a setting. Make sure that the issuer does
+// the same.
 func secretFrom(setting string) ([]byte, error) {
 	secret := strings.TrimSpace(setting)
 	if secret == "" {
-		return nil, errors.New("JWT_SECRET is not set; give it the secret that the issuer signs with, " +
-			"or, to try this out, a new one: export JWT_SECRET=$(openssl rand -hex 32)")
+		return nil, errors.New("JWT_SECRET is not set; set it to the secret that the issuer signs with, " +
+			"or make one to try this program: export JWT_SECRET=$(openssl rand -hex 32)")
 	}
 	return []byte(secret), nil
 }
@@ -44,24 +43,23 @@ func secretFrom(setting string) ([]byte, error) {
 // newHandler returns the service, for tokens signed with secret.
 func newHandler(secret []byte) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
-		Keys: keys.HS256(secret), // refuses one of less than 32 bytes, which could be guessed
+		Keys: keys.HS256(secret), // New refuses secrets of less than 32 bytes: they can be guessed
 
-		// These tokens say neither who issued them nor for whom. Without the
-		// two checks, the secret is all that tells them from others: a token
-		// that any holder of the secret signed, for whatever purpose (another
-		// service, a password reset), opens this service too. Give each
-		// service and each purpose a secret of its own. Better still, have
-		// the issuer set iss and aud, and list them in Issuers and Audiences.
+		// These tokens have neither iss nor aud, so both checks are off. The gate
+		// then accepts every token that is signed with the secret, including
+		// tokens for another service or for a password reset. Use a different
+		// secret for each service and each purpose. It is better to have the
+		// issuer set iss and aud, and to list them in Issuers and Audiences.
 		AnyIssuer:   true,
 		AnyAudience: true,
 
-		// The user is in "id", be it a string or, from a database, a number.
+		// The user ID is in the claim "id", as a string or an integer.
 		SubjectClaim: "id",
 
-		// Tokens that were signed without expiresIn have no exp and are
-		// refused: a stolen one would be good until the secret changes. Where
-		// such tokens are already out, AllowNoExpiry accepts them; set MaxAge
-		// with it, which goes by the iat that jwt.sign adds by itself.
+		// Tokens signed without expiresIn have no exp. They are refused, because a
+		// stolen one would be valid until the secret changes. If such tokens are
+		// in use, set AllowNoExpiry and also MaxAge. MaxAge goes by iat, which
+		// jwt.sign always adds.
 	})
 	if err != nil {
 		return nil, fmt.Errorf("JWT_SECRET: %w", err)
@@ -77,7 +75,7 @@ func me(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "You are user", jwtgate.Subject(r.Context()))
 }
 
-// sign returns a token as the issuer makes them.
+// sign returns a token like those of the issuer.
 func sign(secret []byte, claims jwt.MapClaims) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
 }

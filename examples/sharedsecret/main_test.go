@@ -89,5 +89,5 @@ func TestSecret(t *testing.T) {
 	_, err = newHandler([]byte("secret123"))
 	require.ErrorContains(t, err, "JWT_SECRET: ")
 	require.ErrorContains(t, err, "needs at least 32")
-	assert.NotContains(t, err.Error(), "secret123", "the secret must not get into a log")
+	assert.NotContains(t, err.Error(), "secret123", "the secret must not appear in a log")
 }
