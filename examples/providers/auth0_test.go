@@ -31,20 +31,20 @@ func TestAuth0(t *testing.T) {
 			"subject_types_supported":               []string{"public"},
 			"id_token_signing_alg_values_supported": []string{"HS256", "RS256", "PS256"},
 		},
-		tenant + ".well-known/jwks.json": jwks( // the next key is there before it is used
+		tenant + ".well-known/jwks.json": jwks( // Auth0 publishes the next key before it uses it
 			jwkWithCertificate(ours(), map[string]any{"alg": "RS256", "use": "sig", "kid": "NjVBRjY5MDlC"}),
 			jwkWithCertificate(ours2(), map[string]any{"alg": "RS256", "use": "sig", "kid": "QkQ2NDAxRTQ5"}),
 		),
 	})
 
 	header := map[string]any{"typ": "JWT", "kid": "NjVBRjY5MDlC"}
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"iss": tenant, "sub": user, "aud": []string{api, tenant + "userinfo"}, "azp": client,
 		"scope": "openid profile read:orders", "permissions": []string{"read:orders"},
 	})
-	like := mint{t, ours(), header, claims}
-	token, foreign := like.token, like.by(theirs(), "").token
-	idToken := sign(t, ours(), header, lasting(jwt.MapClaims{
+	maker := tokenMaker{t, ours(), header, claims}
+	token, foreign := maker.token, maker.withKey(theirs(), "").token
+	idToken := sign(t, ours(), header, fresh(jwt.MapClaims{
 		"iss": tenant, "sub": user, "aud": client, "nickname": "jane", "name": "jane@example.com",
 		"email": "jane@example.com", "email_verified": true, "sid": "IMXhEVuFsrn1N3vkX4QE2vTvRiPRwXZK", "nonce": "2f6b",
 	}))
@@ -66,8 +66,8 @@ func TestAuth0(t *testing.T) {
 		"user":                passes(token(nil), as),
 		"machine":             passes(machine, client+"@clients read:orders"),
 		"RFC 9068 profile":    passes(profile, as),
-		"scope":               on(jwtgate.Scope("read:orders"), passes(token(nil), as)),
-		"permission":          on(jwtgate.Claim("permissions", "read:orders"), passes(token(nil), as)),
+		"scope":               onRoute(jwtgate.Scope("read:orders"), passes(token(nil), as)),
+		"permission":          onRoute(jwtgate.Claim("permissions", "read:orders"), passes(token(nil), as)),
 		"lacks scope":         forbidden(jwtgate.Scope("write:orders"), token(nil)),
 		"lacks permission":    forbidden(jwtgate.Claim("permissions", "write:orders"), token(nil)),
 		"machine without any": forbidden(jwtgate.Claim("permissions", "read:orders"), machine),
@@ -76,7 +76,7 @@ func TestAuth0(t *testing.T) {
 		"management API":         refused(token(jwt.MapClaims{"aud": tenant + "api/v2/"}), "audience"),
 		"another tenant":         refused(foreign(jwt.MapClaims{"iss": "https://other.eu.auth0.com/"}), "issuer"),
 		"another tenant's key":   refused(foreign(nil), "signature"),
-		"a key nobody has":       refused(like.by(theirs(), "RUMxMjM0").token(nil), "unknown_key"),
+		"a key nobody has":       refused(maker.withKey(theirs(), "RUMxMjM0").token(nil), "unknown_key"),
 		"issuer without slash":   refused(token(jwt.MapClaims{"iss": "https://example.eu.auth0.com"}), "issuer"),
 		"the API's secret":       refused(shared, "algorithm"),
 		"signed in to no API":    refused(encrypted, "malformed"),

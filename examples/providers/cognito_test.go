@@ -38,14 +38,14 @@ func TestCognito(t *testing.T) {
 			})
 
 			header := map[string]any{"kid": "1234example="} // no typ
-			claims := lasting(jwt.MapClaims{
+			claims := fresh(jwt.MapClaims{
 				"sub": user, "iss": issuer, "token_use": "access", "client_id": web, "username": "janedoe", "version": 2,
 				"scope": "openid " + read, "cognito:groups": []string{"clerks"}, "auth_time": ago(0), "origin_jti": "b3f5e8c2",
 				"jti": "0d2f7a4e-90c6-4f6b-9d0c-6c4d1d5f0a11", "event_id": "64f513be-32db-42b0-b78e-b02127b4f463",
 			})
-			like := mint{t, ours(), header, claims}
-			token := like.token
-			idToken := sign(t, ours2(), map[string]any{"kid": "5678example="}, lasting(jwt.MapClaims{ // by the pool's other key
+			maker := tokenMaker{t, ours(), header, claims}
+			token := maker.token
+			idToken := sign(t, ours2(), map[string]any{"kid": "5678example="}, fresh(jwt.MapClaims{ // by the pool's other key
 				"sub": user, "iss": issuer, "token_use": "id", "aud": web, "cognito:username": "janedoe",
 				"cognito:groups": []string{"clerks"}, "email": "jane@example.com", "email_verified": true, "auth_time": ago(0),
 				"origin_jti": "b3f5e8c2", "jti": "ad9a4f8e-3a36-4a9a-9a38-6b1a6f8c7d51",
@@ -59,8 +59,8 @@ func TestCognito(t *testing.T) {
 				"user":            passes(token(nil), user+" openid "+read),
 				"bound to an API": passes(token(jwt.MapClaims{"aud": "https://api.example.com"}), user+" openid "+read),
 				"machine":         passes(machine, backend+" "+read),
-				"scope":           on(jwtgate.Scope(read), passes(machine, backend+" "+read)),
-				"group":           on(jwtgate.Claim("cognito:groups", "clerks"), passes(token(nil), user+" openid "+read)),
+				"scope":           onRoute(jwtgate.Scope(read), passes(machine, backend+" "+read)),
+				"group":           onRoute(jwtgate.Claim("cognito:groups", "clerks"), passes(token(nil), user+" openid "+read)),
 				"lacks scope":     forbidden(jwtgate.Scope(read), token(jwt.MapClaims{"scope": "aws.cognito.signin.user.admin"})),
 				"lacks group":     forbidden(jwtgate.Claim("cognito:groups", "admins"), token(nil)),
 
@@ -68,11 +68,11 @@ func TestCognito(t *testing.T) {
 				"as if an ID token":    refused(token(jwt.MapClaims{"token_use": "id"}), "claim"),
 				"another client":       refused(token(jwt.MapClaims{"client_id": "1example23456789"}), "claim"),
 				"no client":            refused(token(jwt.MapClaims{"client_id": nil, "aud": web}), "claim"),
-				"another pool":         refused(like.by(theirs(), "").token(jwt.MapClaims{"iss": issuer[:len(issuer)-1]}), "issuer"),
-				"another pool's key":   refused(like.by(theirs(), "").token(nil), "signature"),
-				"a key of nobody's":    refused(like.by(theirs(), "9012example=").token(nil), "unknown_key"),
+				"another pool":         refused(maker.withKey(theirs(), "").token(jwt.MapClaims{"iss": issuer[:len(issuer)-1]}), "issuer"),
+				"another pool's key":   refused(maker.withKey(theirs(), "").token(nil), "signature"),
+				"a key of nobody's":    refused(maker.withKey(theirs(), "9012example=").token(nil), "unknown_key"),
 				"issuer with a slash":  refused(token(jwt.MapClaims{"iss": issuer + "/"}), "issuer"),
-				"of the ID tokens key": passes(like.by(ours2(), "5678example=").token(nil), user+" openid "+read),
+				"of the ID tokens key": passes(maker.withKey(ours2(), "5678example=").token(nil), user+" openid "+read),
 			})
 		})
 	}

@@ -7,36 +7,34 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// EntraID accepts the access tokens that Microsoft Entra ID, once Azure AD,
-// gives to users of many tenants for one API. clientID is the application ID
-// of the API, and scope one that each token for it has, such as
-// "access_as_user".
+// EntraID accepts the access tokens that Microsoft Entra ID, formerly Azure AD,
+// issues for one API to users of many tenants. clientID is the application ID of the
+// API. scope is a scope that every token for the API has, such as "access_as_user".
 //
-// Each tenant is an issuer of its own, and anybody can make one. isCustomer
-// is therefore an allow-list. It is called with a tenant ID that nobody has
-// verified yet, so let it look into a map and into nothing slower. For
-// tenants that are known at start, Options.Issuers does the same. The keys
-// of all tenants are at one address. Some of them are for one tenant only,
-// by a member called issuer in the key, which [keys.Remote] heeds.
+// Each tenant is a separate issuer, and anybody can create a tenant. So isCustomer is
+// an allow-list. It is called before the signature is verified, for any tenant ID
+// that a client sends: it should look into a map and do nothing slower. If the
+// tenants are known at start, list their issuers in Options.Issuers instead. The keys
+// of all tenants are at one address. Some keys are for one tenant only: the key's
+// member issuer says so, and [keys.Remote] obeys it.
 //
-// The API must ask for tokens of version 2, by requestedAccessTokenVersion
-// in its manifest. Those of version 1, the default, have another issuer
-// (https://sts.windows.net/...) and often another audience.
+// Set requestedAccessTokenVersion to 2 in the manifest of the API. The default is
+// version 1, whose tokens have another issuer (https://sts.windows.net/...) and often
+// another audience.
 //
-// Without the rule, ID tokens would pass if an application that users sign
-// in to shares its registration with the API. Tokens of programs have no
-// scopes but application roles; accept those by
+// The rule refuses ID tokens. They have the same audience if the API and an
+// application that users sign in to share a registration. Tokens of programs have no
+// scopes but application roles. To accept them too, use the rule
 //
 //	jwtgate.AnyOf(jwtgate.Scope(scope), jwtgate.Claim("roles", "Orders.Read.All"))
 //
-// The subject is oid, which is the user's ID for all applications of the
-// tenant; sub differs from application to application. Store it together
-// with [jwtgate.Token.Issuer], which names the tenant. Neither email nor
-// preferred_username identifies anybody: administrators of other tenants set
-// them as they like.
+// The subject is oid, the user's ID for all applications of the tenant. sub is
+// different in each application. Store oid together with [jwtgate.Token.Issuer],
+// which names the tenant. Do not identify users by email or preferred_username:
+// administrators of other tenants can set them to any value.
 //
-// A token for Microsoft Graph cannot be verified by anybody else. If that is
-// what comes, the application has asked for the wrong scope.
+// Tokens for Microsoft Graph can be verified by Microsoft Graph only. If this service
+// gets them, the application has asked for the wrong scope.
 func EntraID(clientID, scope string, isCustomer func(tenantID string) bool) jwtgate.Options {
 	const login = "https://login.microsoftonline.com/"
 	return jwtgate.Options{

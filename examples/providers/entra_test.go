@@ -36,14 +36,14 @@ func TestEntraID(t *testing.T) {
 	})
 
 	header := map[string]any{"typ": "JWT", "kid": "A1bC2dE3fH4iJ5kL6mN7oP8qR9sT0u"}
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"aud": api, "iss": login + contoso + "/v2.0", "nbf": ago(time.Minute), "tid": contoso, "ver": "2.0",
 		"oid": user, "sub": "HKZpfaHyWadeOouYlitjrI-KffTm222X5rrV3xDqfKQ", "azp": "75dbe77f-10a3-4e59-85fd-8c127544f17c",
 		"azpacr": "0", "name": "Abe Lincoln", "preferred_username": "abeli@contoso.example", "scp": "access_as_user Orders.Read",
 		"uti": "fqiBqXLPj0eQa82S-IYFAA", "rh": "0.ARoA", "aio": "AXQAi/8IAAAAtAaZLo3ChMif6KOnttRB",
 	})
-	like := mint{t, ours(), header, claims}
-	token := like.token
+	maker := tokenMaker{t, ours(), header, claims}
+	token := maker.token
 	of := func(tenantID string) jwt.MapClaims {
 		return jwt.MapClaims{"iss": login + tenantID + "/v2.0", "tid": tenantID}
 	}
@@ -57,13 +57,13 @@ func TestEntraID(t *testing.T) {
 		"scp": nil, "roles": []string{"Orders.Read.All"}, "idtyp": "app", "azpacr": "1", "name": nil, "preferred_username": nil,
 		"oid": "0b3fd6d4-8c1e-4b8f-8a43-0f3a3f2c1d0e", "sub": "0b3fd6d4-8c1e-4b8f-8a43-0f3a3f2c1d0e",
 	}
-	withTheirKey := like.by(ours2(), "E3fH4iJ5kL6mN7oP8qR9sT0uV1wX2y").token // of personal accounts
+	withTheirKey := maker.withKey(ours2(), "E3fH4iJ5kL6mN7oP8qR9sT0uV1wX2y").token // of personal accounts
 
 	require.NoError(t, options.Keys.(*keys.Remote).Refresh(t.Context(), ""), "as a program may do at start")
 	visitAll(t, options, map[string]visit{
 		"user":           passes(token(nil), user+" access_as_user Orders.Read"),
 		"another tenant": passes(token(of(fabrikam)), user+" access_as_user Orders.Read"),
-		"scope":          on(jwtgate.Scope("Orders.Read"), passes(token(nil), user+" access_as_user Orders.Read")),
+		"scope":          onRoute(jwtgate.Scope("Orders.Read"), passes(token(nil), user+" access_as_user Orders.Read")),
 		"lacks scope":    forbidden(jwtgate.Scope("Orders.Write"), token(nil)),
 
 		"no customer":                    refused(token(of(stranger)), "issuer"),
@@ -79,8 +79,8 @@ func TestEntraID(t *testing.T) {
 		"ID token":                       refused(idToken, "claim"),
 		"daemon":                         refused(token(daemon), "claim"),
 		"without oid":                    refused(token(jwt.MapClaims{"oid": nil}), "claim"),
-		"another key":                    refused(like.by(theirs(), "").token(nil), "signature"),
-		"another key of the same tenant": refused(like.by(theirs(), "C2dE3fH4").token(nil), "unknown_key"),
+		"another key":                    refused(maker.withKey(theirs(), "").token(nil), "signature"),
+		"another key of the same tenant": refused(maker.withKey(theirs(), "C2dE3fH4").token(nil), "unknown_key"),
 	})
 
 	options.Rules = []jwtgate.Rule{jwtgate.AnyOf(jwtgate.Scope("access_as_user"), jwtgate.Claim("roles", "Orders.Read.All"))}

@@ -10,25 +10,26 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Firebase accepts the ID tokens that Firebase Authentication gives to the
-// users of a project.
+// Firebase accepts the ID tokens that Firebase Authentication issues to the users of
+// a project.
 //
-// All projects of the world share the keys. The project ID is both the end
-// of the issuer and the audience; it is not the project's number or name.
+// All Firebase projects share the same keys. The project ID is the audience and the
+// end of the issuer. It is not the project's number or name.
 //
-// Custom tokens and session cookies are refused: the former are for signing
-// in to Firebase, the latter have another issuer and other keys. So are the
-// tokens of the emulator, which are not signed: in tests, put keys of your
-// own into the options.
+// These tokens are refused:
 //
-// Who may sign up is a setting of the project. Where it allows anonymous
-// sign-in, everybody has a token; tell them apart by
+//   - custom tokens, which are for signing in to Firebase
+//   - session cookies, which have another issuer and other keys
+//   - tokens of the emulator, which are not signed: in tests, put your own keys into
+//     the options
+//
+// A setting of the project says who may sign up. If it allows anonymous sign-in,
+// anybody can get a token. To refuse anonymous users, write
 //
 //	gate.Require(jwtgate.Claim("/firebase/sign_in_provider", "password", "google.com"))
 //
-// and whether an address was confirmed by jwtgate.Claim("email_verified",
-// "true"). Custom claims stand beside the others: jwtgate.Claim("admin",
-// "true").
+// To require a confirmed address, use jwtgate.Claim("email_verified", "true"). Custom
+// claims are at the top level: jwtgate.Claim("admin", "true").
 func Firebase(projectID string) jwtgate.Options {
 	return jwtgate.Options{
 		Keys:      &keys.Remote{},
@@ -37,9 +38,9 @@ func Firebase(projectID string) jwtgate.Options {
 	}
 }
 
-// FirebaseX509 is [Firebase] with the keys from where Google's documentation
-// has them: a JSON object of certificates by key ID. Prefer Firebase; this
-// is how any document that is not a JWK Set is read.
+// FirebaseX509 is [Firebase] with the keys from the document that Google's
+// documentation names: a JSON object with a certificate for each key ID. Prefer
+// Firebase. FirebaseX509 shows how to read a document that is not a JWK Set.
 func FirebaseX509(projectID string) jwtgate.Options {
 	options := Firebase(projectID)
 	options.Keys = &keys.Remote{
@@ -49,9 +50,8 @@ func FirebaseX509(projectID string) jwtgate.Options {
 	return options
 }
 
-// parseCertificates does not look at the dates of the certificates. That
-// Google publishes them now is what makes the keys good, and TLS says that
-// it is Google.
+// parseCertificates ignores the dates of the certificates. A key is valid as long as
+// Google publishes it, and TLS proves that the document comes from Google.
 func parseCertificates(document []byte) ([]*jwtgate.Key, error) {
 	var certificates map[string]string
 	if err := json.Unmarshal(document, &certificates); err != nil {

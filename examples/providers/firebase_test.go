@@ -49,20 +49,20 @@ func TestFirebase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			header := map[string]any{"kid": kid, "typ": "JWT"}
-			claims := lasting(jwt.MapClaims{
+			claims := fresh(jwt.MapClaims{
 				"iss": issuer, "aud": project, "auth_time": ago(time.Minute), "user_id": user, "sub": user,
 				"email": "jane@example.com", "email_verified": true, "admin": true,
 				"firebase": map[string]any{
 					"identities": map[string]any{"email": []string{"jane@example.com"}}, "sign_in_provider": "password",
 				},
 			})
-			like := mint{t, ours(), header, claims}
-			token := like.token
+			maker := tokenMaker{t, ours(), header, claims}
+			token := maker.token
 			anonymous := token(jwt.MapClaims{
 				"provider_id": "anonymous", "email": nil, "email_verified": nil, "admin": nil,
 				"firebase": map[string]any{"identities": map[string]any{}, "sign_in_provider": "anonymous"},
 			})
-			custom := sign(t, theirs(), map[string]any{"typ": "JWT"}, lasting(jwt.MapClaims{
+			custom := sign(t, theirs(), map[string]any{"typ": "JWT"}, fresh(jwt.MapClaims{
 				"iss": robot, "sub": robot,
 				"aud": "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit", "uid": user,
 			}))
@@ -72,10 +72,10 @@ func TestFirebase(t *testing.T) {
 
 			visitAll(t, options, map[string]visit{
 				"user":             passes(token(nil), user),
-				"other key":        passes(like.by(ours2(), kid2).token(nil), user),
+				"other key":        passes(maker.withKey(ours2(), kid2).token(nil), user),
 				"anonymous":        passes(anonymous, user),
-				"signed in":        on(signedIn, passes(token(nil), user)),
-				"custom claim":     on(jwtgate.Claim("admin", "true"), passes(token(nil), user)),
+				"signed in":        onRoute(signedIn, passes(token(nil), user)),
+				"custom claim":     onRoute(jwtgate.Claim("admin", "true"), passes(token(nil), user)),
 				"not signed in":    forbidden(signedIn, anonymous),
 				"not an admin":     forbidden(jwtgate.Claim("admin", "true"), anonymous),
 				"address not sure": forbidden(jwtgate.Claim("email_verified", "true"), token(jwt.MapClaims{"email_verified": false})),
@@ -87,8 +87,8 @@ func TestFirebase(t *testing.T) {
 				"Google ID token":           refused(token(of("https://accounts.google.com", "123.apps.googleusercontent.com")), "issuer"),
 				"custom token":              refused(custom, "issuer"),
 				"emulator's, not signed":    refused(emulated, "malformed"),
-				"not Google's key":          refused(like.by(theirs(), "").token(nil), "signature"),
-				"a key that has gone":       refused(like.by(theirs(), "6f6d").token(nil), "unknown_key"),
+				"not Google's key":          refused(maker.withKey(theirs(), "").token(nil), "signature"),
+				"a key that has gone":       refused(maker.withKey(theirs(), "6f6d").token(nil), "unknown_key"),
 				"without subject":           refused(token(jwt.MapClaims{"sub": nil}), "claim"),
 				"the user ID is not enough": refused(token(jwt.MapClaims{"sub": ""}), "claim"),
 			})

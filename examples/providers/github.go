@@ -5,31 +5,30 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// GitHubActions accepts the ID tokens that jobs of one repository on
-// github.com request, from workflows that run on one ref, such as
-// refs/heads/main.
+// GitHubActions accepts the ID tokens of jobs on github.com: those of one repository,
+// whose workflow runs on one ref, such as refs/heads/main.
 //
-// Every repository on GitHub gets tokens of this issuer, for whatever
-// audience its workflow asks for. The rules are all that keeps the others
-// out. Names of owners and repositories can be given up and taken by
-// somebody else, so the rules compare IDs, as in the answer to
-// gh api repos/octo-org/octo-repo --jq '.owner.id, .id'.
+// Every repository on GitHub can get a token of this issuer, for any audience that its
+// workflow asks for. Only the rules refuse other repositories. The rules compare IDs,
+// because somebody else can take the name of an owner or a repository that was renamed
+// or deleted. To find the IDs, run
 //
-// Anybody who may push a branch can write a workflow for it, which is why
-// ref is compared too. Pull requests have refs of their own. Not so
-// pull_request_target, which runs on the default branch: if a workflow of
-// the repository lets such events run foreign code, add a rule for
-// event_name. Instead of ref, jwtgate.Claim("environment", "production")
-// leaves the decision to the protection rules of that environment, which it
-// must have.
+//	gh api repos/octo-org/octo-repo --jq '.owner.id, .id'
 //
-// Choose an audience of your own, and have the workflow request it:
-// core.getIDToken("https://deploy.example.com"). The default one, the URL of
-// the owner, is good for every other service that expects it.
+// The rules also compare ref, because anybody who may push a branch can write a
+// workflow for it. Pull requests have other refs, with one exception: the event
+// pull_request_target runs on the default branch. If a workflow of the repository runs
+// code of a pull request on that event, add a rule for event_name. Instead of ref you
+// can require an environment: jwtgate.Claim("environment", "production"). Then the
+// protection rules of that environment decide, so it must have some.
 //
-// The subject has the form repo:octo-org/octo-repo:ref:refs/heads/main, or
-// with IDs repo:octo-org@65/octo-repo@74:..., and an organization can change
-// it. Log it, but do not take it apart.
+// Choose an audience that names your service, and have the workflow request it:
+// core.getIDToken("https://deploy.example.com"). Do not use the default audience, the
+// URL of the owner: other services accept tokens for it too.
+//
+// The subject has the form repo:octo-org/octo-repo:ref:refs/heads/main or, with IDs,
+// repo:octo-org@65/octo-repo@74:... An organization can change the form, so log the
+// subject but do not parse it.
 func GitHubActions(audience, ownerID, repositoryID, ref string) jwtgate.Options {
 	return jwtgate.Options{
 		Keys:      &keys.Remote{},

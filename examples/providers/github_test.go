@@ -33,7 +33,7 @@ func TestGitHubActions(t *testing.T) {
 	})
 
 	header := map[string]any{"typ": "JWT", "kid": "cc413527-173f-5a05-976e-9c52b1d7b431", "x5t": "ykNaY4qM_ta4k2TgZOCEYLkcYlA"}
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"jti": "5f4c0f8f-1d2b-4c4a-9687-78695a4b3c2d", "sub": job, "aud": service, "iss": issuer, "nbf": ago(10 * time.Minute),
 		"ref": "refs/heads/main", "ref_type": "branch", "ref_protected": "true", "sha": "b6bf264029c03888b7fb7e6db7386f3b245b77b0",
 		"repository": "octo-org/octo-repo", "repository_id": "74", "repository_visibility": "private",
@@ -43,8 +43,8 @@ func TestGitHubActions(t *testing.T) {
 		"run_id": "9187", "run_number": "10", "run_attempt": "2", "runner_environment": "github-hosted",
 		"head_ref": "", "base_ref": "",
 	})
-	like := mint{t, ours(), header, claims}
-	token := like.token
+	maker := tokenMaker{t, ours(), header, claims}
+	token := maker.token
 	withIDs := "repo:octo-org@65/octo-repo@74:ref:refs/heads/main"
 	pullRequest := jwt.MapClaims{
 		"sub": "repo:octo-org/octo-repo:pull_request", "ref": "refs/pull/7/merge", "base_ref": "main",
@@ -59,8 +59,8 @@ func TestGitHubActions(t *testing.T) {
 		"job":               passes(token(nil), job),
 		"subject with IDs":  passes(token(jwt.MapClaims{"sub": withIDs}), withIDs),
 		"renamed":           passes(token(jwt.MapClaims{"repository": "octo-org/new-name", "sub": withIDs}), withIDs),
-		"environment":       on(jwtgate.Claim("environment", "production"), passes(token(production), deployment)),
-		"event":             on(jwtgate.Claim("event_name", "push"), passes(token(nil), job)),
+		"environment":       onRoute(jwtgate.Claim("environment", "production"), passes(token(production), deployment)),
+		"event":             onRoute(jwtgate.Claim("event_name", "push"), passes(token(nil), job)),
 		"no environment":    forbidden(jwtgate.Claim("environment", "production"), token(nil)),
 		"foreign code, yet": passes(target, job),
 		"event not allowed": forbidden(jwtgate.Claim("event_name", "push", "workflow_dispatch"), target),
@@ -76,8 +76,8 @@ func TestGitHubActions(t *testing.T) {
 		"another service":          refused(token(jwt.MapClaims{"aud": "sts.amazonaws.com"}), "audience"),
 		"an enterprise's issuer":   refused(token(jwt.MapClaims{"iss": issuer + "/octo-enterprise"}), "issuer"),
 		"an enterprise server":     refused(token(jwt.MapClaims{"iss": "https://github.example.com/_services/token"}), "issuer"),
-		"not GitHub's key":         refused(like.by(theirs(), "").token(nil), "signature"),
-		"a key nobody has":         refused(like.by(theirs(), "6f6d").token(nil), "unknown_key"),
+		"not GitHub's key":         refused(maker.withKey(theirs(), "").token(nil), "signature"),
+		"a key nobody has":         refused(maker.withKey(theirs(), "6f6d").token(nil), "unknown_key"),
 		"job that ended long ago":  refused(token(jwt.MapClaims{"exp": ago(10 * time.Minute)}), "expired"),
 	})
 }

@@ -5,26 +5,26 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Google accepts the ID tokens of people who have signed in with Google, to
-// the application with the given client ID, by an account of the Workspace
-// domain. If any Google account will do, leave the rule out.
+// Google accepts the ID tokens of people who signed in with Google to the application
+// with the given client ID, with an account of the given Workspace domain. To accept
+// any Google account, delete the rule, and read the paragraph about service accounts.
 //
-// It is the ID token that the application has to send. Google's access
-// tokens, which start with "ya29.", are for Google's APIs and are no JWTs.
+// The application must send the ID token. Google's access tokens, which start with
+// "ya29.", are for Google's APIs and are not JWTs.
 //
-// iss is written in two ways, one of them no URL, so that the keys cannot be
-// discovered from it; their address is given instead.
+// iss has two spellings, and one of them is not a URL. So the keys cannot be
+// discovered, and the recipe has their address.
 //
-// The audience is all that tells the sign-ins to your application from those
-// to everybody else's. It does not say that a person signed in: service
-// accounts, anybody's, can have tokens made for whatever audience they like.
-// The rule keeps them out, since those have no hd. To accept several
-// applications, such as one for the web and one for Android, list their
-// client IDs.
+// Only the audience distinguishes tokens for your application from tokens for other
+// applications. To accept several applications, such as one for the web and one for
+// Android, list all their client IDs.
 //
-// The domain is in hd. The end of email is no substitute: somebody may have
-// a personal account under an address of your domain. Nor is email an
-// identifier, since it may change; sub is.
+// Any service account, of anybody, can get a token for any audience. The rule refuses
+// such tokens because they have no hd.
+//
+// hd is the domain of the account. Do not look at the end of email instead: a personal
+// account can have an address of your domain. Do not identify users by email, which
+// can change. Use sub.
 func Google(clientID, domain string) jwtgate.Options {
 	return jwtgate.Options{
 		Keys:      &keys.Remote{URL: "https://www.googleapis.com/oauth2/v3/certs"},

@@ -23,13 +23,13 @@ func TestGoogle(t *testing.T) {
 	})
 
 	header := map[string]any{"kid": "c8ab71530972bba20b49f78a09c9852c43ff9118", "typ": "JWT"}
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"iss": "https://accounts.google.com", "azp": client, "aud": client, "sub": user, "hd": "example.com",
 		"email": "jane@example.com", "email_verified": true, "at_hash": "HK6E_P6Dh8Y93mRNtsDB1Q", "name": "Jane Doe",
 		"nbf": ago(time.Minute), "jti": "161803398874def",
 	})
-	like := mint{t, ours(), header, claims}
-	token := like.token
+	maker := tokenMaker{t, ours(), header, claims}
+	token := maker.token
 	serviceAccount := jwt.MapClaims{
 		"azp": "117102930214862573214", "sub": "117102930214862573214", "hd": nil, "name": nil, "at_hash": nil,
 		"email": "robot@stranger.iam.gserviceaccount.com",
@@ -39,8 +39,8 @@ func TestGoogle(t *testing.T) {
 	visitAll(t, options, map[string]visit{
 		"user":        passes(token(nil), user),
 		"old issuer":  passes(token(jwt.MapClaims{"iss": "accounts.google.com"}), user),
-		"other key":   passes(like.by(ours2(), "7d8d1d0a4e5f4c0f8f1d2b3c4a5968778695a4b3").token(nil), user),
-		"confirmed":   on(jwtgate.Claim("email_verified", "true"), passes(token(nil), user)),
+		"other key":   passes(maker.withKey(ours2(), "7d8d1d0a4e5f4c0f8f1d2b3c4a5968778695a4b3").token(nil), user),
+		"confirmed":   onRoute(jwtgate.Claim("email_verified", "true"), passes(token(nil), user)),
 		"unconfirmed": forbidden(jwtgate.Claim("email_verified", "true"), token(jwt.MapClaims{"email_verified": false})),
 
 		"another application":  refused(token(jwt.MapClaims{"aud": "1234987819200-cd34.apps.googleusercontent.com"}), "audience"),
@@ -49,8 +49,8 @@ func TestGoogle(t *testing.T) {
 		"service account":      refused(token(serviceAccount), "claim"),
 		"issuer with a slash":  refused(token(jwt.MapClaims{"iss": "https://accounts.google.com/"}), "issuer"),
 		"Firebase token":       refused(token(firebase), "issuer"),
-		"not Google's key":     refused(like.by(theirs(), "").token(nil), "signature"),
-		"a key nobody has":     refused(like.by(theirs(), "6f6d").token(nil), "unknown_key"),
+		"not Google's key":     refused(maker.withKey(theirs(), "").token(nil), "signature"),
+		"a key nobody has":     refused(maker.withKey(theirs(), "6f6d").token(nil), "unknown_key"),
 		"access token":         refused("ya29.a0AfH6SMBx3Zk1Vn7dQw4lGm0", "malformed"),
 		"no one's application": refused(token(jwt.MapClaims{"aud": nil}), "audience"),
 	})

@@ -33,8 +33,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The keys of this test. ours and ours2 are the provider's, which publishes
-// both; theirs is another issuer's.
+// The keys of the tests. ours and ours2 are the provider's: it publishes both.
+// theirs belongs to another issuer.
 var (
 	ours   = sync.OnceValue(newKey)
 	ours2  = sync.OnceValue(newKey)
@@ -49,31 +49,31 @@ func newKey() *rsa.PrivateKey {
 	return key
 }
 
-// A visit is a request with a token, and what should come of it.
+// A visit is a request with a token and the expected answer.
 type visit struct {
-	route  jwtgate.Rule // what the route asks for beyond the recipe; nil: nothing
+	route  jwtgate.Rule // a rule of the route in addition to the recipe; nil: none
 	token  string
 	status int
-	want   string // the subject and the scopes; or the reason of the refusal
+	want   string // the subject and the scopes, or the reason of the refusal
 }
 
-// passes is a visit that is let in, as the subject, with the scopes.
+// passes returns a visit that is accepted, with the subject and the scopes.
 func passes(token, subjectAndScopes string) visit {
 	return visit{token: token, status: http.StatusOK, want: subjectAndScopes}
 }
 
-// refused is a visit with a token that is none of ours.
+// refused returns a visit that is refused with 401 for the given reason.
 func refused(token, reason string) visit {
 	return visit{token: token, status: http.StatusUnauthorized, want: reason}
 }
 
-// on is the visit of a route that asks for more.
-func on(route jwtgate.Rule, v visit) visit {
+// onRoute returns v for a route with a rule.
+func onRoute(route jwtgate.Rule, v visit) visit {
 	v.route = route
 	return v
 }
 
-// forbidden is a visit of a route for which the token is not enough.
+// forbidden returns a visit of a route whose rule refuses the token.
 func forbidden(route jwtgate.Rule, token string) visit {
 	return visit{route: route, token: token, status: http.StatusForbidden, want: "forbidden"}
 }
@@ -81,7 +81,7 @@ func forbidden(route jwtgate.Rule, token string) visit {
 // visitAll sends each token to a handler behind a gate with the options.
 func visitAll(t *testing.T, options jwtgate.Options, visits map[string]visit) {
 	t.Helper()
-	// Most refusals are 401, and only the reason tells whether it was the right one.
+	// Most refusals have status 401, so the tests compare the reason too.
 	options.OnDeny = func(w http.ResponseWriter, _ *http.Request, e *jwtgate.Error) { w.Header().Set("Reason", e.Reason()) }
 	gate, err := jwtgate.New(options)
 	require.NoError(t, err)
@@ -110,8 +110,8 @@ func visitAll(t *testing.T, options jwtgate.Options, visits map[string]visit) {
 	}
 }
 
-// online puts the recipe into an internet that has nothing but these pages,
-// each a JSON document by its URL. Each must be asked for, and nothing else.
+// online connects the recipe to a server that plays the internet. pages maps each URL
+// to its JSON document. The test fails unless each page is requested and nothing else.
 func online(t *testing.T, options jwtgate.Options, pages map[string]any) jwtgate.Options {
 	t.Helper()
 	var hosts []string
@@ -120,10 +120,10 @@ func online(t *testing.T, options jwtgate.Options, pages map[string]any) jwtgate
 		require.NoError(t, err)
 		hosts = append(hosts, u.Hostname())
 	}
-	var asked sync.Map
+	var requested sync.Map
 	server := serveTLS(t, hosts, func(w http.ResponseWriter, r *http.Request) {
 		address := "https://" + r.Host + r.URL.Path
-		asked.Store(address, true)
+		requested.Store(address, true)
 		page, ok := pages[address]
 		if !ok {
 			http.NotFound(w, r)
@@ -135,13 +135,13 @@ func online(t *testing.T, options jwtgate.Options, pages map[string]any) jwtgate
 	})
 	t.Cleanup(func() {
 		got := map[string]any{}
-		asked.Range(func(address, _ any) bool { got[address.(string)] = pages[address.(string)]; return true })
-		assert.Equal(t, pages, got, "the pages that were asked for")
+		requested.Range(func(address, _ any) bool { got[address.(string)] = pages[address.(string)]; return true })
+		assert.Equal(t, pages, got, "the pages that were requested")
 	})
 
 	remote := options.Keys.(*keys.Remote)
 	remote.Logger = slog.New(slog.DiscardHandler)
-	remote.Timeout = time.Minute // a slow machine is no outage
+	remote.Timeout = time.Minute // so that a slow machine does not fail the test
 	remote.Client = &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: authority().pool},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -151,26 +151,26 @@ func online(t *testing.T, options jwtgate.Options, pages map[string]any) jwtgate
 	return options
 }
 
-// serveTLS starts a server that proves to be any of the hosts.
+// serveTLS starts a server with a certificate for the hosts.
 func serveTLS(t *testing.T, hosts []string, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{authority().issue(t, hosts)}}
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // of clients that trust another CA
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // clients that trust another CA cause errors
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
 }
 
-// A ca is a certification authority, whose certificate is a PEM text too.
+// A ca is a certification authority.
 type ca struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	pool        *x509.CertPool
-	pem         []byte
+	pem         []byte // the certificate
 }
 
-// authority is the only one that this internet trusts.
+// authority is the CA that the clients of the tests trust.
 var authority = sync.OnceValue(newCA)
 
 func newCA() *ca {
@@ -190,7 +190,7 @@ func newCA() *ca {
 	return &ca{certificate, key, pool, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
 }
 
-// issue returns a certificate for the hosts, and for the loopback address.
+// issue returns a certificate for the hosts and the loopback addresses.
 func (c *ca) issue(t *testing.T, hosts []string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -201,7 +201,8 @@ func (c *ca) issue(t *testing.T, hosts []string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// newCertificate signs a certificate; without parent, by the key itself.
+// newCertificate returns a certificate signed by signer. If parent is nil, the
+// certificate is self-signed.
 func newCertificate(template, parent *x509.Certificate, public, signer any) (der []byte) {
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
 	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
@@ -215,14 +216,13 @@ func newCertificate(template, parent *x509.Certificate, public, signer any) (der
 	return der
 }
 
-// certificateOf returns a certificate of a signing key by itself, as providers
-// publish them beside the keys.
+// certificateOf returns a self-signed certificate of a signing key. Providers publish
+// such certificates with their keys.
 func certificateOf(key *rsa.PrivateKey) (der []byte) {
 	return newCertificate(&x509.Certificate{Subject: pkix.Name{CommonName: "signing key"}}, nil, &key.PublicKey, key)
 }
 
-// jwk returns a public key as JWK, with the members that this provider has
-// beside kty, n and e.
+// jwk returns a public key as a JWK: kty, n, e and the given members.
 func jwk(key *rsa.PrivateKey, members map[string]any) map[string]any {
 	all := map[string]any{
 		"kty": "RSA",
@@ -233,7 +233,7 @@ func jwk(key *rsa.PrivateKey, members map[string]any) map[string]any {
 	return all
 }
 
-// jwkWithCertificate returns a JWK that has the members x5c and x5t as well.
+// jwkWithCertificate returns a JWK that also has the members x5c and x5t.
 func jwkWithCertificate(key *rsa.PrivateKey, members map[string]any) map[string]any {
 	der := certificateOf(key)
 	thumbprint := sha1.Sum(der)
@@ -246,7 +246,7 @@ func jwkWithCertificate(key *rsa.PrivateKey, members map[string]any) map[string]
 // jwks returns a JWK Set.
 func jwks(keys ...map[string]any) map[string]any { return map[string]any{"keys": keys} }
 
-// with returns the claims with changes; nil removes one.
+// with returns the claims with changes applied. The value nil removes a claim.
 func with(claims, changes jwt.MapClaims) jwt.MapClaims {
 	all := maps.Clone(claims)
 	maps.Copy(all, changes)
@@ -254,30 +254,30 @@ func with(claims, changes jwt.MapClaims) jwt.MapClaims {
 	return all
 }
 
-// lasting returns the claims with iat and exp of a fresh token.
-func lasting(claims jwt.MapClaims) jwt.MapClaims {
+// fresh returns the claims with iat a minute ago and exp in an hour.
+func fresh(claims jwt.MapClaims) jwt.MapClaims {
 	return with(claims, jwt.MapClaims{"iat": ago(time.Minute), "exp": ago(-time.Hour)})
 }
 
 func ago(d time.Duration) int64 { return time.Now().Add(-d).Unix() }
 
-// A mint makes tokens that are like one another.
-type mint struct {
+// A tokenMaker makes tokens with the same key and header and similar claims.
+type tokenMaker struct {
 	t      *testing.T
 	key    *rsa.PrivateKey
 	header map[string]any
 	claims jwt.MapClaims
 }
 
-// token returns a token with changes to the claims; nil removes one.
-func (m mint) token(changes jwt.MapClaims) string {
+// token returns a token with changes applied to the claims, as with does.
+func (m tokenMaker) token(changes jwt.MapClaims) string {
 	m.t.Helper()
 	return sign(m.t, m.key, m.header, with(m.claims, changes))
 }
 
-// by returns a mint with another key, whose ID is kid, or falsely that of the
-// other one if kid is empty.
-func (m mint) by(key *rsa.PrivateKey, kid string) mint {
+// withKey returns a tokenMaker that signs with another key. The header names kid as the key ID.
+// If kid is empty, the header falsely names the old key.
+func (m tokenMaker) withKey(key *rsa.PrivateKey, kid string) tokenMaker {
 	m.key = key
 	if kid != "" {
 		m.header = with(m.header, map[string]any{"kid": kid})
@@ -285,7 +285,7 @@ func (m mint) by(key *rsa.PrivateKey, kid string) mint {
 	return m
 }
 
-// sign returns a token that is signed by RS256, with alg added to the header.
+// sign returns a token signed with RS256. It adds alg to the header.
 func sign(t *testing.T, key *rsa.PrivateKey, header map[string]any, claims jwt.MapClaims) string {
 	t.Helper()
 	return signBy(t, jwt.SigningMethodRS256, key, header, claims)
@@ -301,7 +301,7 @@ func signBy(t *testing.T, method jwt.SigningMethod, key any, header map[string]a
 	return text
 }
 
-// quoted returns a text as JSON string.
+// quoted returns text as a JSON string.
 func quoted(text []byte) string {
 	quoted, err := json.Marshal(string(text))
 	if err != nil {

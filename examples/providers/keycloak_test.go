@@ -33,15 +33,15 @@ func TestKeycloak(t *testing.T) {
 	})
 
 	header := map[string]any{"typ": "JWT", "kid": "bzZ5JDkuBGi0oplEvod2"}
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"iss": realm, "aud": []string{"orders", "account"}, "sub": user, "typ": "Bearer", "azp": "frontend",
 		"jti": "onrtac:cba1c0d6-c951-a2c4-53be-2c964da5125b", "sid": "f2ec6ae1-ef38-4b4f-9554-ef992d255d59", "acr": "1",
 		"allowed-origins": []string{"https://shop.example.com"}, "scope": "openid email profile", "preferred_username": "jane",
 		"realm_access":    map[string]any{"roles": []string{"offline_access", "uma_authorization", "seller"}},
 		"resource_access": map[string]any{"orders": map[string]any{"roles": []string{"clerk"}}},
 	})
-	like := mint{t, ours(), header, claims}
-	token := like.token
+	maker := tokenMaker{t, ours(), header, claims}
+	token := maker.token
 	idToken := func(client string) string {
 		return token(jwt.MapClaims{
 			"typ": "ID", "aud": client, "azp": client, "at_hash": "cpqKfdQA5eH891Ff5oJr_Q", "nonce": "2f6b", "scope": nil,
@@ -57,8 +57,8 @@ func TestKeycloak(t *testing.T) {
 		"user":             passes(token(nil), as),
 		"only audience":    passes(token(jwt.MapClaims{"aud": "orders"}), as),
 		"at+jwt":           passes(sign(t, ours(), map[string]any{"typ": "at+jwt", "kid": header["kid"]}, claims), as),
-		"realm role":       on(jwtgate.Claim("/realm_access/roles", "seller"), passes(token(nil), as)),
-		"client role":      on(jwtgate.Claim("/resource_access/orders/roles", "clerk"), passes(token(nil), as)),
+		"realm role":       onRoute(jwtgate.Claim("/realm_access/roles", "seller"), passes(token(nil), as)),
+		"client role":      onRoute(jwtgate.Claim("/resource_access/orders/roles", "clerk"), passes(token(nil), as)),
 		"lacks realm role": forbidden(jwtgate.Claim("/realm_access/roles", "admin"), token(nil)),
 		"of other client":  forbidden(jwtgate.Claim("/resource_access/billing/roles", "clerk"), token(nil)),
 
@@ -68,9 +68,9 @@ func TestKeycloak(t *testing.T) {
 		"ID token":               refused(idToken("frontend"), "audience"),
 		"ID token to itself":     refused(idToken("orders"), "claim"),
 		"refresh token":          refused(refresh, "unknown_key"),
-		"another realm":          refused(like.by(theirs(), "").token(jwt.MapClaims{"iss": server + "staff"}), "issuer"),
-		"another realm's key":    refused(like.by(theirs(), "").token(nil), "signature"),
-		"the key for encryption": refused(like.by(ours2(), "PYrbIBXyJdvdXTgOkzGf").token(nil), "unknown_key"),
+		"another realm":          refused(maker.withKey(theirs(), "").token(jwt.MapClaims{"iss": server + "staff"}), "issuer"),
+		"another realm's key":    refused(maker.withKey(theirs(), "").token(nil), "signature"),
+		"the key for encryption": refused(maker.withKey(ours2(), "PYrbIBXyJdvdXTgOkzGf").token(nil), "unknown_key"),
 		"without scope basic":    refused(token(jwt.MapClaims{"sub": nil}), "claim"),
 		"bound by DPoP":          refused(token(jwt.MapClaims{"cnf": map[string]any{"jkt": "0ZcOCORZNYy"}}), "claim"),
 		"logout token":           refused(logout, "type"),

@@ -13,32 +13,34 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Kubernetes accepts the tokens of service accounts of the cluster that this
-// program runs in. apiServer is https://kubernetes.default.svc, and mount is
-// /var/run/secrets/kubernetes.io/serviceaccount, the directory in which each
-// pod finds ca.crt, the cluster's own CA, and token, its credentials. issuer
-// is what the API server was started with, often
-// https://kubernetes.default.svc.cluster.local; it is the iss of that token.
+// Kubernetes accepts the tokens of service accounts of the cluster that this program
+// runs in. The parameters are
 //
-// callers are subjects, as in system:serviceaccount:shop:frontend. The
-// audience does not replace them: any pod can ask for a token with any
-// audience, by a projected volume. What the audience does is to keep the
-// tokens that this service gets from being used elsewhere, at the API server
-// above all. Callers must therefore not send the token of their mount, which
-// is for that.
+//   - apiServer: https://kubernetes.default.svc
+//   - mount: /var/run/secrets/kubernetes.io/serviceaccount, the directory in which
+//     each pod finds ca.crt, the CA of the cluster, and token, the pod's credentials
+//   - issuer: the issuer that the API server was started with, often
+//     https://kubernetes.default.svc.cluster.local. It is the iss of the pod's token.
+//   - audience: the name of this service
+//   - callers: the subjects that may call this service, such as
+//     system:serviceaccount:shop:frontend
 //
-// The keys are fetched from the API server and not discovered. A pod has to
-// show its token for them, and the discovery document usually names another
-// address for the keys than the one it came from, such as an IP address of
-// the API server: the token would go to wherever a document says. If the
-// issuer is on the internet, as it is with EKS and GKE, anybody may have the
-// keys from there, and &keys.Remote{} is enough.
+// The audience does not replace the list of callers: with a projected volume, any pod
+// can get a token for any audience. The audience ensures that nobody can use a token
+// sent to this service elsewhere, above all at the API server. So callers must not
+// send the token in their mount: it is for the API server.
 //
-// Many clusters have the same issuer, so it does not tell them apart. Their
-// keys do.
+// The keys are fetched from apiServer and not discovered. The API server gives them
+// only to clients that send a token, and the discovery document usually names another
+// address for the keys, such as an IP address of the API server. With discovery the
+// pod's token would be sent to whatever address the document names. If the issuer is
+// on the internet, as with EKS and GKE, the keys are public and &keys.Remote{} is
+// enough.
 //
-// A token is good until it expires, even if its pod has been deleted. If an
-// hour is too long for that, ask the TokenReview API in Options.Validate.
+// Many clusters have the same issuer. Only their keys distinguish them.
+//
+// A token is valid until it expires, even after its pod has been deleted. If an hour
+// is too long for that, call the TokenReview API in Options.Validate.
 func Kubernetes(apiServer, mount, issuer, audience string, callers ...string) (jwtgate.Options, error) {
 	ca := filepath.Join(mount, "ca.crt")
 	text, err := os.ReadFile(ca)
@@ -64,8 +66,8 @@ func Kubernetes(apiServer, mount, issuer, audience string, callers ...string) (j
 	}, nil
 }
 
-// podTransport adds the pod's token to requests to the API server, and makes
-// no others: a token added here would follow every redirect.
+// podTransport adds the pod's token to requests to the API server. It refuses other
+// requests: otherwise a redirect would send the token to another server.
 type podTransport struct {
 	apiServer, tokenFile string
 	next                 http.RoundTripper
@@ -75,7 +77,7 @@ func (p *podTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if origin := r.URL.Scheme + "://" + r.URL.Host; origin != p.apiServer {
 		return nil, fmt.Errorf("%s is not the API server, and must not get the pod's token", origin)
 	}
-	// The kubelet replaces it long before it expires.
+	// Read the file each time: the kubelet replaces the token before it expires.
 	token, err := os.ReadFile(p.tokenFile)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func TestKubernetes(t *testing.T) {
 	options := pod.options(t, newAPIServer(t, pod))
 
 	header := map[string]any{"kid": clusterKey} // no typ
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"aud": []string{"orders"}, "iss": clusterIssuer, "nbf": ago(time.Minute), "sub": frontend,
 		"jti": "a0a7a5a1-7d0f-4f8e-a0de-5f2a6a0d0c55",
 		"kubernetes.io": map[string]any{
@@ -41,8 +41,8 @@ func TestKubernetes(t *testing.T) {
 			"serviceaccount": map[string]any{"name": "frontend", "uid": "272e2776-0648-448a-a166-848d0742abf2"},
 		},
 	})
-	like := mint{t, ours(), header, claims}
-	token := like.token
+	maker := tokenMaker{t, ours(), header, claims}
+	token := maker.token
 	mounted := token(jwt.MapClaims{"aud": []string{clusterIssuer}, "exp": ago(-365 * 24 * time.Hour)})
 	legacy := token(jwt.MapClaims{
 		"iss": "kubernetes/serviceaccount", "aud": nil, "exp": nil, "iat": nil, "nbf": nil, "kubernetes.io": nil,
@@ -52,7 +52,7 @@ func TestKubernetes(t *testing.T) {
 	visitAll(t, options, map[string]visit{
 		"pod":               passes(token(nil), frontend),
 		"several audiences": passes(token(jwt.MapClaims{"aud": []string{"billing", "orders"}}), frontend),
-		"namespace":         on(jwtgate.Claim("/kubernetes.io/namespace", "shop"), passes(token(nil), frontend)),
+		"namespace":         onRoute(jwtgate.Claim("/kubernetes.io/namespace", "shop"), passes(token(nil), frontend)),
 		"another namespace": forbidden(jwtgate.Claim("/kubernetes.io/namespace", "payments"), token(nil)),
 
 		"another account":       refused(token(jwt.MapClaims{"sub": "system:serviceaccount:shop:default"}), "claim"),
@@ -61,12 +61,12 @@ func TestKubernetes(t *testing.T) {
 		"for another service":   refused(token(jwt.MapClaims{"aud": []string{"billing"}}), "audience"),
 		"of a secret, for ever": refused(legacy, "issuer"),
 		"another issuer":        refused(token(jwt.MapClaims{"iss": "https://oidc.eks.eu-central-1.amazonaws.com/id/1A2B"}), "issuer"),
-		"another cluster":       refused(like.by(theirs(), "DHzQxyXc1o0_8lMMuRNs67OX").token(nil), "unknown_key"),
-		"its key under our ID":  refused(like.by(theirs(), "").token(nil), "signature"),
+		"another cluster":       refused(maker.withKey(theirs(), "DHzQxyXc1o0_8lMMuRNs67OX").token(nil), "unknown_key"),
+		"its key under our ID":  refused(maker.withKey(theirs(), "").token(nil), "signature"),
 	})
 }
 
-// The pod's token is replaced while it runs.
+// The kubelet replaces the pod's token while the pod runs.
 func TestKubernetesRotation(t *testing.T) {
 	t.Parallel()
 	pod := newPod(t)
@@ -77,14 +77,14 @@ func TestKubernetesRotation(t *testing.T) {
 	pod.credentials.Store("the second")
 	require.NoError(t, remote.Refresh(t.Context(), clusterIssuer))
 
-	pod.credentials.Store("the third") // and the mount is behind
+	pod.credentials.Store("the third") // the mount still has the second
 	require.ErrorContains(t, remote.Refresh(t.Context(), clusterIssuer), "status 401")
 }
 
-// What cannot be told is not the caller's fault.
+// If the keys cannot be fetched, the answer is 503 and not 401.
 func TestKubernetesUnavailable(t *testing.T) {
 	t.Parallel()
-	good := sign(t, ours(), map[string]any{"kid": clusterKey}, lasting(jwt.MapClaims{
+	good := sign(t, ours(), map[string]any{"kid": clusterKey}, fresh(jwt.MapClaims{
 		"aud": []string{"orders"}, "iss": clusterIssuer, "sub": frontend,
 	}))
 	for name, spoil := range map[string]func(*pod){
@@ -103,7 +103,7 @@ func TestKubernetesUnavailable(t *testing.T) {
 	}
 }
 
-// Nobody but the API server is shown the pod's token, whatever it answers.
+// The pod's token is sent to the API server only, whatever the API server answers.
 func TestKubernetesKeepsCredentials(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -144,11 +144,11 @@ func TestKubernetesWithoutCA(t *testing.T) {
 	require.ErrorContains(t, err, "ca.crt has no certificate")
 }
 
-// A pod has what the recipe finds in the one that it runs in.
+// A pod has the files that the recipe reads.
 type pod struct {
 	t           *testing.T
 	dir         string
-	credentials atomic.Value // what the API server accepts
+	credentials atomic.Value // the token that the API server accepts
 }
 
 func newPod(t *testing.T) *pod {
@@ -169,12 +169,12 @@ func (p *pod) options(t *testing.T, apiServer string) jwtgate.Options {
 	require.NoError(t, err)
 	remote := options.Keys.(*keys.Remote)
 	remote.Logger = slog.New(slog.DiscardHandler)
-	remote.Timeout = time.Minute // a slow machine is no outage
+	remote.Timeout = time.Minute // so that a slow machine does not fail the test
 	return options
 }
 
-// newAPIServer answers as the API server of a cluster does, and returns its
-// address.
+// newAPIServer starts a server that answers like the API server of a cluster, and
+// returns its URL.
 func newAPIServer(t *testing.T, p *pod) string {
 	const mediaType = "application/jwk-set+json"
 	document := jwks(jwk(ours(), map[string]any{"use": "sig", "kid": clusterKey, "alg": "RS256"}))

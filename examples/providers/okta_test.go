@@ -34,14 +34,14 @@ func TestOkta(t *testing.T) {
 	})
 
 	header := map[string]any{"kid": "U5R8cHbGw445Qbq8zVO1PcCpXL8yG6IcovVa3laCoxM"} // no typ
-	claims := lasting(jwt.MapClaims{
+	claims := fresh(jwt.MapClaims{
 		"ver": 1, "jti": "AT.0mP4JKAZX1iACIT4vbEDF7LpvDVjxypPMf0D7uX39RE", "iss": issuer, "aud": "api://default",
 		"cid": client, "uid": "00uid4BxXw6I6TV4m0g3", "scp": []string{"openid", "orders"}, "auth_time": ago(0),
 		"sub": "jane@example.com",
 	})
-	like := mint{t, ours(), header, claims}
-	token, foreign := like.token, like.by(theirs(), "").token
-	idToken := sign(t, ours(), header, lasting(jwt.MapClaims{
+	maker := tokenMaker{t, ours(), header, claims}
+	token, foreign := maker.token, maker.withKey(theirs(), "").token
+	idToken := sign(t, ours(), header, fresh(jwt.MapClaims{
 		"ver": 1, "jti": "ID.4eAWJOCMB3SX8XewDfVR", "iss": issuer, "aud": client, "sub": "00uid4BxXw6I6TV4m0g3",
 		"amr": []string{"pwd"}, "idp": "00ok1u7AsAkrwdZL3z0g3", "name": "Jane Doe", "preferred_username": "jane@example.com",
 		"auth_time": ago(0), "at_hash": "cpqKfdQA5eH891Ff5oJr_Q",
@@ -50,9 +50,9 @@ func TestOkta(t *testing.T) {
 
 	visitAll(t, options, map[string]visit{
 		"user":        passes(token(nil), "00uid4BxXw6I6TV4m0g3 openid orders"),
-		"scope":       on(jwtgate.Scope("orders"), passes(token(nil), "00uid4BxXw6I6TV4m0g3 openid orders")),
-		"application": on(jwtgate.Claim("cid", client), passes(token(nil), "00uid4BxXw6I6TV4m0g3 openid orders")),
-		"new key": passes(like.by(ours2(), "Y3vBOdYT-l-I0j-gRQ26XjutSX00TeWiSguuDhW3ngo").token(nil),
+		"scope":       onRoute(jwtgate.Scope("orders"), passes(token(nil), "00uid4BxXw6I6TV4m0g3 openid orders")),
+		"application": onRoute(jwtgate.Claim("cid", client), passes(token(nil), "00uid4BxXw6I6TV4m0g3 openid orders")),
+		"new key": passes(maker.withKey(ours2(), "Y3vBOdYT-l-I0j-gRQ26XjutSX00TeWiSguuDhW3ngo").token(nil),
 			"00uid4BxXw6I6TV4m0g3 openid orders"),
 		"lacks scope":         forbidden(jwtgate.Scope("orders.write"), token(nil)),
 		"another application": forbidden(jwtgate.Claim("cid", "0oa2other"), token(nil)),
