@@ -11,13 +11,13 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// A program is the Go code for a form while it is being written.
+// A program collects the parts of the Go code for a form.
 type program struct {
-	imports []string // of the standard library
-	fields  strings.Builder
+	imports []string        // packages of the standard library; duplicates are allowed
+	fields  strings.Builder // of jwtgate.Options
 }
 
-// code returns what a user of the library writes for the form.
+// code returns the Go code that makes the gate of the form.
 func code(f form) (string, error) {
 	p := &program{imports: []string{"net/http"}}
 	p.keys(f)
@@ -54,18 +54,18 @@ func code(f form) (string, error) {
 	p.text("Realm", f.Realm)
 	if d.clock != 0 {
 		p.imports = append(p.imports, "time")
-		p.field("Now", "func() time.Time { return time.Now().Add("+expression(d.clock)+") }", "to try things out, and for nothing else")
+		p.field("Now", "func() time.Time { return time.Now().Add("+expression(d.clock)+") }", "for trying things out only")
 	}
 
-	guarded := "return gate" + asking(f) + ".Handler(next), nil"
+	guarded := "return gate" + requireCall(f) + ".Handler(next), nil"
 	if f.Extract == "cookie" {
-		guarded = "// Browsers attach cookies unasked, also to what the pages of other sites send.\n" +
-			"return http.NewCrossOriginProtection().Handler(gate" + asking(f) + ".Handler(next)), nil"
+		guarded = "// Browsers attach cookies also to requests that pages of other sites make (CSRF).\n" +
+			"return http.NewCrossOriginProtection().Handler(gate" + requireCall(f) + ".Handler(next)), nil"
 	}
 
 	var b strings.Builder
 	b.WriteString("package api\n\nimport (\n")
-	for _, path := range p.imports { // which gofmt sorts, and has each once
+	for _, path := range p.imports { // gofmt sorts them and removes duplicates
 		fmt.Fprintf(&b, "%q\n", path)
 	}
 	b.WriteString(`
@@ -85,9 +85,9 @@ return nil, err
 `)
 	if validates {
 		b.WriteString(`
-// validate is asked last about each token, and may ask others: was it revoked?
-// jwtgate.ErrRevoked is answered with 401, jwtgate.ErrForbidden with 403, and any
-// other error with 503.
+// validate runs last for each token. It may call other services, for example to
+// look for revoked tokens. The gate answers jwtgate.ErrRevoked with 401,
+// jwtgate.ErrForbidden with 403, and any other error with 503.
 func validate(ctx context.Context, t *jwtgate.Token) error {
 return ` + v.code + `
 }
@@ -97,8 +97,9 @@ return ` + v.code + `
 	return string(source), err
 }
 
-// codeProblem returns what New says to the code where its keys come from
-// elsewhere than those that the form is tried with. No key is fetched for it.
+// codeProblem returns the error of New for the options in the code, or "". It can
+// differ from that of the form, because the code has keys.Remote where the form uses
+// the playground's own keys. codeProblem fetches no keys.
 func codeProblem(f form, o jwtgate.Options) string {
 	if f.Source != "issuer" {
 		return ""
@@ -110,8 +111,8 @@ func codeProblem(f form, o jwtgate.Options) string {
 	return ""
 }
 
-// remote returns what stands in the code for the keys of the playground's own
-// issuer. Without the name of an issuer there is nothing to discover.
+// remote returns the key source that the code has in place of the playground's own
+// keys. Under AnyIssuer there is no issuer to discover keys from, so it has a URL.
 func remote(f form) *keys.Remote {
 	if f.AnyIssuer {
 		return &keys.Remote{URL: "https://auth.example.com/jwks"}
@@ -128,10 +129,10 @@ func (p *program) keys(f form) {
 			p.field("Keys", "&keys.Remote{}", "found through the issuer")
 		}
 	case "pem":
-		p.field("Keys", `&keys.File{Path: "issuer.pem"}`, "which has what was pasted")
+		p.field("Keys", `&keys.File{Path: "issuer.pem"}`, "contains the pasted PEM")
 	case "jwks":
-		p.field("Keys", `&keys.File{Path: "jwks.json"}`, "which has what was pasted")
-	default: // a secret, which has no place in code
+		p.field("Keys", `&keys.File{Path: "jwks.json"}`, "contains the pasted JWK Set")
+	default: // secrets do not belong in code
 		constructor := "keys.HS256"
 		if f.Source != "secret" {
 			constructor = "keys." + strings.ToUpper(f.Source)
@@ -174,8 +175,9 @@ func (p *program) duration(name string, d time.Duration) {
 	}
 }
 
-// asking returns the call of Require, if there is something to ask for.
-func asking(f form) string {
+// requireCall returns the call of Require with the form's rules, or "" if there are
+// no rules.
+func requireCall(f form) string {
 	var rules []string
 	if scopes := strings.Fields(f.Scopes); len(scopes) > 0 {
 		rules = append(rules, "jwtgate.Scope("+quoted(scopes)+")")
@@ -189,10 +191,12 @@ func asking(f form) string {
 	return ".Require(" + strings.Join(rules, ", ") + ")"
 }
 
+// claim returns the call of jwtgate.Claim.
 func claim(name, values string) string {
 	return "jwtgate.Claim(" + quoted(append([]string{name}, lines(values)...)) + ")"
 }
 
+// quoted returns values as a list of Go strings.
 func quoted(values []string) string {
 	var all []string
 	for _, v := range values {
@@ -201,8 +205,8 @@ func quoted(values []string) string {
 	return strings.Join(all, ", ")
 }
 
-// expression returns d as it is written in Go: in the largest unit that it is a
-// whole number of.
+// expression returns d as a Go expression, such as 5 * time.Minute. It uses the
+// largest unit of which d is a whole multiple.
 func expression(d time.Duration) string {
 	for _, unit := range []struct {
 		length time.Duration

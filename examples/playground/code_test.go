@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostile is text that code has to quote.
+// hostile is text that must be quoted in the code.
 const hostile = "\"+panic(1)+\"`\\ */ // context.errors.os.time. {{}} \u2028\u00e9 %s\x00\n"
 
-// changes has an option set for each field of the form, and some for several.
+// changes are the cases of TestCode. Each sets one or more fields of the form.
 var changes = map[string]func(*form){
 	"nothing": func(*form) {},
 	"secret":  func(f *form) { f.Key, f.Header, f.Source = idHS256, `{"alg":"HS256"}`, "secret" },
@@ -60,7 +60,7 @@ var changes = map[string]func(*form){
 		f.Extract, f.ExtractName, f.Request = "cookie", "__Host-session", "GET / HTTP/1.1\nHost: a\nCookie: __Host-session={token}"
 	},
 	"no token68": func(f *form) { f.Request += " more" },
-	"Header": func(f *form) { // without one
+	"Header": func(f *form) { // the request has no such header
 		f.Extract, f.ExtractName = "header", "`!#$%&'*+"
 	},
 	"everything": func(f *form) {
@@ -72,15 +72,12 @@ var changes = map[string]func(*form){
 
 const withoutExpiry = `{"iss":"https://auth.example.com/","aud":"https://api.example.com","sub":"alice"}`
 
-// rfc8037 has the key of RFC 8037 appendix A.
+// rfc8037 is a JWK Set with the key of RFC 8037 appendix A.
 const rfc8037 = `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 
-// The code passes gofmt and go vet, compiles, and decides and answers as the
-// page says.
-//
-// All of it is compiled as one package, because a package each took the go
-// command three seconds more. Only the names of the functions are changed for
-// that: guard and validate are numbered.
+// The code passes gofmt and go vet, compiles, and decides and answers as the page
+// says. The code of all cases is compiled as one package, which is faster than a
+// package for each case. So the functions guard and validate get numbers.
 func TestCode(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -111,7 +108,7 @@ func TestCode(t *testing.T) {
 	want := map[string]answer{}
 	for i, name := range names {
 		f := presets(now)[0].Form
-		// With keys.Remote the program would fetch, so it is compiled only.
+		// The code with keys.Remote is only compiled: running it would fetch keys.
 		discovered := f
 		changes[name](&discovered)
 		if discovered.Source == "issuer" {
@@ -182,7 +179,7 @@ func challenge(answer string) string {
 	return line
 }
 
-// caller sends each guard its request, and prints how it is answered.
+// caller is a program that sends each guard its request and prints the answers.
 const caller = `package main
 
 import (
@@ -223,7 +220,7 @@ func main() {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		if w.Code == http.StatusNotFound {
-			w.Code = http.StatusOK // it got in
+			w.Code = http.StatusOK // the gate called the handler
 		}
 		answers = append(answers, answer{w.Code, w.Header().Get("WWW-Authenticate")})
 	}
@@ -233,7 +230,7 @@ func main() {
 }
 `
 
-// The code has the fields that were set, and no others.
+// The code has the fields that were set and no others.
 func TestCodeIsShort(t *testing.T) {
 	t.Parallel()
 	f := presets(time.Now())[0].Form
@@ -266,7 +263,7 @@ func guard(next http.Handler) (http.Handler, error) {
 `, got)
 }
 
-// No secret gets into the code.
+// The code contains no secret.
 func TestCodeHasNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"secret", "hs256", "hs384", "hs512", "pem", "jwks"} {
@@ -279,7 +276,7 @@ func TestCodeHasNoSecret(t *testing.T) {
 	}
 }
 
-// What is pasted is not open to requests that other sites have a browser make.
+// The code for tokens in cookies protects against requests of other sites (CSRF).
 func TestCodeForCookie(t *testing.T) {
 	t.Parallel()
 	f := presets(time.Now())[0].Form
@@ -291,8 +288,8 @@ func TestCodeForCookie(t *testing.T) {
 	}
 }
 
-// Where keys.Remote cannot ask an issuer that the page itself has the keys of,
-// the page says so.
+// If keys.Remote cannot fetch from the issuer, the page says so, although the gate
+// of the page accepts the token.
 func TestCodeProblem(t *testing.T) {
 	t.Parallel()
 	f := presets(time.Now())[0].Form

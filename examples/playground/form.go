@@ -11,37 +11,37 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// A form has the fields of the page, under the names that they have there.
+// A form has the fields of the page. The JSON names are the names on the page.
 type form struct {
-	Mode      string `json:"mode"` // "mint", or "paste" for Token as it stands
+	Mode      string `json:"mode"` // "mint" signs a token, "paste" uses Token unchanged
 	Token     string `json:"token"`
 	Key       string `json:"key"`       // ID of the key to sign with
 	Signature string `json:"signature"` // see issuer.mint
 	Header    string `json:"header"`
 	Claims    string `json:"claims"`
-	Request   string `json:"request"` // up to the end of its header; {token} stands for the token
+	Request   string `json:"request"` // request line and header; {token} is replaced by the token
 
 	Source   string `json:"source"`   // see issuer.source
-	Material string `json:"material"` // what was pasted for it
+	Material string `json:"material"` // the pasted keys
 
-	Issuers        string `json:"issuers"` // one in a line, as with the other lists of claims' values
+	Issuers        string `json:"issuers"` // one per line, as in Audiences, RuleValues and RoleValues
 	AnyIssuer      bool   `json:"anyIssuer"`
 	Audiences      string `json:"audiences"`
 	AnyAudience    bool   `json:"anyAudience"`
 	Algorithms     string `json:"algorithms"` // separated by spaces
 	Types          string `json:"types"`      // separated by spaces
-	NoType         bool   `json:"noType"`     // an absent typ is one of them
+	NoType         bool   `json:"noType"`     // also accept tokens without typ
 	RFC9068        bool   `json:"rfc9068"`
 	SubjectClaim   string `json:"subjectClaim"`
 	AllowNoSubject bool   `json:"allowNoSubject"`
 	AllowNoExpiry  bool   `json:"allowNoExpiry"`
-	Leeway         string `json:"leeway"` // as time.ParseDuration reads it, like the other two
+	Leeway         string `json:"leeway"` // for time.ParseDuration, as are MaxAge and Clock
 	MaxAge         string `json:"maxAge"`
-	Clock          string `json:"clock"` // what is added to the time
+	Clock          string `json:"clock"` // added to the current time
 
 	RuleClaim  string `json:"ruleClaim"`
 	RuleValues string `json:"ruleValues"`
-	Validate   string `json:"validate"` // one of verdicts
+	Validate   string `json:"validate"` // a key of verdicts, or ""
 	Scopes     string `json:"scopes"`   // separated by spaces
 	RoleClaim  string `json:"roleClaim"`
 	RoleValues string `json:"roleValues"`
@@ -51,8 +51,8 @@ type form struct {
 	Realm       string `json:"realm"`
 }
 
-// lines returns the lines of s that are not empty, with what white space they
-// have: New is to see it.
+// lines returns the lines of s that are not empty. It keeps white space, so that New
+// can refuse it.
 func lines(s string) (all []string) {
 	for line := range strings.SplitSeq(strings.ReplaceAll(s, "\r\n", "\n"), "\n") {
 		if line != "" {
@@ -62,6 +62,7 @@ func lines(s string) (all []string) {
 	return all
 }
 
+// types returns Options.Types.
 func (f form) types() []string {
 	types := strings.Fields(f.Types)
 	if len(types) == 0 {
@@ -73,7 +74,8 @@ func (f form) types() []string {
 	return types
 }
 
-// algorithms returns nil where the field is empty, as New wants it.
+// algorithms returns Options.Algorithms. It is nil if the field is empty: New refuses
+// an empty list.
 func (f form) algorithms() []string {
 	if names := strings.Fields(strings.ReplaceAll(f.Algorithms, ",", " ")); len(names) > 0 {
 		return names
@@ -104,10 +106,10 @@ func (f form) durations() (d durations, errs []error) {
 	return d, errs
 }
 
-// A verdict is what Options.Validate may come to.
+// A verdict is a result of Options.Validate.
 type verdict struct {
 	err  error
-	code string // of the Go expression
+	code string // the Go expression for err
 }
 
 var verdicts = map[string]verdict{
@@ -116,7 +118,7 @@ var verdicts = map[string]verdict{
 	"outage":  {errors.New("the database does not answer"), `errors.New("the database does not answer")`},
 }
 
-// source returns the keys that the gate is to verify with.
+// source returns the key source that the form chooses.
 func (i *issuer) source(f form) (jwtgate.KeySource, error) {
 	switch material := []byte(f.Material); f.Source {
 	case "issuer":
@@ -134,12 +136,12 @@ func (i *issuer) source(f form) (jwtgate.KeySource, error) {
 	case "hs512":
 		return keys.HS512(material), nil
 	}
-	return nil, fmt.Errorf("source: there is no choice called %q", f.Source)
+	return nil, fmt.Errorf("source: unknown choice %q", f.Source)
 }
 
-// options returns the form as options of a gate, and the rules of its Require.
-// The error has what could not even be tried.
-func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Options, grants []jwtgate.Rule, err error) {
+// options returns the gate's options and the rules for Require. The error joins all
+// fields that have no such value.
+func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Options, required []jwtgate.Rule, err error) {
 	d, errs := f.durations()
 	o = jwtgate.Options{
 		Keys:           source,
@@ -158,7 +160,7 @@ func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Option
 		Realm:          f.Realm,
 		Now:            func() time.Time { return now.Add(d.clock) },
 	}
-	// The constructors panic where a mistake would open the door.
+	// The constructors panic at mistakes. The page shows the panic as a problem.
 	attempt := func(construct func()) {
 		defer func() {
 			if problem := recover(); problem != nil {
@@ -175,7 +177,7 @@ func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Option
 	case "header":
 		attempt(func() { o.Extract = jwtgate.Header(f.ExtractName) })
 	default:
-		errs = append(errs, fmt.Errorf("extract: there is no choice called %q", f.Extract))
+		errs = append(errs, fmt.Errorf("extract: unknown choice %q", f.Extract))
 	}
 	if f.hasRule() {
 		attempt(func() { o.Rules = append(o.Rules, jwtgate.Claim(f.RuleClaim, lines(f.RuleValues)...)) })
@@ -183,15 +185,15 @@ func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Option
 	if v, ok := verdicts[f.Validate]; ok {
 		o.Validate = func(context.Context, *jwtgate.Token) error { return v.err }
 	} else if f.Validate != "" {
-		errs = append(errs, fmt.Errorf("validate: there is no choice called %q", f.Validate))
+		errs = append(errs, fmt.Errorf("validate: unknown choice %q", f.Validate))
 	}
 	if scopes := strings.Fields(f.Scopes); len(scopes) > 0 {
-		attempt(func() { grants = append(grants, jwtgate.Scope(scopes...)) })
+		attempt(func() { required = append(required, jwtgate.Scope(scopes...)) })
 	}
 	if f.hasRole() {
-		attempt(func() { grants = append(grants, jwtgate.Claim(f.RoleClaim, lines(f.RoleValues)...)) })
+		attempt(func() { required = append(required, jwtgate.Claim(f.RoleClaim, lines(f.RoleValues)...)) })
 	}
-	return o, grants, errors.Join(errs...)
+	return o, required, errors.Join(errs...)
 }
 
 func (f form) hasRule() bool { return f.RuleClaim != "" || f.RuleValues != "" }

@@ -1,21 +1,22 @@
-// Playground shows on a page which check of a gate accepts a token or refuses
-// it, and why, what is answered, and the Go code for the options chosen.
+// Playground serves a page that shows which check of a gate accepts or refuses a
+// token, why, what the client gets, and the Go code for the chosen options.
 //
 //	go run ./examples/playground
 //
-// and open http://127.0.0.1:8080/ in a browser. Tokens are signed there with keys
-// that are made when the program starts, or pasted, and then verified with a key
-// that is pasted too. The page sends all its fields to /api, which takes them from
-// anybody on this machine; those that are left out are empty:
+// Then open http://127.0.0.1:8080/ in a browser. The page signs tokens with keys that
+// are made when the program starts, or takes a pasted token and pasted keys.
+//
+// The page sends its fields to /api. Any program on this machine can do the same.
+// Missing fields are empty:
 //
 //	curl -s http://127.0.0.1:8080/presets
 //	curl -s -H "Content-Type: application/json" -d '{"request": "GET / HTTP/1.1\nHost: localhost",
 //	  "source": "issuer", "issuers": "https://auth.example.com/", "anyAudience": true}' http://127.0.0.1:8080/api
 //
-// The gate is one of jwtgate.New and stands in a server of net/http, so nothing
-// here knows how to verify a token. What is pasted stays in this process and is
-// neither stored nor logged. The program listens on loopback alone, and connects
-// to nothing.
+// Each request goes through a gate made by jwtgate.New, in a server of net/http, so
+// the outcome is that of a real service. Pasted tokens and keys stay in this process:
+// they are neither stored nor logged. The program listens on loopback only and makes
+// no connections.
 package main
 
 import (
@@ -40,14 +41,15 @@ import (
 //go:embed page
 var assets embed.FS
 
-// maxBody leaves room for a token that is longer than a gate reads.
+// maxBody is the longest body of a request, in bytes. It has room for tokens that the
+// gate refuses because they are too long.
 const maxBody = 256 << 10
 
 func main() {
-	port := flag.Int("port", 8080, "`port` of 127.0.0.1 to listen on; 0 takes a free one")
+	port := flag.Int("port", 8080, "`port` of 127.0.0.1 to listen on; 0 chooses a free port")
 	flag.Parse()
-	// keys.JWKS tells the log of keys that it skips: here for every key that is
-	// pressed, and of what was pasted.
+	// Discard the log: keys.JWKS logs the pasted keys that it skips, each time the
+	// page asks.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdout, *port)
@@ -87,11 +89,11 @@ func run(ctx context.Context, out io.Writer, port int) error {
 	return errors.Join(err, server.Shutdown(ctx))
 }
 
-// newHandler returns the page and what it asks.
+// newHandler returns the page and its API.
 func newHandler(issuer *issuer) http.Handler {
 	page, err := fs.Sub(assets, "page")
 	if err != nil {
-		panic(err) // the name is no path
+		panic(err) // cannot happen: "page" is a valid path
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(page))
@@ -122,11 +124,11 @@ func newHandler(issuer *issuer) http.Handler {
 
 func writeJSON(w http.ResponseWriter, content any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(content) // an error means that the client has gone
+	_ = json.NewEncoder(w).Encode(content) // an error means that the client closed the connection
 }
 
-// secured keeps other sites out: their pages neither frame this one nor load
-// from it, and cannot reach it under a name of theirs that resolves to loopback
+// secured protects the page from other sites. Their pages cannot frame this page or
+// load from it. They cannot reach it through a host name that they resolve to loopback
 // (DNS rebinding).
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -149,8 +151,8 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// isLoopback tells whether a Host header names this machine. The port may be
-// another than ours, as when a tunnel leads here.
+// isLoopback reports whether a Host header names this machine. Any port is accepted,
+// because a tunnel may use another one.
 func isLoopback(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

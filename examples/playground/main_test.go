@@ -30,7 +30,7 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// ours is the issuer of all tests. Its RSA keys take a moment to make.
+// ours returns the issuer, which all tests share because making RSA keys takes time.
 var ours = sync.OnceValue(func() *issuer {
 	i, err := newIssuer()
 	if err != nil {
@@ -46,7 +46,7 @@ func serve(t *testing.T) *httptest.Server {
 	return server
 }
 
-// send returns the status, the header and the body of an answer.
+// send sends a request and returns the status, the header and the body of the answer.
 func send(t *testing.T, method, url string, header http.Header, body string) (int, http.Header, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -65,7 +65,7 @@ func send(t *testing.T, method, url string, header http.Header, body string) (in
 	return response.StatusCode, response.Header, string(text)
 }
 
-// ask sends a form, as the page does.
+// ask sends a form like the page and returns the result.
 func ask(t *testing.T, server *httptest.Server, f form) result {
 	t.Helper()
 	body, err := json.Marshal(f)
@@ -86,12 +86,12 @@ func presetForms(t *testing.T, server *httptest.Server) map[string]form {
 	for _, p := range all {
 		forms[p.ID] = p.Form
 	}
-	require.Len(t, forms, len(all), "two have one ID")
+	require.Len(t, forms, len(all), "two presets have the same ID")
 	return forms
 }
 
-// assertEnds asserts that the path is passed up to a step, where it ends in a
-// state.
+// assertEnds asserts that the request passes all steps before the step id, and that
+// the path ends there in the state end.
 func assertEnds(t *testing.T, r result, id string, end state) {
 	t.Helper()
 	require.Empty(t, r.Problems)
@@ -101,7 +101,7 @@ func assertEnds(t *testing.T, r result, id string, end state) {
 	for i, s := range r.Steps {
 		switch {
 		case i < last:
-			assert.Contains(t, []state{passed, unset}, s.State, "%s, and %s was expected to end it: %s", s.ID, id, r.Err)
+			assert.Contains(t, []state{passed, unset}, s.State, "%s, but the path was expected to end at %s: %s", s.ID, id, r.Err)
 		case i == last:
 			assert.Equal(t, end, s.State, "%s: %s", s.ID, r.Err)
 		default:
@@ -158,9 +158,8 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// The presets differ from a good token in one thing: with that put right, they
-// pass.
-func TestPresetsAreGoodButForOneThing(t *testing.T) {
+// Each preset has one fault: with the fault corrected it passes.
+func TestPresetsHaveOneFault(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
 	forms := presetForms(t, server)
@@ -189,7 +188,7 @@ func TestSteps(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
 	good := presetForms(t, server)["good"]
-	claim := func(members string) func(*form) { // more members, at the front
+	claim := func(members string) func(*form) { // adds members at the front
 		return func(f *form) { f.Claims = "{" + members + "," + f.Claims[1:] }
 	}
 	without := func(name string) func(*form) {
@@ -320,7 +319,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// What a step has nothing to ask for is not said to have passed.
+// A step without anything to check is shown as "not set", not as passed.
 func TestNothingToAsk(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
@@ -354,7 +353,7 @@ func publicPEM(t *testing.T, id string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// The answer is what a gate sends.
+// The answer is shown as the gate sends it.
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
@@ -383,7 +382,7 @@ Content-Length: 83
 	assert.Equal(t, 1, strings.Count(r.Answer, "HTTP/1.1"), "two requests: %s", r.Answer)
 }
 
-// A token is signed as it is written, and one that was pasted is sent as it is.
+// Header and claims are signed byte for byte. A pasted token is sent unchanged.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
@@ -400,7 +399,7 @@ func TestToken(t *testing.T) {
 	input, signature := token[:strings.LastIndexByte(token, '.')], token[strings.LastIndexByte(token, '.')+1:]
 	decoded, err := base64.RawURLEncoding.DecodeString(signature)
 	require.NoError(t, err)
-	require.NoError(t, jwt.SigningMethodHS256.Verify(input, decoded, []byte(publicPEM(t, idRS256))), "anybody can make it")
+	require.NoError(t, jwt.SigningMethodHS256.Verify(input, decoded, []byte(publicPEM(t, idRS256))), "the signature needs only the public key")
 
 	f.Mode, f.Token = "paste", " "+r.Token+"\n"
 	again := ask(t, server, f)
@@ -413,7 +412,7 @@ func TestToken(t *testing.T) {
 	assert.Empty(t, again.Claims)
 }
 
-// What New says is shown as it is, and nothing is said to have been reached.
+// The errors of New are shown unchanged, and no step is shown as reached.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
@@ -485,15 +484,15 @@ func TestOtherSites(t *testing.T) {
 		header             http.Header
 		status             int
 	}{
-		{"our own", "POST", "/api", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {server.URL}}, 200},
+		{"this page", "POST", "/api", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {server.URL}}, 200},
 		{"no browser", "POST", "/api", nil, 200},
 		{"the other name", "POST", "/api", http.Header{"Host": {"localhost" + port}}, 200},
 		{"another site", "POST", "/api", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"another port of this machine", "POST", "/api", http.Header{"Sec-Fetch-Site": {"same-site"}, "Origin": {"http://127.0.0.1:1"}}, 403},
 		{"another site in an old browser", "POST", "/api", http.Header{"Origin": {"https://evil.example"}}, 403},
-		{"a name that was made to resolve to loopback", "POST", "/api", http.Header{"Host": {"evil.example" + port}}, 421},
-		{"that for the page", "GET", "/", http.Header{"Host": {"evil.example" + port}}, 421},
-		{"that for the presets", "GET", "/presets", http.Header{"Host": {"evil.example"}}, 421},
+		{"a foreign name that resolves to loopback", "POST", "/api", http.Header{"Host": {"evil.example" + port}}, 421},
+		{"the foreign name, for the page", "GET", "/", http.Header{"Host": {"evil.example" + port}}, 421},
+		{"the foreign name, for the presets", "GET", "/presets", http.Header{"Host": {"evil.example"}}, 421},
 		{"a name that looks like loopback", "GET", "/", http.Header{"Host": {"127.0.0.1.evil.example" + port}}, 421},
 		{"in a URL", "GET", "/api", nil, 404},
 		{"no such page", "GET", "/../main.go", nil, 404},
@@ -507,7 +506,7 @@ func TestOtherSites(t *testing.T) {
 			status, got, text := send(t, test.method, server.URL+test.path, header, string(body))
 			assert.Equal(t, test.status, status, text)
 			assert.Empty(t, got.Get("Access-Control-Allow-Origin"))
-			if test.status != http.StatusNotFound { // of which net/http says nothing
+			if test.status != http.StatusNotFound { // http.FileServerFS deletes Cache-Control from its 404
 				assert.Equal(t, "no-store", got.Get("Cache-Control"))
 			}
 			assert.Equal(t, "nosniff", got.Get("X-Content-Type-Options"))
@@ -542,7 +541,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// The policy permits nothing of another origin, and nothing inline.
+// The page loads nothing from another origin and has no inline script or style.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
@@ -565,7 +564,7 @@ func TestPage(t *testing.T) {
 		assert.NotRegexp(t, `innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|@import|url\(`, string(text), name)
 		return err
 	}))
-	// The page has each field of the form, and no other.
+	// The page has all fields of the form and no others.
 	fields, err := json.Marshal(form{})
 	require.NoError(t, err)
 	var names map[string]any
@@ -579,7 +578,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestMain runs the program instead of the tests where TestProgram asks for it.
+// TestMain runs the program instead of the tests if TestProgram asks for it.
 func TestMain(m *testing.M) {
 	if os.Getenv(runsProgram) != "" {
 		main()
@@ -590,8 +589,8 @@ func TestMain(m *testing.M) {
 
 const runsProgram = "PLAYGROUND_TEST_RUNS_PROGRAM"
 
-// The program listens on loopback, and prints its address and nothing else,
-// whatever is pasted. The test binary is run as the program, which takes no build.
+// The program listens on loopback. It prints its address and nothing else, whatever
+// is pasted. The test runs its own binary as the program, so it builds nothing.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	program, err := os.Executable()
@@ -603,7 +602,7 @@ func TestProgram(t *testing.T) {
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	read := sync.OnceValue(func() string { // once it has ended
+	read := sync.OnceValue(func() string { // ends the program and returns the rest of its output
 		require.NoError(t, command.Process.Kill())
 		_, _ = io.Copy(&rest, stdout)
 		_ = command.Wait()

@@ -19,19 +19,19 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// An issuer signs what it is given, good or bad, with keys of its own.
+// An issuer has keys and signs any header and claims with them, good or bad.
 type issuer struct {
-	secret   []byte
-	signers  map[string]signer // by the ID of their key
-	accepted jwtgate.KeySource // the public keys
-	// publicPEM is the RS256 key as everybody may know it.
-	publicPEM []byte
+	secret    []byte
+	signers   map[string]signer // by key ID
+	accepted  jwtgate.KeySource // the public keys
+	publicPEM []byte            // the public key of RS256
 }
 
-// A signer is a key, and another one that nobody trusts.
+// A signer has two keys for one algorithm.
 type signer struct {
-	method     jwt.SigningMethod
-	key, other any
+	method jwt.SigningMethod
+	key    any // the issuer's key
+	other  any // a key that no gate trusts
 }
 
 // The IDs of the issuer's keys.
@@ -84,13 +84,13 @@ func newIssuer() (*issuer, error) {
 	return i, nil
 }
 
-// mint returns a token with the header and the claims of f, byte for byte, and
-// the signature that f asks for. The algorithm is the key's, whatever the header
-// says.
+// mint returns a token with the header and the claims of f, byte for byte, and the
+// signature that f asks for. The algorithm is that of the key, even if the header
+// names another.
 func (i *issuer) mint(f form) (string, error) {
 	s, ok := i.signers[f.Key]
 	if !ok {
-		return "", fmt.Errorf("key: there is none called %q", f.Key)
+		return "", fmt.Errorf("key: unknown key %q", f.Key)
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	header := encode([]byte(f.Header)) + "."
@@ -107,7 +107,7 @@ func (i *issuer) mint(f form) (string, error) {
 	case "confused":
 		s = signer{method: jwt.SigningMethodHS256, key: i.publicPEM}
 	default:
-		return "", fmt.Errorf("signature: there is no choice called %q", f.Signature)
+		return "", fmt.Errorf("signature: unknown choice %q", f.Signature)
 	}
 	signature, err := s.method.Sign(signed, s.key)
 	if err != nil {
@@ -115,15 +115,15 @@ func (i *issuer) mint(f form) (string, error) {
 	}
 	token := input + "." + encode(signature)
 	if f.Signature == "loose" {
-		token = loosened(token)
+		token = withPaddingBit(token)
 	}
 	return token, nil
 }
 
-// loosened returns the token with one of the spare bits of its last character
-// set, which lenient decoders overlook: another spelling of the same bytes.
-// All of the issuer's signatures have such bits.
-func loosened(token string) string {
+// withPaddingBit returns the token with an unused bit of its last character set
+// (RFC 4648 section 3.5). Lenient decoders ignore the bit and get the same bytes. All
+// of the issuer's signatures have a length that leaves unused bits.
+func withPaddingBit(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1
 	return token[:last] + string(alphabet[strings.IndexByte(alphabet, token[last])|1])

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A preset fills in the form.
+// A preset is a form that one click fills in.
 type preset struct {
 	ID    string `json:"id"`
 	Label string `json:"label"`
@@ -14,8 +14,8 @@ type preset struct {
 	Form  form   `json:"form"`
 }
 
-// presets returns what there is one click for. The first is a good token, and
-// the others differ from it in one thing. The times are for now.
+// presets returns the presets of the page. The first has a good token, and each of
+// the others has one fault. The times in the claims are relative to now.
 func presets(now time.Time) []preset {
 	const (
 		issuer   = `"iss": "https://auth.example.com/"`
@@ -45,41 +45,41 @@ func presets(now time.Time) []preset {
 		return func(f *form) { f.Claims = object(members...) }
 	}
 
-	add("good", "Good token", "Everything is as the gate asks for.", func(*form) {})
-	add("expired", "Expired", "exp was an hour ago.",
+	add("good", "Good token", "The gate accepts it.", func(*form) {})
+	add("expired", "Expired", "exp is an hour ago.",
 		claims(issuer, audience, subject, scope, fmt.Sprintf(`"iat": %d`, now.Add(-2*time.Hour).Unix()),
 			fmt.Sprintf(`"exp": %d`, now.Add(-time.Hour).Unix())))
-	add("audience", "Wrong audience", "A genuine token that was meant for another service.",
+	add("audience", "Wrong audience", "A genuine token for another service.",
 		claims(issuer, `"aud": "https://billing.example.com"`, subject, scope, issued, expires))
-	add("none", "alg none", "Not signed, and says so.", func(f *form) {
+	add("none", "alg none", "The token is not signed, and its header says so.", func(f *form) {
 		f.Header, f.Signature = object(`"alg": "none"`, `"typ": "JWT"`), "none"
 	})
-	add("confusion", "HS/RS confusion", "An HMAC whose secret is the public RSA key.", func(f *form) {
+	add("confusion", "HS/RS confusion", "The signature is an HMAC with the public RSA key as secret.", func(f *form) {
 		f.Key, f.Header, f.Signature = idRS256, object(`"alg": "HS256"`, `"kid": "rs-1"`, `"typ": "JWT"`), "confused"
 	})
-	add("duplicate", "Duplicate sub", "Two readers could see two users.",
+	add("duplicate", "Duplicate sub", "Two JSON parsers could read two different users.",
 		claims(issuer, audience, subject, `"sub": "root"`, scope, issued, expires))
-	add("crit", "crit", "The header asks for an extension that must be understood.", func(f *form) {
+	add("crit", "crit", "The header requires an extension (RFC 7515 section 4.1.11). The gate supports none.", func(f *form) {
 		f.Header = object(`"alg": "ES256"`, `"kid": "es-1"`, `"typ": "JWT"`, `"crit": ["b64"]`, `"b64": false`)
 	})
-	add("no-exp", "No exp", "A token that would be good for ever.", claims(issuer, audience, subject, scope, issued))
-	add("kid", "Unknown kid", "The issuer has no key of that name.", func(f *form) {
+	add("no-exp", "No exp", "The token would never expire.", claims(issuer, audience, subject, scope, issued))
+	add("kid", "Unknown kid", "The issuer has no key with this ID.", func(f *form) {
 		f.Header = object(`"alg": "ES256"`, `"kid": "es-2"`, `"typ": "JWT"`)
 	})
-	add("tampered", "Tampered claims", "The claims are not those that were signed.", func(f *form) {
+	add("tampered", "Tampered claims", "The signature is for other claims.", func(f *form) {
 		f.Claims, f.Signature = object(issuer, audience, `"sub": "root"`, scope, issued, expires), "tampered"
 	})
-	add("loose", "Loose base64", "The right signature, in a second spelling.", func(f *form) { f.Signature = "loose" })
-	add("two", "Two headers", "Which of the two tokens counts?", func(f *form) { f.Request += "\nAuthorization: Bearer {token}" })
-	add("missing", "No token", "Nobody has signed in yet.", func(f *form) {
+	add("loose", "Loose base64", "The right signature, but with a padding bit set.", func(f *form) { f.Signature = "loose" })
+	add("two", "Two headers", "The request has two Authorization headers.", func(f *form) { f.Request += "\nAuthorization: Bearer {token}" })
+	add("missing", "No token", "The request has no token.", func(f *form) {
 		f.Request, f.Scopes = "GET /orders HTTP/1.1\nHost: api.example.com", "orders:read"
 	})
-	add("scope", "Missing scope", "A good token that does not grant enough.", func(f *form) { f.Scopes = "orders:read orders:write" })
-	add("outage", "Outage", "Whether the token was revoked cannot be told now.", func(f *form) { f.Validate = "outage" })
+	add("scope", "Missing scope", "The token is good, but the route requires another scope.", func(f *form) { f.Scopes = "orders:read orders:write" })
+	add("outage", "Outage", "Validate cannot reach its database, so the gate answers 503.", func(f *form) { f.Validate = "outage" })
 	return all
 }
 
-// object returns a JSON object of members, whatever they are.
+// object returns a JSON object with the given members. It does not check them.
 func object(members ...string) string {
 	return "{\n  " + strings.Join(members, ",\n  ") + "\n}"
 }

@@ -17,26 +17,26 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// A result is what the page shows.
+// A result is the outcome of a form, for the page to show.
 type result struct {
-	Problems []string `json:"problems"` // why there is no outcome, such as what New said
-	Token    string   `json:"token"`    // as the request has it
-	Header   string   `json:"header"`   // of the token, as far as they can be decoded
-	Claims   string   `json:"claims"`
+	Problems []string `json:"problems"` // why there is no outcome, such as the errors of New
+	Token    string   `json:"token"`    // as in the request
+	Header   string   `json:"header"`   // of the token, up to the first byte that is not base64url
+	Claims   string   `json:"claims"`   // of the token, likewise
 
 	Steps   []step   `json:"steps"`
 	Status  int      `json:"status"`
 	Summary string   `json:"summary"`
-	Answer  string   `json:"answer"` // as it goes over the wire
-	Err     string   `json:"err"`    // what Options.Observe was told
+	Answer  string   `json:"answer"` // the HTTP response as sent
+	Err     string   `json:"err"`    // the error that Options.Observe got
 	Reason  string   `json:"reason"` // Error.Reason
 	Is      []string `json:"is"`     // the sentinels that errors.Is finds
 
 	Code        string `json:"code"`
-	CodeProblem string `json:"codeProblem"` // what New says to it, where it is not what was tried
+	CodeProblem string `json:"codeProblem"` // see codeProblem
 }
 
-// try sends the form's request through a gate that has the form's options.
+// try sends the form's request through a gate with the form's options.
 func (i *issuer) try(f form, now time.Time) *result {
 	r := &result{Token: strings.TrimSpace(f.Token), Steps: slices.Clone(path)}
 	for i := range r.Steps {
@@ -48,6 +48,7 @@ func (i *issuer) try(f form, now time.Time) *result {
 	return r
 }
 
+// fill sets the fields of r. If it returns an error, there is no outcome.
 func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 	if f.Mode == "mint" {
 		if r.Token, err = i.mint(f); err != nil {
@@ -59,7 +60,7 @@ func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	options, grants, err := f.options(source, now)
+	options, required, err := f.options(source, now)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 	}
 
 	t := &trace{reached: map[string]bool{}, details: map[string]string{}}
-	handler, err := t.guard(options, grants)
+	handler, err := t.guard(options, required)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 		return fmt.Errorf("the request gets no answer: %w", err)
 	}
 	r.Status = answer.StatusCode
-	r.Steps = t.steps(options, grants, r.Status)
+	r.Steps = t.steps(options, required, r.Status)
 	r.Summary = answer.Status + ": " + summary(r.Steps)
 	var e *jwtgate.Error
 	if errors.As(t.event.Err, &e) {
@@ -95,6 +96,7 @@ func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 	return nil
 }
 
+// summary returns a phrase that says where the path ends.
 func summary(steps []step) string {
 	for _, s := range steps {
 		switch s.State {
@@ -126,7 +128,8 @@ var sentinels = []struct {
 	{"ErrUnavailable", jwtgate.ErrUnavailable},
 }
 
-// messages returns those of the errors that errors.Join has put together.
+// messages returns the messages of the errors that errors.Join joined in err. If err
+// is not a joined error, it returns the message of err.
 func messages(err error) (all []string) {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if joined, ok := e.(interface{ Unwrap() []error }); ok {
@@ -139,20 +142,20 @@ func messages(err error) (all []string) {
 	return []string{err.Error()}
 }
 
-// decoded returns header and claims of a token, for reading: whether a gate
-// would decode them is another matter.
+// decoded returns the header and the claims of a token for display. It is more lenient
+// than a gate.
 func decoded(token string) (header, claims string) {
 	parts := append(strings.Split(token, "."), "")
 	text := func(part string) string {
-		decoded, _ := base64.RawURLEncoding.DecodeString(part) // up to what is wrong
+		decoded, _ := base64.RawURLEncoding.DecodeString(part) // up to the first error
 		return string(decoded)
 	}
 	return text(parts[0]), text(parts[1])
 }
 
-// guard returns a handler behind the gate that New makes of o, with t's hooks,
-// none of which changes what it decides.
-func (t *trace) guard(o jwtgate.Options, grants []jwtgate.Rule) (http.Handler, error) {
+// guard returns a handler behind the gate that New makes of o. It adds hooks to o that
+// record in t what happens. The hooks do not change what the gate decides.
+func (t *trace) guard(o jwtgate.Options, required []jwtgate.Rule) (http.Handler, error) {
 	extract, validate := o.Extract, o.Validate
 	o.Extract = func(r *http.Request) (string, error) {
 		t.details["request"] = r.Method + " " + r.RequestURI
@@ -164,9 +167,10 @@ func (t *trace) guard(o jwtgate.Options, grants []jwtgate.Rule) (http.Handler, e
 		}
 		return credential, err
 	}
-	o.Keys = &witness{o.Keys, t}
-	// Rules are asked one after the other. Those of the form stay what they are,
-	// since a gate tells a Scope from other rules, and have these around them.
+	o.Keys = &tracedKeys{o.Keys, t}
+	// Rules run in order. Marks before and after the form's rules record how far the
+	// request came. The form's rules are not wrapped: the gate names the scopes of a
+	// Scope in the challenge only if it gets the Scope itself.
 	mark := func(step string) jwtgate.Rule {
 		return jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error {
 			t.reach(step, "")
@@ -187,7 +191,7 @@ func (t *trace) guard(o jwtgate.Options, grants []jwtgate.Rule) (http.Handler, e
 	if err != nil {
 		return nil, err
 	}
-	gate = gate.Require(append([]jwtgate.Rule{mark("require")}, grants...)...)
+	gate = gate.Require(append([]jwtgate.Rule{mark("require")}, required...)...)
 	return gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject := jwtgate.Subject(r.Context())
 		t.reach("handler", fmt.Sprintf("jwtgate.Subject is %q", subject))
@@ -195,65 +199,65 @@ func (t *trace) guard(o jwtgate.Options, grants []jwtgate.Rule) (http.Handler, e
 	})), nil
 }
 
-// A witness is a key source that is seen to be asked.
-type witness struct {
+// A tracedKeys is a key source that records in a trace that it was called.
+type tracedKeys struct {
 	jwtgate.KeySource
 	trace *trace
 }
 
-func (w *witness) CheckIssuers(issuers []string) error {
-	if source, ok := w.KeySource.(interface{ CheckIssuers([]string) error }); ok {
+func (k *tracedKeys) CheckIssuers(issuers []string) error {
+	if source, ok := k.KeySource.(interface{ CheckIssuers([]string) error }); ok {
 		return source.CheckIssuers(issuers)
 	}
 	return nil
 }
 
-func (w *witness) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
-	found, err := w.KeySource.Keys(ctx, issuer, kid)
+func (k *tracedKeys) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+	found, err := k.KeySource.Keys(ctx, issuer, kid)
 	var names []string
-	for _, k := range found {
-		names = append(names, k.String())
+	for _, key := range found {
+		names = append(names, key.String())
 	}
 	if names == nil {
 		names = []string{"none"}
 	}
-	w.trace.reach("keys", fmt.Sprintf("asked for kid %q: %s", kid, strings.Join(names, ", ")))
+	k.trace.reach("keys", fmt.Sprintf("asked for kid %q: %s", kid, strings.Join(names, ", ")))
 	return found, err
 }
 
-// exchange has a server of net/http serve one request, given as a text without
-// body, and returns the answer as it goes over the wire.
+// exchange sends one request to a server of net/http over a pipe and returns the
+// answer as sent. request is a request line and a header, without a body.
 func exchange(handler http.Handler, request string) (string, error) {
 	client, connection := net.Pipe()
 	defer client.Close()
-	_ = client.SetDeadline(time.Now().Add(5 * time.Second)) // a pipe can
+	_ = client.SetDeadline(time.Now().Add(5 * time.Second)) // a pipe returns no error here
 	server := &http.Server{
 		Handler:     handler,
-		ReadTimeout: time.Second, // where a body was announced
+		ReadTimeout: time.Second, // ends the wait for a body that the header announces
 		ErrorLog:    log.New(io.Discard, "", 0),
 	}
-	server.SetKeepAlivesEnabled(false) // so that the answer ends where the connection does
-	accept := make(single, 1)
+	server.SetKeepAlivesEnabled(false) // so that the server closes the connection after the answer
+	accept := make(oneConnection, 1)
 	accept <- connection
 	close(accept)
-	_ = server.Serve(accept) // goes on with the connection, and says that there is no more
+	_ = server.Serve(accept) // returns net.ErrClosed; a goroutine serves the connection
 
 	request = strings.ReplaceAll(request, "\r\n", "\n")
 	request = strings.ReplaceAll(strings.TrimRight(request, "\n"), "\n", "\r\n") + "\r\n\r\n"
-	go func() { _, _ = io.WriteString(client, request) }() // until the server has read enough
+	go func() { _, _ = io.WriteString(client, request) }() // the server may stop reading early
 	answer, err := io.ReadAll(client)
-	// That is this server's, and none of the gate's.
+	// Remove the header that SetKeepAlivesEnabled adds.
 	return strings.Replace(string(answer), "\r\nConnection: close\r\n", "\r\n", 1), err
 }
 
-// single is a listener with one connection.
-type single chan net.Conn
+// A oneConnection is a listener that accepts the connections in the channel.
+type oneConnection chan net.Conn
 
-func (s single) Accept() (net.Conn, error) {
-	if c, ok := <-s; ok {
+func (o oneConnection) Accept() (net.Conn, error) {
+	if c, ok := <-o; ok {
 		return c, nil
 	}
 	return nil, net.ErrClosed
 }
-func (s single) Close() error   { return nil }
-func (s single) Addr() net.Addr { return &net.TCPAddr{} }
+func (o oneConnection) Close() error   { return nil }
+func (o oneConnection) Addr() net.Addr { return &net.TCPAddr{} }

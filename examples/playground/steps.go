@@ -27,45 +27,45 @@ type state string
 const (
 	passed     state = "passed"
 	refused    state = "refused"
-	unsure     state = "cannot tell" // 503
-	unset      state = "not set"     // there was nothing to ask
+	unsure     state = "cannot tell" // status 503
+	unset      state = "not set"     // the options give the step nothing to check
 	notReached state = "not reached"
 )
 
 // path has the steps in the order in which a gate takes them.
 var path = []step{
-	{ID: "request", Title: "Request", About: "net/http reads it"},
-	{ID: "extract", Title: "Extract", About: "one credential, in the form it must have"},
+	{ID: "request", Title: "Request", About: "net/http can parse it"},
+	{ID: "extract", Title: "Extract", About: "exactly one credential, well formed"},
 	{ID: "form", Title: "Form", About: "size, two dots, strict base64url"},
 	{ID: "header", Title: "Header", About: "strict JSON, no crit, an accepted alg"},
-	{ID: "issuer", Title: "Issuer", About: "read ahead: strict JSON, whose iss is trusted"},
-	{ID: "keys", Title: "Keys", About: "the issuer has one for this kid and alg"},
+	{ID: "issuer", Title: "Issuer", About: "strict JSON; iss, read early, is trusted"},
+	{ID: "keys", Title: "Keys", About: "the issuer has a key for this kid and alg"},
 	{ID: "signature", Title: "Signature", About: "made with such a key"},
-	{ID: "claims", Title: "Claims", About: "one strict pass: no duplicates, the right types"},
+	{ID: "claims", Title: "Claims", About: "strict JSON: no duplicates, the right types"},
 	{ID: "times", Title: "Times", About: "exp, nbf, iat"},
-	{ID: "audience", Title: "Audience", About: "iss is the one read ahead, aud names this service"},
-	{ID: "type", Title: "Type", About: "typ is an accepted one"},
-	{ID: "subject", Title: "Subject", About: "whose it is; no cnf without Confirm; RFC 9068"},
-	{ID: "rules", Title: "Rules", About: "the token is one of ours, or 401"},
+	{ID: "audience", Title: "Audience", About: "iss is still the same; aud names this service"},
+	{ID: "type", Title: "Type", About: "typ is accepted"},
+	{ID: "subject", Title: "Subject", About: "there is one; no cnf without Confirm; RFC 9068"},
+	{ID: "rules", Title: "Rules", About: "every token must meet them, or 401"},
 	{ID: "confirm", Title: "Confirm", About: "the sender holds the key of cnf"},
-	{ID: "validate", Title: "Validate", About: "revocation, tenancy: may ask a database"},
-	{ID: "require", Title: "Require", About: "it grants enough, or 403"},
+	{ID: "validate", Title: "Validate", About: "revocation, tenancy: may call a database"},
+	{ID: "require", Title: "Require", About: "the route's rules, or 403"},
 	{ID: "handler", Title: "Handler", About: "called with the token in its context"},
 }
 
-// A trace is what the hooks of a gate saw of one request.
+// A trace records what the hooks of a gate see of one request.
 type trace struct {
-	reached    map[string]bool   // steps, of those that begin with a hook
-	details    map[string]string // of steps
+	reached    map[string]bool   // by step; only steps that begin with a hook
+	details    map[string]string // by step
 	credential string
 	event      jwtgate.Event
 }
 
 func (t *trace) reach(id, detail string) { t.reached[id], t.details[id] = true, detail }
 
-// steps returns the path with how far the request came. The options are those
-// that the hooks were put into; status is that of the answer.
-func (t *trace) steps(o jwtgate.Options, grants []jwtgate.Rule, status int) []step {
+// steps returns the path with the state of each step. o has the form's options,
+// without the hooks. status is the status of the answer.
+func (t *trace) steps(o jwtgate.Options, required []jwtgate.Rule, status int) []step {
 	end, final := "handler", passed
 	if !t.reached["handler"] {
 		end, final = t.refusedAt(o), refused
@@ -74,9 +74,9 @@ func (t *trace) steps(o jwtgate.Options, grants []jwtgate.Rule, status int) []st
 		}
 	}
 	t.describe(t.event.Token)
-	nothingToAsk := map[string]bool{
+	nothingToCheck := map[string]bool{
 		"issuer": o.AnyIssuer, "audience": o.AnyAudience,
-		"rules": len(o.Rules) == 0, "confirm": o.Confirm == nil, "validate": o.Validate == nil, "require": len(grants) == 0,
+		"rules": len(o.Rules) == 0, "confirm": o.Confirm == nil, "validate": o.Validate == nil, "require": len(required) == 0,
 	}
 	steps, next := slices.Clone(path), passed
 	for i := range steps {
@@ -85,7 +85,7 @@ func (t *trace) steps(o jwtgate.Options, grants []jwtgate.Rule, status int) []st
 		switch {
 		case s.ID == end:
 			s.State, next = final, notReached
-		case next == passed && nothingToAsk[s.ID]:
+		case next == passed && nothingToCheck[s.ID]:
 			s.State = unset
 		}
 		if s.State != notReached {
@@ -95,7 +95,8 @@ func (t *trace) steps(o jwtgate.Options, grants []jwtgate.Rule, status int) []st
 	return steps
 }
 
-// describe says what a verified token had for each step.
+// describe sets the details of the steps to the values in a verified token. A nil
+// token has none.
 func (t *trace) describe(token *jwtgate.Token) {
 	if token == nil {
 		return
@@ -117,17 +118,17 @@ func (t *trace) describe(token *jwtgate.Token) {
 	t.details["subject"] = fmt.Sprintf("subject %q", token.Subject)
 }
 
-// refusedAt returns the step that refused a request which did not reach the
-// handler: it is behind the last hook that was reached, and which of the steps
-// there it is, the sentinel tells. Where that could mean several, the library is
-// asked again, in parts.
+// refusedAt returns the step that refused a request that did not reach the handler.
+// The step comes after the last hook that was reached and before the next. The
+// sentinel of the error says which of the steps in between. If several steps have the
+// same sentinel, malformedAt and claimAt repeat the checks one by one.
 func (t *trace) refusedAt(o jwtgate.Options) string {
 	is := func(targets ...error) bool {
 		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(t.event.Err, target) })
 	}
 	switch {
 	case !t.reached["extract"]:
-		t.details["request"] = "net/http answers by itself, and the gate is not asked"
+		t.details["request"] = "net/http refuses the request before the gate sees it"
 		return "request"
 	case t.credential == "":
 		return "extract"
@@ -163,11 +164,11 @@ func (t *trace) refusedAt(o jwtgate.Options) string {
 	return "require"
 }
 
-// maxTokenBytes is what Options.MaxTokenBytes is by default.
+// maxTokenBytes is the default of Options.MaxTokenBytes.
 const maxTokenBytes = 16 << 10
 
-// malformedAt returns the step that refuses a malformed token: the first whose
-// reader does.
+// malformedAt returns the step that refuses a malformed token. It repeats the checks
+// of the form and of the header.
 func (t *trace) malformedAt() string {
 	parts, err := jws.Split([]byte(t.credential))
 	if err != nil || len(t.credential) > maxTokenBytes {
@@ -183,38 +184,39 @@ func (t *trace) malformedAt() string {
 		return "header"
 	}
 	if !t.reached["keys"] {
-		return "issuer" // and the claims cannot be read as far as iss
+		return "issuer" // iss cannot be read from the claims
 	}
 	return "claims"
 }
 
-// claimAt returns the step that refuses a claim of a token whose signature is
-// good. The sentinel is the same for a claim of the wrong type and for one that
-// is missing or not accepted, so gates that ask for less are asked for theirs.
+// claimAt returns the step that refuses a claim of a token with a good signature. The
+// sentinel is the same for claims of the wrong type, missing claims and claims with a
+// wrong value. So claimAt verifies the token again with gates that check less: if such
+// a gate refuses the token too, the step is among those it checks.
 func claimAt(o jwtgate.Options, token string, is func(...error) bool) string {
-	less := jwtgate.Options{
+	lenient := jwtgate.Options{
 		Keys: o.Keys, Issuers: o.Issuers, AnyIssuer: o.AnyIssuer, Algorithms: o.Algorithms,
 		SubjectClaim: o.SubjectClaim, Leeway: o.Leeway, Now: o.Now,
 		AnyAudience: true, AllowNoSubject: true, AllowNoExpiry: true,
 		Confirm: jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil }),
 	}
 	refuses := func(o jwtgate.Options, target error) bool {
-		gate, err := jwtgate.New(o) // which has taken options that ask for more
+		gate, err := jwtgate.New(o) // New has accepted stricter options before
 		if err == nil {
 			_, err = gate.Verify(context.Background(), token)
 		}
 		return errors.Is(err, target)
 	}
 	for _, target := range []error{jwtgate.ErrIssuer, jwtgate.ErrAudience, jwtgate.ErrClaim} {
-		if is(target) && refuses(less, target) {
+		if is(target) && refuses(lenient, target) {
 			return "claims"
 		}
 	}
 	if !is(jwtgate.ErrClaim) {
 		return "audience"
 	}
-	less.AllowNoExpiry, less.MaxAge = o.AllowNoExpiry, o.MaxAge
-	if refuses(less, jwtgate.ErrClaim) {
+	lenient.AllowNoExpiry, lenient.MaxAge = o.AllowNoExpiry, o.MaxAge
+	if refuses(lenient, jwtgate.ErrClaim) {
 		return "times"
 	}
 	return "subject"

@@ -1,11 +1,12 @@
-// What comes from anybody goes into the page as text, through textContent and
-// value, and never as HTML.
+// All data goes into the page as text, through textContent and value, and never as
+// HTML. So pasted text cannot run as a script.
 
 const form = document.getElementById("form");
 const element = (id) => document.getElementById(id);
 const field = (name) => form.elements.namedItem(name);
 
-// read returns the form as the server takes it: by the names of its fields.
+// read returns the values of the form by the names of the fields, as the server
+// expects them.
 function read() {
   const values = {};
   for (const control of form.elements) {
@@ -21,36 +22,36 @@ function fill(values) {
     const control = field(name);
     control[control.type === "checkbox" ? "checked" : "value"] = value;
   }
-  arrange();
+  hideUnused();
 }
 
-// arrange hides what the choices that were made leave without a meaning.
-function arrange() {
+// hideUnused hides the fields that the current choices do not use.
+function hideUnused() {
   element("minting").hidden = field("mode").value !== "mint";
   element("pasting").hidden = ["issuer", "secret"].includes(field("source").value);
   element("naming").hidden = field("extract").value === "";
 }
 
-// Only the last question counts: expect takes back all others, and has assistive
-// technology wait until the outcome is all there.
+// Only the latest request to the server counts. cancelPrevious cancels the previous
+// one. aria-busy makes assistive technology wait until the outcome is complete.
 let waiting;
-let asking = new AbortController();
-function expect() {
+let pending = new AbortController();
+function cancelPrevious() {
   clearTimeout(waiting);
-  asking.abort();
-  asking = new AbortController();
+  pending.abort();
+  pending = new AbortController();
   element("outcome").setAttribute("aria-busy", "true");
 }
 
-// check asks the server and shows what it says.
+// check sends the form to the server and shows the result.
 async function check() {
-  expect();
+  cancelPrevious();
   try {
     show(await ask("api", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(read()),
-      signal: asking.signal,
+      signal: pending.signal,
     }));
   } catch (error) {
     if (error.name !== "AbortError") {
@@ -59,8 +60,9 @@ async function check() {
   }
 }
 
+// checkSoon calls check when the user has stopped typing.
 function checkSoon() {
-  expect();
+  cancelPrevious();
   waiting = setTimeout(check, 250);
 }
 
@@ -99,7 +101,8 @@ function show(result) {
   }
 }
 
-// conclude writes the outcome, which is read aloud where it has changed.
+// conclude shows the outcome. Screen readers announce the parts that have changed, so
+// the other parts are left alone.
 function conclude(state, summary, why, labels, problems) {
   document.querySelector(".verdict").dataset.state = state;
   document.querySelector(".verdict use").setAttribute("href", `#${state.replace(" ", "-")}`);
@@ -112,7 +115,7 @@ function conclude(state, summary, why, labels, problems) {
   element("outcome").setAttribute("aria-busy", "false");
 }
 
-// row returns a step of the path.
+// row returns the list item for a step of the path.
 function row(step) {
   const item = make("li");
   item.dataset.step = step.id;
@@ -137,14 +140,15 @@ function make(name, className, text) {
   return made;
 }
 
+// write sets the text of an element if it has changed.
 function write(target, text) {
   if (target.textContent !== text) {
     target.textContent = text;
   }
 }
 
-// carry puts the token where the extractor looks for it.
-function carry() {
+// placeToken puts {token} into the header line that the extractor reads.
+function placeToken() {
   const name = field("extractName");
   const kind = field("extract").value;
   if (name.value === "") {
@@ -155,15 +159,16 @@ function carry() {
   request.value = request.value.split("\n").map((old) => (old.includes("{token}") ? line : old)).join("\n");
 }
 
-// sign makes the header name the key that is to sign, if it is one to write to.
-function sign() {
+// nameKey sets alg and kid of the header to those of the chosen key. It leaves a header
+// that is not JSON unchanged.
+function nameKey() {
   const [option] = field("key").selectedOptions;
   const [alg, kid] = option.text.split(":")[0].split(", ");
   try {
     const header = JSON.parse(field("header").value);
     field("header").value = JSON.stringify({ ...header, alg, kid }, null, 2);
   } catch {
-    // It was broken on purpose, and stays as it is.
+    // The user has made the header invalid on purpose.
   }
 }
 
@@ -181,18 +186,18 @@ form.addEventListener("input", ({ target }) => {
       field("mode").value = "mint";
       break;
     case "key":
-      sign();
+      nameKey();
       break;
     case "extract":
       field("extractName").value = "";
-      carry();
+      placeToken();
       break;
     case "extractName":
-      carry();
+      placeToken();
       break;
   }
-  press(null);
-  arrange();
+  markPreset(null);
+  hideUnused();
   checkSoon();
 });
 element("copy").addEventListener("click", async () => {
@@ -204,20 +209,22 @@ element("copy").addEventListener("click", async () => {
   }
 });
 
-// press marks the preset that the form stands as, if it is one.
-function press(pressed) {
+// markPreset marks a preset's button as pressed and the others as not pressed. null
+// marks none.
+function markPreset(pressed) {
   for (const button of element("presets").children) {
     button.setAttribute("aria-pressed", String(button === pressed));
   }
 }
 
-// apply fetches the presets anew, whose times are for now.
-async function apply(id, button) {
-  expect();
+// applyPreset fills in a preset. It fetches the presets again, because the times in
+// their claims are relative to the current time.
+async function applyPreset(id, button) {
+  cancelPrevious();
   try {
     const preset = (await ask("presets")).find((each) => each.id === id);
     fill(preset.form);
-    press(button);
+    markPreset(button);
     write(element("preset-about"), preset.about);
     await check();
   } catch (error) {
@@ -225,7 +232,8 @@ async function apply(id, button) {
   }
 }
 
-// The outcome stays in sight, and what gets the focus is to stay clear of it.
+// The outcome sticks to the top of the window. The padding keeps the focused element
+// from scrolling under it.
 new ResizeObserver(([{ target }]) => {
   document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 16}px`;
 }).observe(document.querySelector(".verdict"));
@@ -237,11 +245,11 @@ async function start() {
       const button = make("button", "", preset.label);
       button.type = "button";
       button.dataset.preset = preset.id;
-      button.addEventListener("click", () => apply(preset.id, button));
+      button.addEventListener("click", () => applyPreset(preset.id, button));
       return button;
     });
     element("presets").replaceChildren(...buttons);
-    await apply(presets[0].id, buttons[0]);
+    await applyPreset(presets[0].id, buttons[0]);
   } catch (error) {
     fail(error);
   }
