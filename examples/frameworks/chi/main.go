@@ -1,9 +1,9 @@
-// Chi guards routes of a chi router with jwtgate. The middleware of chi is that
-// of net/http, so it needs no adapter.
+// Chi guards routes of a chi router with jwtgate. chi takes net/http middleware, so
+// no adapter is needed.
 //
 //	go run ./chi
 //
-// prints curl lines with tokens to try it with.
+// prints curl lines with tokens.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// newHandler returns the service, for tokens that verify with keys from source.
+// newHandler returns the service. It verifies tokens with keys from source.
 func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -41,7 +41,7 @@ func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	return r, nil
 }
 
-// hello stands for your handlers.
+// hello takes the place of your handlers.
 func hello(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "subject: %q\n", jwtgate.Subject(r.Context()))

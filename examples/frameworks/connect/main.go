@@ -1,10 +1,10 @@
-// Connect guards procedures of a Connect service with jwtgate, for clients that
-// speak Connect, gRPC or gRPC-Web. Its handlers are those of net/http, so a gate
-// stands in front of them; the adapter lets it refuse in the client's protocol.
+// Connect guards procedures of a Connect service with jwtgate, for clients that use
+// Connect, gRPC or gRPC-Web. The procedures are net/http handlers, so a gate can wrap
+// them. The adapter sends refusals in the client's protocol.
 //
 //	go run ./connect
 //
-// prints curl lines with tokens to try it with.
+// prints curl lines with tokens.
 package main
 
 import (
@@ -21,7 +21,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// deny is for Options.OnDeny. It leaves requests that are no RPC to the gate.
+// deny is a function for Options.OnDeny. If a request is not an RPC, it writes nothing
+// and the gate answers.
 func deny(w http.ResponseWriter, r *http.Request, e *jwtgate.Error) {
 	code := connect.CodeUnauthenticated
 	switch e.Status {
@@ -33,11 +34,11 @@ func deny(w http.ResponseWriter, r *http.Request, e *jwtgate.Error) {
 		code = connect.CodeUnavailable
 	}
 	if errs := connect.NewErrorWriter(); errs.IsSupported(r) {
-		_ = errs.Write(w, r, connect.NewError(code, errors.New(cmp.Or(e.Code, code.String())))) // or the client has gone
+		_ = errs.Write(w, r, connect.NewError(code, errors.New(cmp.Or(e.Code, code.String())))) // an error means that the client closed the connection
 	}
 }
 
-// newHandler returns the service, for tokens that verify with keys from source.
+// newHandler returns the service. It verifies tokens with keys from source.
 func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -48,7 +49,8 @@ func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Generated code has the path and the handler of a whole service: mux.Handle(path, gate.Handler(handler)).
+	// Generated code returns the path and the handler of a whole service. To guard it,
+	// write mux.Handle(path, gate.Handler(handler)).
 	mux := http.NewServeMux()
 	mux.Handle(ping, connect.NewUnaryHandlerSimple(ping, subject)) // public
 	mux.Handle(me, gate.Handler(connect.NewUnaryHandlerSimple(me, subject)))

@@ -33,7 +33,7 @@ func start(t *testing.T, source jwtgate.KeySource) *httptest.Server {
 	return server
 }
 
-// protocols has the options of clients.
+// protocols has the options that make a client use a protocol.
 var protocols = map[string][]connect.ClientOption{
 	"connect":      nil,
 	"connect json": {connect.WithProtoJSON()},
@@ -41,7 +41,7 @@ var protocols = map[string][]connect.ClientOption{
 	"grpc-web":     {connect.WithGRPCWeb()},
 }
 
-// call calls a procedure and returns the subject it tells.
+// call calls a procedure and returns the subject in its answer.
 func call(ctx context.Context, server *httptest.Server, protocol, procedure string, authorization ...string) (string, error) {
 	client := connect.NewClient[emptypb.Empty, wrapperspb.StringValue](server.Client(), server.URL+procedure, protocols[protocol]...)
 	request := connect.NewRequest(&emptypb.Empty{})
@@ -60,11 +60,11 @@ func call(ctx context.Context, server *httptest.Server, protocol, procedure stri
 		return "", err
 	}
 	defer stream.Close()
-	var told strings.Builder
+	var subject strings.Builder
 	for stream.Receive() {
-		told.WriteString(stream.Msg().Value)
+		subject.WriteString(stream.Msg().Value)
 	}
-	return told.String(), stream.Err()
+	return subject.String(), stream.Err()
 }
 
 func TestProcedures(t *testing.T) {
@@ -80,7 +80,7 @@ func TestProcedures(t *testing.T) {
 			name, procedure string
 			authorization   []string
 			code            connect.Code
-			told            string // the subject, or the text of the error
+			answer          string // the subject, or the text of the error
 		}{
 			{"public", ping, nil, ok, ""},
 			{"public, with a token", ping, []string{alice}, ok, ""},
@@ -88,7 +88,7 @@ func TestProcedures(t *testing.T) {
 			{"forged", me, []string{forged}, connect.CodeUnauthenticated, "invalid_token"},
 			{"two headers", me, []string{alice, alice}, connect.CodeInvalidArgument, "invalid_request"},
 			{"good", me, []string{alice}, ok, "alice"},
-			{"scope lacking", order, []string{alice}, connect.CodePermissionDenied, "insufficient_scope"},
+			{"scope missing", order, []string{alice}, connect.CodePermissionDenied, "insufficient_scope"},
 			{"scope", order, []string{writer}, ok, "alice"},
 			{"stream, no token", watch, nil, connect.CodeUnauthenticated, "unauthenticated"},
 			{"stream, forged", watch, []string{forged}, connect.CodeUnauthenticated, "invalid_token"},
@@ -97,18 +97,18 @@ func TestProcedures(t *testing.T) {
 		} {
 			t.Run(protocol+"/"+test.name, func(t *testing.T) {
 				t.Parallel()
-				told, err := call(t.Context(), server, protocol, test.procedure, test.authorization...)
+				subject, err := call(t.Context(), server, protocol, test.procedure, test.authorization...)
 				if test.code == ok {
 					require.NoError(t, err)
-					assert.Equal(t, test.told, told)
+					assert.Equal(t, test.answer, subject)
 					return
 				}
 				var refused *connect.Error
 				require.ErrorAs(t, err, &refused)
 				assert.Equal(t, test.code, refused.Code())
-				assert.Equal(t, test.told, refused.Message())
-				assert.True(t, connect.IsWireError(err), "the error is one of Connect, not made of the HTTP status")
-				assert.Empty(t, told)
+				assert.Equal(t, test.answer, refused.Message())
+				assert.True(t, connect.IsWireError(err), "the server sent the error; the client did not derive it from the HTTP status")
+				assert.Empty(t, subject)
 			})
 		}
 	}
@@ -131,7 +131,7 @@ func TestUnavailable(t *testing.T) {
 	assert.Regexp(t, `^[1-9][0-9]*$`, header.Get("Retry-After"))
 }
 
-// TestHTTP looks at the answers as curl does.
+// TestHTTP tests the answers as curl shows them.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	server := start(t, keys.HS256(secret))
@@ -148,7 +148,7 @@ func TestHTTP(t *testing.T) {
 	got, _ = post(t, server, me, "Bearer "+demo.Token(secret, nil))
 	assert.Equal(t, suite.Answer{Status: http.StatusOK, Body: `"alice"`}, got)
 
-	// What is no RPC gets the gate's own answer.
+	// A request that is not an RPC gets the gate's own answer.
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL+me, nil)
 	require.NoError(t, err)
 	got, _ = suite.Do(t, server.Client(), request)
@@ -176,9 +176,9 @@ func TestManyUsersAtOnce(t *testing.T) {
 			for range 10 {
 				for protocol := range protocols {
 					for procedure, want := range map[string]string{ping: "", me: name, watch: name} {
-						told, err := call(t.Context(), server, protocol, procedure, token)
+						subject, err := call(t.Context(), server, protocol, procedure, token)
 						assert.NoError(t, err)
-						assert.Equal(t, want, told)
+						assert.Equal(t, want, subject)
 					}
 				}
 			}
@@ -192,7 +192,7 @@ func TestAttack(t *testing.T) {
 	suite.Attack(t, func(source jwtgate.KeySource) (http.Handler, error) {
 		handler, err := newHandler(source)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// The attack's GET becomes a call with an empty message.
+			// Turn the GET of the attack into a call with an empty message.
 			r.Method, r.URL.Path = http.MethodPost, me
 			r.Header.Set("Content-Type", "application/proto")
 			handler.ServeHTTP(w, r)

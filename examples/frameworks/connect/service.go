@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The procedures of the service, which is made of well-known messages, so that
-// it needs no generated code.
+// The procedures of the service. Their messages are well-known types of protobuf, so
+// no generated code is needed.
 const (
 	ping  = "/demo.v1.Demo/Ping"
 	me    = "/demo.v1.Demo/Me"
@@ -20,23 +20,23 @@ const (
 	order = "/demo.v1.Demo/Order"
 )
 
-// subject stands for your procedures.
+// subject takes the place of your procedures.
 func subject(ctx context.Context, _ *emptypb.Empty) (*wrapperspb.StringValue, error) {
 	return wrapperspb.String(jwtgate.Subject(ctx)), nil
 }
 
-// subjects stands for your streams.
+// subjects takes the place of your streams.
 func subjects(ctx context.Context, _ *emptypb.Empty, stream *connect.ServerStream[wrapperspb.StringValue]) error {
 	return stream.Send(wrapperspb.String(jwtgate.Subject(ctx)))
 }
 
 // printCurl prints requests for the service at url, in the Connect protocol.
 func printCurl(url string, secret []byte) {
-	const line = "curl -i -H \"Content-Type: application/json\" -d {} %s%s\n"
-	const with = "curl -i -H \"Content-Type: application/json\" -d {} -H \"Authorization: Bearer %s\" %s%s\n"
-	fmt.Printf(line, url, ping)
-	fmt.Printf(line, url, me)
-	fmt.Printf(with, demo.Token(secret, nil), url, me)
-	fmt.Printf(with, demo.Token(secret, nil), url, order)
-	fmt.Printf(with, demo.Token(secret, map[string]any{"scope": "orders:write"}), url, order)
+	const anonymous = "curl -i -H \"Content-Type: application/json\" -d {} %s%s\n"
+	const withToken = "curl -i -H \"Content-Type: application/json\" -d {} -H \"Authorization: Bearer %s\" %s%s\n"
+	fmt.Printf(anonymous, url, ping)
+	fmt.Printf(anonymous, url, me)
+	fmt.Printf(withToken, demo.Token(secret, nil), url, me)
+	fmt.Printf(withToken, demo.Token(secret, nil), url, order)
+	fmt.Printf(withToken, demo.Token(secret, map[string]any{"scope": "orders:write"}), url, order)
 }

@@ -1,9 +1,9 @@
-// Echo guards routes of an echo instance with jwtgate. Echo's own
-// WrapMiddleware is the adapter.
+// Echo guards routes of an echo instance with jwtgate. The adapter is echo's own
+// WrapMiddleware.
 //
 //	go run ./echo
 //
-// prints curl lines with tokens to try it with.
+// prints curl lines with tokens.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/labstack/echo/v5/middleware"
 )
 
-// newHandler returns the service, for tokens that verify with keys from source.
+// newHandler returns the service. It verifies tokens with keys from source.
 func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -41,7 +41,7 @@ func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	return e, nil
 }
 
-// hello stands for your handlers.
+// hello takes the place of your handlers.
 func hello(c *echo.Context) error {
 	return c.String(http.StatusOK, fmt.Sprintf("subject: %q\n", jwtgate.Subject(c.Request().Context())))
 }

@@ -2,7 +2,7 @@
 //
 //	go run ./fiber
 //
-// prints curl lines with tokens to try it with.
+// prints curl lines with tokens.
 package main
 
 import (
@@ -20,14 +20,14 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// guard makes a gate a middleware of fiber.
+// guard adapts a gate to fiber.
 func guard(gate *jwtgate.Gate) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		r, err := adaptor.ConvertRequest(c, true)
 		if err != nil {
 			return fiber.ErrBadRequest
 		}
-		r.Header = c.GetReqHeaders() // of several Authorization lines ConvertRequest shows just one
+		r.Header = c.GetReqHeaders() // ConvertRequest keeps only one of several Authorization lines
 		token, err := gate.Check(r.WithContext(c.Context()))
 		if err != nil {
 			return adaptor.HTTPHandlerFunc(func(w http.ResponseWriter, r *http.Request) { gate.Deny(w, r, err) })(c)
@@ -37,7 +37,7 @@ func guard(gate *jwtgate.Gate) fiber.Handler {
 	}
 }
 
-// newApp returns the service, for tokens that verify with keys from source.
+// newApp returns the service. It verifies tokens with keys from source.
 func newApp(source jwtgate.KeySource) (*fiber.App, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -50,8 +50,8 @@ func newApp(source jwtgate.KeySource) (*fiber.App, error) {
 	signedIn, writers := guard(gate), guard(gate.Require(jwtgate.Scope("orders:write")))
 
 	app := fiber.New(fiber.Config{
-		ReadBufferSize: 32 << 10,         // for all headers; the usual 4 KiB are less than many a token has
-		ReadTimeout:    10 * time.Second, // also how long a connection may idle
+		ReadBufferSize: 32 << 10,         // must hold all headers; many tokens exceed the default of 4 KiB
+		ReadTimeout:    10 * time.Second, // also limits how long a connection may be idle
 	})
 	app.Get("/", hello) // public
 	app.Get("/me", signedIn, hello)
@@ -59,7 +59,7 @@ func newApp(source jwtgate.KeySource) (*fiber.App, error) {
 	return app, nil
 }
 
-// hello stands for your handlers.
+// hello takes the place of your handlers.
 func hello(c fiber.Ctx) error {
 	return c.SendString(fmt.Sprintf("subject: %q\n", jwtgate.Subject(c.Context())))
 }

@@ -41,8 +41,8 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// TestAttack passes the requests through net/http, which refuses some that
-// fasthttp would see otherwise.
+// TestAttack sends its requests through net/http, which refuses some of them before
+// fasthttp sees them.
 func TestAttack(t *testing.T) {
 	t.Parallel()
 	suite.Attack(t, func(source jwtgate.KeySource) (http.Handler, error) {
@@ -55,13 +55,13 @@ func TestAttack(t *testing.T) {
 	})
 }
 
-// TestRememberedTokens has a gate remember tokens. The strings that fiber hands
-// out change when fasthttp reads another request into the same memory.
+// TestRememberedTokens tests that a gate copies the strings it remembers: a string of
+// fiber changes when fasthttp reads another request into the same memory.
 func TestRememberedTokens(t *testing.T) {
 	t.Parallel()
 	issuer := jwttest.NewIssuer(t)
 	options := issuer.Options()
-	options.CacheSize = 4 // fewer than users
+	options.CacheSize = 4 // fewer than there are users
 	gate, err := jwtgate.New(options)
 	require.NoError(t, err)
 	app := fiber.New(fiber.Config{ReadBufferSize: 32 << 10})
@@ -74,7 +74,7 @@ func TestRememberedTokens(t *testing.T) {
 
 	var users sync.WaitGroup
 	for i := range 8 {
-		name := fmt.Sprintf("user-%d", i) // all of one length
+		name := fmt.Sprintf("user-%d", i) // all of the same length
 		good, forged := issuer.Token(map[string]any{"sub": name}), issuer.Forge(nil, map[string]any{"sub": name})
 		users.Go(func() {
 			for range 50 {

@@ -1,9 +1,9 @@
-// Gateway is a reverse proxy that checks tokens and tells the service behind it
-// who the user is, in the header X-User. Nobody else may reach that service.
+// Gateway is a reverse proxy that verifies tokens and sends the user's ID in the header
+// X-User to the service behind it. Only the gateway may be able to reach that service.
 //
 //	go run ./gateway
 //
-// starts such a service too, and prints curl lines with tokens to try it with.
+// also starts such a service. It prints curl lines with tokens.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// newHandler returns the gateway, for tokens that verify with keys from source.
+// newHandler returns the gateway. It verifies tokens with keys from source.
 func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -36,8 +36,8 @@ func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, erro
 	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(upstream)
 		p.SetXForwarded()
-		p.Out.Header.Del("Authorization") // nobody else needs the token
-		// Many servers take X_User for X-User, and some X.User too.
+		p.Out.Header.Del("Authorization") // the service does not need the token
+		// Many servers read X_User as X-User. Some read X.User as X-User too.
 		maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool {
 			return name == "X-User" || strings.ContainsAny(name, "!#$%&'*+.^_`|~")
 		})
@@ -46,8 +46,8 @@ func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, erro
 		}
 	}}
 
-	// Only what is listed goes through: a path that the gateway does not know,
-	// such as /orders%2F, might be a guarded one to the service.
+	// Forward listed routes only. To the service, a path that the gateway does not know,
+	// such as /orders%2F, might be a guarded path.
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", proxy) // public
 	mux.Handle("GET /me", gate.Handler(proxy))
@@ -55,7 +55,8 @@ func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, erro
 	return mux, nil
 }
 
-// fitsHeader refuses subjects that a header changes, such as " alice".
+// fitsHeader is a rule that refuses subjects that a header would change, such as
+// " alice".
 func fitsHeader(_ *http.Request, t *jwtgate.Token) error {
 	if strings.ContainsFunc(t.Subject, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return jwtgate.ErrClaim

@@ -20,8 +20,8 @@ import (
 
 var secret = []byte("a secret of this test and of nobody else")
 
-// behind returns newHandler with an upstream.
-func behind(t *testing.T, upstream http.Handler) func(jwtgate.KeySource) (http.Handler, error) {
+// inFrontOf starts upstream and returns a constructor of a gateway in front of it.
+func inFrontOf(t *testing.T, upstream http.Handler) func(jwtgate.KeySource) (http.Handler, error) {
 	server := httptest.NewServer(upstream)
 	t.Cleanup(server.Close)
 	target, err := url.Parse(server.URL)
@@ -31,18 +31,18 @@ func behind(t *testing.T, upstream http.Handler) func(jwtgate.KeySource) (http.H
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	suite.Test(t, suite.Serve(behind(t, http.HandlerFunc(hello))))
+	suite.Test(t, suite.Serve(inFrontOf(t, http.HandlerFunc(hello))))
 }
 
 func TestAttack(t *testing.T) {
 	t.Parallel()
-	suite.Attack(t, behind(t, http.HandlerFunc(hello)))
+	suite.Attack(t, inFrontOf(t, http.HandlerFunc(hello)))
 }
 
 func TestWhatTheServiceSees(t *testing.T) {
 	t.Parallel()
 	seen := make(chan *http.Request, 1)
-	start := suite.Serve(behind(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	start := suite.Serve(inFrontOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = bufio.NewReader(r.Body).WriteTo(w) // the trailers come after the body
 		seen <- r
 	})))
@@ -56,7 +56,7 @@ func TestWhatTheServiceSees(t *testing.T) {
 	}{
 		{"user", "GET /me HTTP/1.1\r\n" + alice, []string{"alice"}},
 		{"nobody", "GET / HTTP/1.1\r\n", nil},
-		{"a token where none is asked for", "GET / HTTP/1.1\r\n" + alice, nil},
+		{"a token on a public route", "GET / HTTP/1.1\r\n" + alice, nil},
 		{"user forged", "GET /me HTTP/1.1\r\nx-user: mallory\r\nX-User: mallory\r\n" + alice, []string{"alice"}},
 		{"user forged by nobody", "GET / HTTP/1.1\r\nX-User: mallory\r\n", nil},
 		{"user in other spellings", "GET /me HTTP/1.1\r\nX_User: mallory\r\nx.user: mallory\r\nX~User: mallory\r\n" + alice, []string{"alice"}},
@@ -102,7 +102,7 @@ func send(t *testing.T, host, request string) *http.Response {
 
 func TestSubjectsThatAHeaderChanges(t *testing.T) {
 	t.Parallel()
-	at := suite.Serve(behind(t, http.HandlerFunc(hello)))(t, keys.HS256(secret))
+	at := suite.Serve(inFrontOf(t, http.HandlerFunc(hello)))(t, keys.HS256(secret))
 	for _, subject := range []string{" alice", "alice ", "alice\t", "alice\r\nX-Role: admin", "al\x00ice", "älice"} {
 		got, _ := suite.Send(t, "GET", at+"/me", "Bearer "+demo.Token(secret, map[string]any{"sub": subject}))
 		assert.Equal(t, http.StatusUnauthorized, got.Status, fmt.Sprintf("%q", subject))
@@ -111,10 +111,10 @@ func TestSubjectsThatAHeaderChanges(t *testing.T) {
 	assert.Equal(t, suite.Subject("auth0|5f7c8ec7"), got)
 }
 
-// TestUnlistedPaths are those that a service might take for a guarded one.
+// TestUnlistedPaths sends paths that a service might read as a guarded path.
 func TestUnlistedPaths(t *testing.T) {
 	t.Parallel()
-	at := suite.Serve(behind(t, http.HandlerFunc(hello)))(t, keys.HS256(secret))
+	at := suite.Serve(inFrontOf(t, http.HandlerFunc(hello)))(t, keys.HS256(secret))
 	for _, path := range []string{"/orders/", "/orders%2F", "/ORDERS", "/me/", "/me;x", "/.%2fme", "/%2e%2e/me"} {
 		for _, method := range []string{"GET", "POST"} {
 			got, _ := suite.Send(t, method, at+path)

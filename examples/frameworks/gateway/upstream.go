@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// startUpstream starts the service behind the gateway. It takes the gateway's
-// word for who the user is.
+// startUpstream starts the service behind the gateway and returns its URL. The service
+// trusts the header X-User.
 func startUpstream() *url.URL {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -21,7 +21,7 @@ func startUpstream() *url.URL {
 	return &url.URL{Scheme: "http", Host: listener.Addr().String()}
 }
 
-// hello stands for the handlers of that service.
+// hello takes the place of the handlers of your service.
 func hello(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "subject: %q\n", r.Header.Get("X-User"))

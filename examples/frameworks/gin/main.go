@@ -2,7 +2,7 @@
 //
 //	go run ./gin
 //
-// prints curl lines with tokens to try it with.
+// prints curl lines with tokens.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// guard makes a gate a middleware of gin.
+// guard adapts a gate to gin.
 func guard(gate *jwtgate.Gate) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		passed := false
@@ -28,12 +28,12 @@ func guard(gate *jwtgate.Gate) gin.HandlerFunc {
 			c.Next()
 		})).ServeHTTP(c.Writer, c.Request)
 		if !passed {
-			c.Abort() // or gin would go on with the handlers after this one
+			c.Abort() // otherwise gin calls the handlers after this one
 		}
 	}
 }
 
-// newHandler returns the service, for tokens that verify with keys from source.
+// newHandler returns the service. It verifies tokens with keys from source.
 func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -53,7 +53,7 @@ func newHandler(source jwtgate.KeySource) (http.Handler, error) {
 	return r, nil
 }
 
-// hello stands for your handlers.
+// hello takes the place of your handlers.
 func hello(c *gin.Context) {
 	c.String(http.StatusOK, "subject: %q\n", jwtgate.Subject(c.Request.Context()))
 }

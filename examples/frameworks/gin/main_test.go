@@ -31,9 +31,8 @@ func TestAttack(t *testing.T) {
 	suite.Attack(t, newHandler)
 }
 
-// TestUploadIsRemoved fails for a guard that only sets c.Request to one with
-// another context: net/http removes the files of an upload, but knows its own
-// request only.
+// TestUploadIsRemoved fails for a guard that sets c.Request to a copy with another
+// context: net/http deletes the files of an upload only of its own request.
 func TestUploadIsRemoved(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	issuer := jwttest.NewIssuer(t)
@@ -47,7 +46,7 @@ func TestUploadIsRemoved(t *testing.T) {
 	during := 0
 	r := gin.New()
 	r.POST("/", guard(gate), func(c *gin.Context) {
-		assert.NoError(t, c.Request.ParseMultipartForm(0)) // nothing stays in memory
+		assert.NoError(t, c.Request.ParseMultipartForm(0)) // 0: write all files to disk
 		during = files()
 	})
 	server := httptest.NewServer(r)

@@ -16,8 +16,9 @@ import (
 // A guard returns the gate of a method, or nil for a public one.
 type guard func(method string) *jwtgate.Gate
 
-// check returns ctx with the caller's token, or the status of a refusal. The
-// metadata become a request, so that the gate reads them as strictly as a header.
+// check returns ctx with the caller's token, or an error with the status of a refusal.
+// It puts the metadata into an http.Request, so that the gate reads them as strictly
+// as a header.
 func (g guard) check(ctx context.Context, method string) (context.Context, error) {
 	gate := g(method)
 	if gate == nil {
@@ -31,7 +32,7 @@ func (g guard) check(ctx context.Context, method string) (context.Context, error
 		return jwtgate.NewContext(ctx, token), nil
 	}
 	var refusal *jwtgate.Error
-	errors.As(err, &refusal) // Check returns no other
+	errors.As(err, &refusal) // errors of Check always have this type
 	switch refusal.Status {
 	case http.StatusForbidden:
 		return nil, status.Error(codes.PermissionDenied, "the token does not grant this")
@@ -58,7 +59,7 @@ func (g guard) stream(service any, stream grpc.ServerStream, info *grpc.StreamSe
 	return handle(service, guardedStream{stream, ctx})
 }
 
-// A guardedStream has the token in its context.
+// A guardedStream is a stream whose context has the token.
 type guardedStream struct {
 	grpc.ServerStream
 	ctx context.Context

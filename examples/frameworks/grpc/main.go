@@ -1,9 +1,9 @@
-// Grpc guards methods of a gRPC service with jwtgate. The interceptors, which
-// are for any service, are in guard.go.
+// Grpc guards methods of a gRPC service with jwtgate. The interceptors in guard.go work
+// for any service.
 //
 //	go run ./grpc
 //
-// prints grpcurl lines with tokens to try it with.
+// prints grpcurl lines with tokens.
 package main
 
 import (
@@ -15,11 +15,11 @@ import (
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 	"google.golang.org/grpc"
-	pb "google.golang.org/grpc/interop/grpc_testing" // stands for your generated code
+	pb "google.golang.org/grpc/interop/grpc_testing" // takes the place of your generated code
 	"google.golang.org/grpc/reflection"
 )
 
-// newServer returns the service, for tokens that verify with keys from source.
+// newServer returns the service. It verifies tokens with keys from source.
 func newServer(source jwtgate.KeySource) (*grpc.Server, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
@@ -37,7 +37,7 @@ func newServer(source jwtgate.KeySource) (*grpc.Server, error) {
 		case pb.TestService_CacheableUnaryCall_FullMethodName:
 			return writers
 		}
-		return gate // nothing is public by oversight
+		return gate // a new method is guarded unless it gets a case above
 	})
 	server := grpc.NewServer(grpc.ChainUnaryInterceptor(g.unary), grpc.ChainStreamInterceptor(g.stream))
 	pb.RegisterTestServiceServer(server, service{})

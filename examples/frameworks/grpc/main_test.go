@@ -45,7 +45,7 @@ func connectTo(t *testing.T, source jwtgate.KeySource) *grpc.ClientConn {
 	return conn
 }
 
-// call calls a method and returns the subject it tells.
+// call calls a method and returns the subject in its answer.
 func call(ctx context.Context, conn *grpc.ClientConn, method string, md ...string) (string, error) {
 	ctx = metadata.AppendToOutgoingContext(ctx, md...)
 	client := pb.NewTestServiceClient(conn)
@@ -63,7 +63,7 @@ func call(ctx context.Context, conn *grpc.ClientConn, method string, md ...strin
 			return "", err
 		}
 		if _, err := stream.Recv(); err != io.EOF {
-			return "", fmt.Errorf("the stream goes on with %v", err)
+			return "", fmt.Errorf("the stream has a second message or failed: %v", err)
 		}
 		return string(response.Payload.Body), nil
 	default:
@@ -91,7 +91,7 @@ func TestMethods(t *testing.T) {
 		name, method string
 		metadata     []string
 		code         codes.Code
-		told         string // the subject, or the text of the status
+		answer       string // the subject, or the text of the status
 	}{
 		{"public", public, nil, codes.OK, ""},
 		{"public, with a bad token", public, []string{"authorization", forged}, codes.OK, ""},
@@ -106,23 +106,23 @@ func TestMethods(t *testing.T) {
 		{"elsewhere", me, []string{"token", alice, "grpc-authorization", alice}, codes.Unauthenticated, "this needs a valid token"},
 		{"good", me, []string{"authorization", alice}, codes.OK, "alice"},
 		{"good, in capitals", me, []string{"Authorization", alice}, codes.OK, "alice"},
-		{"scope lacking", order, []string{"authorization", alice}, codes.PermissionDenied, "the token does not grant this"},
+		{"scope missing", order, []string{"authorization", alice}, codes.PermissionDenied, "the token does not grant this"},
 		{"scope", order, []string{"authorization", writer}, codes.OK, "alice"},
 		{"stream, no token", watch, nil, codes.Unauthenticated, "this needs a valid token"},
 		{"stream, forged", watch, []string{"authorization", forged}, codes.Unauthenticated, "this needs a valid token"},
 		{"stream, two values", watch, []string{"authorization", alice, "authorization", alice}, codes.Unauthenticated, "this needs a valid token"},
 		{"stream, good", watch, []string{"authorization", alice}, codes.OK, "alice"},
-		{"a method that nobody thought of", pb.TestService_UnimplementedCall_FullMethodName, nil, codes.Unauthenticated, "this needs a valid token"},
+		{"a method without a case in newServer", pb.TestService_UnimplementedCall_FullMethodName, nil, codes.Unauthenticated, "this needs a valid token"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			told, err := call(t.Context(), conn, test.method, test.metadata...)
+			answer, err := call(t.Context(), conn, test.method, test.metadata...)
 			assert.Equal(t, test.code, status.Code(err))
 			if err != nil {
-				assert.Empty(t, told)
-				told = status.Convert(err).Message()
+				assert.Empty(t, answer)
+				answer = status.Convert(err).Message()
 			}
-			assert.Equal(t, test.told, told)
+			assert.Equal(t, test.answer, answer)
 		})
 	}
 }
@@ -158,9 +158,9 @@ func TestManyUsersAtOnce(t *testing.T) {
 		users.Go(func() {
 			for range 25 {
 				for _, method := range []string{me, watch} {
-					told, err := call(t.Context(), conn, method, "authorization", token)
+					subject, err := call(t.Context(), conn, method, "authorization", token)
 					assert.NoError(t, err)
-					assert.Equal(t, name, told)
+					assert.Equal(t, name, subject)
 				}
 				_, err := call(t.Context(), conn, me)
 				assert.Equal(t, codes.Unauthenticated, status.Code(err))

@@ -10,7 +10,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 )
 
-// A service tells its callers who they are.
+// A service answers with the caller's subject.
 type service struct {
 	pb.UnimplementedTestServiceServer
 }
@@ -25,7 +25,7 @@ func (service) UnaryCall(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleRe
 	return &pb.SimpleResponse{Username: jwtgate.Subject(ctx)}, nil
 }
 
-// CacheableUnaryCall needs a scope.
+// CacheableUnaryCall requires a scope.
 func (service) CacheableUnaryCall(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 	return &pb.SimpleResponse{Username: jwtgate.Subject(ctx)}, nil
 }

@@ -1,4 +1,4 @@
-// Package demo makes tokens to try the programs with. It stands for an issuer
+// Package demo makes tokens for trying the programs. It takes the place of an issuer
 // that shares a secret with them.
 package demo
 
@@ -11,14 +11,15 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The issuer, and the audience of its tokens. Each program names them itself.
+// Issuer and Audience are the iss and aud of the tokens. Each program repeats them in
+// its options.
 const (
 	Issuer   = "https://auth.example.com/"
 	Audience = "https://api.example.com"
 )
 
-// Token returns a token for alice, which is good for an hour, but for what
-// changes says of the claims.
+// Token returns a token for alice that is valid for an hour. The claims in changes are
+// added or replaced.
 func Token(secret []byte, changes map[string]any) string {
 	now := time.Now()
 	claims := jwt.MapClaims{
@@ -31,13 +32,13 @@ func Token(secret []byte, changes map[string]any) string {
 	maps.Copy(claims, changes)
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
 	if err != nil {
-		log.Fatal(err) // claims that are no JSON
+		log.Fatal(err) // changes cannot be encoded as JSON
 	}
 	return token
 }
 
-// PrintCurl prints requests for an HTTP program at url: of anybody, of alice,
-// of alice who lacks a scope, and of alice who has it.
+// PrintCurl prints requests for an HTTP program at url: without a token, with a token,
+// with a token that lacks the required scope, and with a token that has it.
 func PrintCurl(url string, secret []byte) {
 	token, writer := Token(secret, nil), Token(secret, map[string]any{"scope": "orders:write"})
 	fmt.Printf("curl -i %s/\n\n", url)

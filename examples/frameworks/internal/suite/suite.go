@@ -1,6 +1,6 @@
-// Package suite has the requests that each of the HTTP programs is tested with.
-// They have the same routes: GET / is public, GET /me guarded, and POST /orders
-// needs a scope. All answer with the subject.
+// Package suite has tests that all HTTP programs share. The programs have the same
+// routes: GET / is public, GET /me requires a token, and POST /orders requires a scope.
+// All routes answer with the subject.
 package suite
 
 import (
@@ -22,11 +22,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Start starts a program on loopback, for tokens that verify with keys from
-// source, and returns its URL.
+// A Start starts a program on loopback that verifies tokens with keys from source. It
+// returns the program's URL.
 type Start func(t *testing.T, source jwtgate.KeySource) (url string)
 
-// Serve is the Start of a program that is a net/http handler.
+// Serve returns the Start of a program that is a net/http handler.
 func Serve(newHandler func(jwtgate.KeySource) (http.Handler, error)) Start {
 	return func(t *testing.T, source jwtgate.KeySource) string {
 		handler, err := newHandler(source)
@@ -37,20 +37,20 @@ func Serve(newHandler func(jwtgate.KeySource) (http.Handler, error)) Start {
 	}
 }
 
-// An Answer is what a client sees of one.
+// An Answer is the part of a response that the tests compare.
 type Answer struct {
 	Status    int
 	Challenge string // WWW-Authenticate
 	Body      string
 }
 
-// Subject is the answer of a handler that was called for subject.
+// Subject returns the answer of a handler that was called for subject.
 func Subject(subject string) Answer {
 	return Answer{http.StatusOK, "", fmt.Sprintf("subject: %q\n", subject)}
 }
 
-// Refusals, to the last byte: a handler that is called all the same, or an
-// error handler of the framework, would add to them.
+// The refusals, byte for byte. A handler that is called after a refusal, or an error
+// handler of the framework, would append to the body.
 var (
 	noToken = Answer{http.StatusUnauthorized, `Bearer realm="api"`,
 		`{"error":"unauthorized","error_description":"This request needs an access token."}` + "\n"}
@@ -95,14 +95,19 @@ func Do(t *testing.T, client *http.Client, request *http.Request) (Answer, http.
 	return Answer{response.StatusCode, response.Header.Get("WWW-Authenticate"), string(body)}, response.Header
 }
 
-// Token returns a token of issuer that is meant for the programs.
+// Token returns a token of issuer for the programs.
 func Token(issuer *jwttest.Issuer, changes map[string]any) string {
 	return issuer.Token(claims(changes))
 }
 
-// Source has the keys of issuer, for the tokens of Token.
+// Source returns the keys of issuer. It does not discover them, because tokens of Token
+// name demo.Issuer.
 func Source(issuer *jwttest.Issuer) jwtgate.KeySource {
-	return &keys.Remote{URL: issuer.URL + "/jwks", Logger: slog.New(slog.DiscardHandler)}
+	return &keys.Remote{
+		URL:     issuer.URL + "/jwks",
+		Timeout: time.Minute, // so that a slow machine does not fail the test
+		Logger:  slog.New(slog.DiscardHandler),
+	}
 }
 
 func claims(changes map[string]any) map[string]any {
@@ -111,8 +116,8 @@ func claims(changes map[string]any) map[string]any {
 	return claims
 }
 
-// Test sends requests, good and bad, one after the other and of many users at
-// once.
+// Test sends good and bad requests, first one after the other and then from many users
+// at once.
 func Test(t *testing.T, start Start) {
 	t.Run("answers", func(t *testing.T) {
 		t.Parallel()
@@ -155,8 +160,8 @@ func testAnswers(t *testing.T, start Start) {
 		{"expired", "GET", "/me", []string{"Bearer " + Token(issuer, map[string]any{"exp": time.Now().Add(-time.Hour)})}, expired},
 		{"good", "GET", "/me", []string{alice}, Subject("alice")},
 		{"scheme in another case", "GET", "/me", []string{"bearer" + alice[len("Bearer"):]}, Subject("alice")},
-		{"of many bytes", "GET", "/me", []string{"Bearer " + Token(issuer, map[string]any{"groups": make([]bool, 2000)})}, Subject("alice")},
-		{"scope lacking", "POST", "/orders", []string{alice}, forbidden},
+		{"long token", "GET", "/me", []string{"Bearer " + Token(issuer, map[string]any{"groups": make([]bool, 2000)})}, Subject("alice")},
+		{"scope missing", "POST", "/orders", []string{alice}, forbidden},
 		{"scope", "POST", "/orders", []string{writer}, Subject("bob")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -185,8 +190,8 @@ func testUnavailable(t *testing.T, start Start) {
 	assert.Equal(t, Subject(""), got)
 }
 
-// testUsers sees to it that nobody gets what belongs to another request, be it
-// through contexts that the framework uses again.
+// testUsers tests that no answer belongs to another request, for example because the
+// framework reuses a context.
 func testUsers(t *testing.T, start Start) {
 	issuer := jwttest.NewIssuer(t)
 	url := start(t, Source(issuer))
@@ -217,7 +222,7 @@ func testUsers(t *testing.T, start Start) {
 	users.Wait()
 }
 
-// Attack fires hostile requests at a program.
+// Attack sends the hostile requests of jwttest.Attack to a program.
 func Attack(t *testing.T, newHandler func(jwtgate.KeySource) (http.Handler, error)) {
 	secret := []byte("a secret of this test and of nobody else")
 	handler, err := newHandler(keys.HS256(secret))
