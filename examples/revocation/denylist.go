@@ -14,18 +14,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// skew is how far the clocks of the issuer and of the instances of this service
-// may be apart. A token that is issued within this time after its user was
-// revoked counts as an old one; one of an issuer whose clock is further ahead
-// may escape.
+// skew is how much the clocks of the issuer and of the instances of this service may
+// differ. A token issued within this time after its user was revoked is refused too. If
+// the issuer's clock is ahead by more, a revoked token may be accepted.
 const skew = 2 * time.Second
 
-// A denyList tells which tokens are good no more. It is kept in Redis, where
-// all instances of the service find it.
+// A denyList is a list of revoked tokens. It is in Redis, so all instances of the service
+// share it. It has two kinds of entries:
 //
-// A token is on it by its ID (jti), or by its user, with the time up to which
-// the user's tokens are revoked: those issued later are good, so that signing in
-// again works. Nothing stays longer than a token that it could be about.
+//   - A token's ID (jti) revokes that token.
+//   - A user's ID with a time revokes the user's tokens that were issued up to that
+//     time. Later tokens are good, so the user can sign in again.
+//
+// Redis deletes an entry when no gate would accept its tokens any more.
 //
 // Methods are safe for concurrent use.
 type denyList struct {
@@ -33,23 +34,23 @@ type denyList struct {
 	patience time.Duration
 }
 
-// newDenyList returns the list in the Redis at addr. No call of a method takes
-// longer than patience, whatever Redis does. It does not connect yet.
+// newDenyList returns the list in the Redis at addr. It does not connect yet. No method
+// waits longer than patience for Redis.
 func newDenyList(addr string, patience time.Duration) *denyList {
 	return &denyList{
 		client: redis.NewClient(&redis.Options{
 			Addr: addr,
-			// Whoever may write to this Redis decides who gets in. Beyond loopback it
-			// wants a Username and Password of its own, and a TLSConfig.
+			// Anybody who can write to this Redis can make revoked tokens valid. Beyond
+			// loopback set Username, Password and TLSConfig.
 
-			// Without this, go-redis heeds the context only until it has a connection.
+			// Without this, go-redis ignores the context once it has a connection.
 			ContextTimeoutEnabled: true,
 			DialTimeout:           patience,
 			ReadTimeout:           patience,
 			WriteTimeout:          patience,
 			PoolTimeout:           patience,
-			// By default a dead server is dialled 20 times for one command. One more
-			// attempt is for a connection that broke while nobody used it.
+			// By default go-redis dials a dead server 20 times for one command. One retry
+			// is enough: it replaces a connection that broke while it was idle.
 			MaxRetries:    1,
 			DialerRetries: 1,
 		}),
@@ -66,14 +67,14 @@ func (d *denyList) ping(ctx context.Context) error {
 	return d.client.Ping(ctx).Err()
 }
 
-// check is a [jwtgate.Options.Validate] that fails closed: while Redis cannot be
-// asked, its error makes the gate answer 503, whoever asks. An outage of Redis
-// is one of the service, and no revoked token ever gets in.
+// check is a [jwtgate.Options.Validate] that fails closed: if Redis does not answer, it
+// returns an error and the gate answers 503. During an outage of Redis the service is
+// down too, but no revoked token is accepted.
 func (d *denyList) check(ctx context.Context, t *jwtgate.Token) error {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
-	// Both in one round trip. In a Redis Cluster, whose servers have a part of
-	// the keys each, send two GETs in a pipeline.
+	// MGet reads both entries in one round trip. In a Redis Cluster send two GETs in a
+	// pipeline: the keys may be on different servers.
 	found, err := d.client.MGet(ctx, tokenKey(t.Issuer, t.ID), userKey(t.Issuer, t.Subject)).Result()
 	if err != nil {
 		return fmt.Errorf("asking the deny list: %w", err)
@@ -95,30 +96,30 @@ func (d *denyList) check(ctx context.Context, t *jwtgate.Token) error {
 	return nil
 }
 
-// checkIfPossible returns a Validate that fails open: while Redis cannot be
-// asked, tokens pass, and each that does is logged. An outage of Redis then goes
-// unnoticed by users, but for that long a revoked token works, and whoever holds
-// one has a reason to bring Redis down. Keep it to what a stolen token may read,
-// and never let it guard anything that changes something.
+// checkIfPossible returns an Options.Validate that fails open: if Redis does not answer,
+// it accepts the token and logs that. Users do not notice an outage of Redis, but revoked
+// tokens are accepted while it lasts, so a thief has a reason to attack Redis. Use it
+// only for routes that may be read with a stolen token, and never for routes that change
+// something.
 func (d *denyList) checkIfPossible(logger *slog.Logger) func(context.Context, *jwtgate.Token) error {
 	return func(ctx context.Context, t *jwtgate.Token) error {
 		err := d.check(ctx, t)
 		if err == nil || errors.Is(err, jwtgate.ErrRevoked) || ctx.Err() != nil {
-			return err // in the last case the client has gone, which is no outage
+			return err // if ctx has ended, the client has disconnected: that is not an outage
 		}
 		logger.ErrorContext(ctx, "not known whether a token is revoked, letting it pass", "token", t, "error", err)
 		return nil
 	}
 }
 
-// revokeToken revokes one token for the rest of its life. Without an error it
-// is revoked everywhere.
+// revokeToken revokes a token until it expires. If it returns nil, all instances of the
+// service refuse the token.
 func (d *denyList) revokeToken(ctx context.Context, t *jwtgate.Token) error {
 	rest := time.Until(t.Expires) + leeway + skew
 	if rest <= 0 {
-		return nil // go-redis takes this for "keep for ever", and no gate lets the token in
+		return nil // no gate accepts the token; and to go-redis, 0 means "keep forever"
 	}
-	ctx, cancel := d.toWrite(ctx)
+	ctx, cancel := d.writeContext(ctx)
 	defer cancel()
 	if err := d.client.Set(ctx, tokenKey(t.Issuer, t.ID), "", rest).Err(); err != nil {
 		return fmt.Errorf("revoking a token: %w", err)
@@ -128,11 +129,10 @@ func (d *denyList) revokeToken(ctx context.Context, t *jwtgate.Token) error {
 
 // revokeUser revokes all tokens of a user that were issued up to now.
 func (d *denyList) revokeUser(ctx context.Context, issuer, subject string, now time.Time) error {
-	ctx, cancel := d.toWrite(ctx)
+	ctx, cancel := d.writeContext(ctx)
 	defer cancel()
 	until := now.Add(skew)
-	// No gate lets in a token that is older than maxAge, and so the entry need
-	// not be, either.
+	// The entry can expire when the last of the revoked tokens is older than maxAge.
 	err := raise.Run(ctx, d.client, []string{userKey(issuer, subject)},
 		until.UnixMilli(), (maxAge + leeway + 2*skew).Milliseconds()).Err()
 	if err != nil {
@@ -141,8 +141,8 @@ func (d *denyList) revokeUser(ctx context.Context, issuer, subject string, now t
 	return nil
 }
 
-// raise sets a key to a number, unless that would take back what another
-// instance, whose clock is ahead or whose request was faster, has revoked.
+// raise sets a key to a number unless the key has a greater number. Otherwise it could
+// undo a later revocation by another instance.
 var raise = redis.NewScript(`
 local old = tonumber(redis.call("GET", KEYS[1]))
 if not old or old < tonumber(ARGV[1]) then
@@ -151,19 +151,19 @@ end
 return 1
 `)
 
-// toWrite returns the context for writing. It outlasts the request: a user who
-// signs out and closes the page is to be signed out.
-func (d *denyList) toWrite(ctx context.Context) (context.Context, context.CancelFunc) {
+// writeContext returns the context for writing. It does not end with the request: a user
+// who signs out and closes the page at once must be signed out.
+func (d *denyList) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d.patience)
 }
 
 func tokenKey(issuer, id string) string     { return "revoked:token:" + digest(issuer, id) }
 func userKey(issuer, subject string) string { return "revoked:user:" + digest(issuer, subject) }
 
-// digest returns a name for what belongs to an issuer: two issuers may use the
-// same IDs, and must not revoke each other's. With the length in front, no two
-// pairs make the same text, and as a hash any text is a key, short and without
-// special characters. It does not hide who a user is from somebody who can guess.
+// digest returns a name for an ID of an issuer. It includes the issuer, because two
+// issuers may use the same IDs and must not revoke each other's tokens. The length in
+// front makes the texts of different pairs different. The hash makes the name short and
+// free of special characters. It does not hide an ID that can be guessed.
 func digest(issuer, name string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(issuer), issuer, name))
 	return hex.EncodeToString(sum[:])

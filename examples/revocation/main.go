@@ -1,26 +1,24 @@
-// Revocation refuses tokens before they expire: one by one, as their users sign
-// out, and all that a user has. The deny list is in Redis.
+// Revocation revokes tokens before they expire: a single token when its user signs out,
+// or all tokens of a user. The deny list is in Redis.
 //
 //	redis-server --port 6379 --bind 127.0.0.1 --save "" --appendonly no
 //	go -C examples/revocation run . -redis 127.0.0.1:6379
 //
-// The first wants a terminal of its own; the second prints curl lines, with
-// tokens, to be sent in their order. Stop Redis before the last two, to see the
-// two ways of doing without: GET /account is refused with 503, GET /articles
-// still answers.
+// Run each command in its own terminal. The second prints curl lines with tokens. Send
+// them in their order. Stop Redis before the last two to see both ways to handle an
+// outage: GET /account is refused with 503, and GET /articles is still answered.
 //
-// What to know before copying this:
+// Before you copy this:
 //
-//   - Short-lived tokens are the better half of revocation. Whoever can get new
-//     ones has to be stopped at the issuer: end the session and its refresh tokens
-//     there first, then revoke here.
-//   - Validate runs for each request, also for a token that Options.CacheSize
-//     remembers: a cache saves the check of the signature and never this one. So
-//     each request costs a round trip to Redis, and a revocation counts at once.
-//   - Redis forgets. A list that must survive a restart needs appendonly yes, and
-//     one that must not lose entries as memory runs out needs maxmemory-policy
-//     noeviction: any other policy may throw them out, and what is thrown out is
-//     good again. A failover may lose the latest.
+//   - Give tokens a short lifetime: revocation is only the second defence. Somebody who
+//     can get new tokens must be stopped at the issuer. End the session and its refresh
+//     tokens there first, then revoke here.
+//   - Validate runs for each request, even if Options.CacheSize remembers the token: the
+//     cache saves the check of the signature only. So each request costs a round trip to
+//     Redis, and a revocation takes effect at once.
+//   - Redis can lose entries, and then the revoked tokens are valid again. To keep
+//     entries across a restart, set appendonly yes. To keep them when memory runs out,
+//     set maxmemory-policy noeviction. A failover can lose the latest entries.
 package main
 
 import (
@@ -47,21 +45,22 @@ const (
 	issuer   = "https://auth.example.com/"
 	audience = "https://news.example.com"
 
-	// maxAge is the longest that the issuer lets a token live. Gates refuse older
-	// ones, and the deny list need not remember longer.
+	// maxAge is the longest lifetime that the issuer gives a token. The gates refuse
+	// older tokens, so the deny list can forget them.
 	maxAge = time.Hour
-	// leeway is how long after its end a token is still accepted, clocks being
-	// what they are. Entries of the deny list last that much longer.
+	// leeway is how long a token is accepted after it has expired, because clocks
+	// differ. Entries of the deny list are kept that much longer.
 	leeway = 30 * time.Second
 	// patience is how long a request waits for Redis.
 	patience = 250 * time.Millisecond
 )
 
-// newHandler returns the service, for tokens as o describes them.
+// newHandler returns the service. Its gates have the options o, plus what revocation
+// needs.
 func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Handler, error) {
-	// What cannot be revoked is not let in. A token without jti could not be
-	// revoked alone, and MaxAge refuses one without iat, of which could not be
-	// told whether it is older than its user's revocation.
+	// Refuse tokens that cannot be revoked. A token without jti cannot be revoked by
+	// itself. A token without iat cannot be compared with the time at which its user's
+	// tokens were revoked: MaxAge refuses it.
 	o.Rules = append([]jwtgate.Rule{jwtgate.RuleFunc(hasID)}, o.Rules...)
 	o.MaxAge = maxAge
 	o.Leeway = leeway
@@ -71,8 +70,8 @@ func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Ha
 	if err != nil {
 		return nil, err
 	}
-	// For reads that are worth more to their users than to a thief. Each route
-	// below says which of the two it is behind; this one has no method but GET.
+	// This gate is only for GET requests whose answers are worth more to users than to
+	// a thief. Each route below chooses one of the two gates.
 	o.Validate = list.checkIfPossible(logger)
 	open, err := jwtgate.New(o)
 	if err != nil {
@@ -89,7 +88,7 @@ func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Ha
 	return mux, nil
 }
 
-// hasID is a rule of Options: a token that fails it is answered with 401.
+// hasID is a rule for Options.Rules: a token that does not meet it is refused with 401.
 func hasID(_ *http.Request, t *jwtgate.Token) error {
 	if t.ID == "" {
 		return errors.New("jti is missing, so the token could not be revoked")
@@ -103,7 +102,7 @@ func say(what string) http.Handler {
 	})
 }
 
-// logout revokes the token that the request came with.
+// logout revokes the token of the request.
 func logout(list *denyList, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t, ok := jwtgate.FromContext(r.Context())
@@ -115,8 +114,9 @@ func logout(list *denyList, logger *slog.Logger) http.Handler {
 	})
 }
 
-// revokeUser revokes all tokens of the user in the path, who is one of the
-// administrator's issuer. With several issuers, the path has to name that too.
+// revokeUser revokes all tokens of the user in the path. It assumes that the user and
+// the administrator have the same issuer. With several issuers, the path must name the
+// issuer too.
 func revokeUser(list *denyList, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		admin, ok := jwtgate.FromContext(r.Context())
@@ -130,8 +130,8 @@ func revokeUser(list *denyList, logger *slog.Logger) http.Handler {
 	})
 }
 
-// finish answers a revocation. Nobody is told that a token is revoked that
-// might not be.
+// finish answers a request to revoke. It reports success only if err is nil, so that
+// no caller relies on a revocation that failed.
 func finish(w http.ResponseWriter, r *http.Request, err error, logger *slog.Logger) {
 	if err != nil {
 		logger.ErrorContext(r.Context(), "not revoked", "error", err)
@@ -147,7 +147,7 @@ func main() {
 	redisAddr := flag.String("redis", "127.0.0.1:6379", "`address` of Redis")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, *addr, *redisAddr)
+	err := run(ctx, os.Stdout, *addr, *redisAddr, patience)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "revocation:", err)
@@ -155,23 +155,24 @@ func main() {
 	}
 }
 
-// run prints curl lines and serves until ctx ends.
-func run(ctx context.Context, out io.Writer, addr, redisAddr string) error {
+// run prints curl lines and serves until ctx ends. A request waits for Redis for at
+// most patience.
+func run(ctx context.Context, out io.Writer, addr, redisAddr string, patience time.Duration) error {
 	list := newDenyList(redisAddr, patience)
 	defer list.close()
-	// For whoever tries this out. A service would rather start all the same, and
-	// answer as newHandler has it until Redis is there.
+	// Fail at start for the sake of people who try this program. A real service should
+	// start anyway: until Redis is there, its gates answer as in an outage.
 	if err := list.ping(ctx); err != nil {
 		host, port, splitErr := net.SplitHostPort(redisAddr)
 		if splitErr != nil {
 			return fmt.Errorf("-redis: %w", splitErr)
 		}
 		return fmt.Errorf("no Redis answers at %s: %w\n"+
-			"Name another with -redis, or start one and try again:\n"+
+			"Name another address with -redis, or start Redis and try again:\n"+
 			"\tredis-server --port %s --bind %s --save \"\" --appendonly no", redisAddr, err, port, host)
 	}
 
-	// The identity provider has this key, and signs the tokens.
+	// In production the identity provider has the private key and signs the tokens.
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
@@ -204,7 +205,7 @@ func run(ctx context.Context, out io.Writer, addr, redisAddr string) error {
 		case err = <-stopped:
 		}
 	}
-	// ctx may have ended, and requests under way still get their answer.
+	// Let requests in progress finish, even if ctx has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, server.Shutdown(ctx))
@@ -224,29 +225,29 @@ func printCurl(out io.Writer, url string, private ed25519.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `Alice has two tokens. With the first she signs out, and is refused from then on:
+	_, err = fmt.Fprintf(out, `Alice has two tokens. She signs out with the first. Then it is refused:
 
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/account
 curl -i -X POST -H "Authorization: Bearer %[2]s" %[1]s/logout
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/account
 
-The second is still good, until an administrator revokes all that she has:
+The second is valid until an administrator revokes all her tokens:
 
 curl -i -H "Authorization: Bearer %[3]s" %[1]s/account
 curl -i -X POST -H "Authorization: Bearer %[4]s" %[1]s/admin/users/alice/revoke
 curl -i -H "Authorization: Bearer %[3]s" %[1]s/account
 
-Without Redis, the first of these is refused, and the second is not:
+Stop Redis. Then the first request is refused with 503, and the second is answered:
 
 curl -i -H "Authorization: Bearer %[4]s" %[1]s/account
 curl -i -H "Authorization: Bearer %[4]s" %[1]s/articles
 
-Ctrl-C ends the server.
+Ctrl-C stops the server.
 `, url, phone, laptop, admin)
 	return err
 }
 
-// sign returns a token, as the identity provider would.
+// sign returns a token like those of the identity provider.
 func sign(key ed25519.PrivateKey, subject, scope string) (string, error) {
 	now := time.Now()
 	return jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{

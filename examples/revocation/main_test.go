@@ -24,7 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A service is newHandler behind a server, with what its gates and its log say.
+// A service is a running server with newHandler. It records the events of its gates and
+// its log.
 type service struct {
 	t      *testing.T
 	issuer *jwttest.Issuer
@@ -56,8 +57,7 @@ func serve(t *testing.T, addr string, patience time.Duration, cacheSize int) *se
 	return s
 }
 
-// send sends a request such as "GET /account" and returns the answer with its
-// body.
+// send sends a request such as "GET /account" and returns the response and its body.
 func (s *service) send(request, token string) (*http.Response, string) {
 	method, path, _ := strings.Cut(request, " ")
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+path, nil)
@@ -75,14 +75,14 @@ func (s *service) send(request, token string) (*http.Response, string) {
 	return response, string(body)
 }
 
-// status returns the status that a request is answered with.
+// status sends a request and returns the status of the response.
 func (s *service) status(request, token string) int {
 	response, _ := s.send(request, token)
 	return response.StatusCode
 }
 
-// last returns the reason of the latest decision, "" if it was to let in, and
-// whether the token was a remembered one.
+// last returns the reason of the latest decision, "" if it accepted the request, and
+// reports whether the gate remembered the token.
 func (s *service) last() (reason string, cached bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +97,7 @@ func (s *service) last() (reason string, cached bool) {
 	return reason, event.Cached
 }
 
-// A buffer is a bytes.Buffer that a server may write to meanwhile.
+// A buffer is a bytes.Buffer that is safe for concurrent use.
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -115,14 +115,14 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
-const generous = 30 * time.Second // for tests in which Redis answers
+const longPatience = 30 * time.Second // for tests in which nothing hangs
 
 func TestSignOut(t *testing.T) {
 	t.Parallel()
 	for name, cacheSize := range map[string]int{"no token is remembered": 0, "tokens are remembered": 100} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, startRedis(t).addr, generous, cacheSize)
+			s := serve(t, startRedis(t).addr, longPatience, cacheSize)
 			phone, laptop := s.issuer.Token(nil), s.issuer.Token(nil)
 			for range 2 {
 				require.Equal(t, http.StatusOK, s.status("GET /account", phone))
@@ -150,7 +150,7 @@ func TestRevokedUser(t *testing.T) {
 	for name, cacheSize := range map[string]int{"no token is remembered": 0, "tokens are remembered": 100} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, startRedis(t).addr, generous, cacheSize)
+			s := serve(t, startRedis(t).addr, longPatience, cacheSize)
 			now := time.Now()
 			admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 			older := s.issuer.Token(map[string]any{"iat": now.Add(-time.Minute)})
@@ -169,7 +169,7 @@ func TestRevokedUser(t *testing.T) {
 					assert.Equal(t, http.StatusUnauthorized, s.status(request, token), request)
 					reason, cached := s.last()
 					assert.Equal(t, "revoked", reason, request)
-					// The two gates remember apart, and only one has seen the token.
+					// Each gate has its own cache, and only one has seen the token.
 					assert.Equal(t, cacheSize > 0 && request == "GET /account", cached, request)
 				}
 			}
@@ -180,10 +180,10 @@ func TestRevokedUser(t *testing.T) {
 	}
 }
 
-// A user's ID may be anything.
+// A user's ID may contain any characters.
 func TestRevokedUserOfAnyName(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, generous, 0)
+	s := serve(t, startRedis(t).addr, longPatience, 0)
 	admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 	for path, user := range map[string]string{
 		"a%2Fb": "a/b", "%2E%2E": "..", "*": "*", "%C3%BC": "ü", "a%0Ab": "a\nb", "%00": "\x00", "a%20b": "a b", "auth0%7C42": "auth0|42", "a+b": "a+b",
@@ -197,10 +197,10 @@ func TestRevokedUserOfAnyName(t *testing.T) {
 	assert.Equal(t, http.StatusOK, s.status("GET /account", s.issuer.Token(nil)))
 }
 
-// What could not be revoked is not let in.
+// Tokens that could not be revoked are refused.
 func TestTokensThatCouldNotBeRevoked(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, generous, 0)
+	s := serve(t, startRedis(t).addr, longPatience, 0)
 	for name, test := range map[string]struct {
 		claims map[string]any
 		status int
@@ -224,10 +224,10 @@ func TestTokensThatCouldNotBeRevoked(t *testing.T) {
 	}
 }
 
-// One issuer cannot revoke what is another's, whatever IDs it makes up.
+// A revocation affects tokens of the same issuer only, whatever the IDs are.
 func TestIssuersApart(t *testing.T) {
 	t.Parallel()
-	list := newDenyList(startRedis(t).addr, generous)
+	list := newDenyList(startRedis(t).addr, longPatience)
 	defer list.close()
 	now := time.Now()
 	token := func(issuer, id string) *jwtgate.Token {
@@ -247,17 +247,18 @@ func TestIssuersApart(t *testing.T) {
 	for _, good := range []*jwtgate.Token{
 		token("https://b.example/", "1"), token("https://a.example", "/1"), token("https://a.example/1", ""),
 		token("b1:", "c"), token("", "b1:c"), token("x", ""), token("", "0:x"), token("", "1:ab"), token("3:1:a", "b"), token("b:1", "c"),
-		// What revokes a token is not what revokes a user, and the other way about.
+		// An entry for a token does not revoke a user with the same ID, nor the reverse.
 		{Issuer: "b", ID: "user of 1:c", Subject: "1:c", IssuedAt: now, Expires: now.Add(time.Hour)},
 	} {
 		assert.NoError(t, list.check(t.Context(), good), "%q %q", good.Issuer, good.ID)
 	}
 }
 
-// Entries last as long as a token that they are about may, and no longer.
+// An entry lasts as long as a gate may accept a token that the entry revokes, and not
+// much longer.
 func TestEntriesExpire(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, generous, 0)
+	s := serve(t, startRedis(t).addr, longPatience, 0)
 	remaining := func(key string) time.Duration {
 		t.Helper()
 		rest, err := s.list.client.PTTL(t.Context(), key).Result()
@@ -270,9 +271,10 @@ func TestEntriesExpire(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, s.status("POST /logout", token))
 	rest := remaining(tokenKey(s.issuer.URL, "one"))
 	assert.LessOrEqual(t, rest, 10*time.Minute+leeway+skew)
-	assert.GreaterOrEqual(t, rest, time.Until(expires.Add(leeway)), "a gate may take the token for longer than that")
+	assert.GreaterOrEqual(t, rest, time.Until(expires.Add(leeway)), "a gate may accept the token after its entry has expired")
 
-	// The gate still lets this one in, for the leeway, and so it can be revoked.
+	// This token has expired, but the gate accepts it within the leeway, so it can be
+	// revoked.
 	token = s.issuer.Token(map[string]any{"jti": "late", "exp": time.Now().Add(-time.Second)})
 	require.Equal(t, http.StatusNoContent, s.status("POST /logout", token))
 	rest = remaining(tokenKey(s.issuer.URL, "late"))
@@ -283,10 +285,11 @@ func TestEntriesExpire(t *testing.T) {
 	require.NoError(t, s.list.revokeUser(t.Context(), s.issuer.URL, "alice", before))
 	rest = remaining(userKey(s.issuer.URL, "alice"))
 	assert.LessOrEqual(t, rest, maxAge+leeway+2*skew)
-	last := before.Add(skew) // when the youngest of the revoked tokens was issued
-	assert.GreaterOrEqual(t, rest, time.Until(last.Add(maxAge+leeway)), "a gate may take a token for longer than that")
+	last := before.Add(skew) // the latest iat of a revoked token
+	assert.GreaterOrEqual(t, rest, time.Until(last.Add(maxAge+leeway)), "a gate may accept a token after the entry has expired")
 
-	// What no gate lets in is not written, least of all for ever.
+	// A token that no gate accepts gets no entry. In particular it gets none that never
+	// expires.
 	gone := &jwtgate.Token{Issuer: s.issuer.URL, ID: "gone", Expires: time.Now().Add(-time.Hour)}
 	require.NoError(t, s.list.revokeToken(t.Context(), gone))
 	size, err := s.list.client.DBSize(t.Context()).Result()
@@ -296,7 +299,7 @@ func TestEntriesExpire(t *testing.T) {
 
 func TestRevocationIsNotTakenBack(t *testing.T) {
 	t.Parallel()
-	list := newDenyList(startRedis(t).addr, generous)
+	list := newDenyList(startRedis(t).addr, longPatience)
 	defer list.close()
 	now := time.Now()
 	token := &jwtgate.Token{Issuer: "i", ID: "1", Subject: "alice", IssuedAt: now}
@@ -308,24 +311,24 @@ func TestRevocationIsNotTakenBack(t *testing.T) {
 	assert.ErrorIs(t, list.check(t.Context(), token), jwtgate.ErrRevoked)
 }
 
-// An entry that is not one of ours is a reason not to know.
+// An entry that cannot be read is answered like an outage.
 func TestUnreadableEntry(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, generous, 0)
+	s := serve(t, startRedis(t).addr, longPatience, 0)
 	require.NoError(t, s.list.client.Set(t.Context(), userKey(s.issuer.URL, "alice"), "yesterday", time.Hour).Err())
 	assert.Equal(t, http.StatusServiceUnavailable, s.status("GET /account", s.issuer.Token(nil)))
 	assert.Equal(t, http.StatusOK, s.status("GET /articles", s.issuer.Token(nil)))
 	assert.Contains(t, s.logged.String(), "reading the deny list")
 }
 
-// withoutRedis tests what a service does while Redis cannot be asked.
-func withoutRedis(s *service, token string) {
+// testOutage tests the answers of a service while Redis does not answer.
+func testOutage(s *service, token string) {
 	s.t.Helper()
 	for _, request := range []string{"GET /account", "POST /articles", "POST /logout"} {
 		response, body := s.send(request, token)
 		assert.Equal(s.t, http.StatusServiceUnavailable, response.StatusCode, request)
 		assert.Equal(s.t, "5", response.Header.Get("Retry-After"), request)
-		assert.Empty(s.t, response.Header.Get("WWW-Authenticate"), "%s: the token is not to blame", request)
+		assert.Empty(s.t, response.Header.Get("WWW-Authenticate"), "%s: the token is good", request)
 		assert.Contains(s.t, body, "temporarily_unavailable", request)
 		reason, _ := s.last()
 		assert.Equal(s.t, "unavailable", reason, request)
@@ -338,7 +341,7 @@ func withoutRedis(s *service, token string) {
 	assert.Contains(s.t, s.logged.String(), `level=ERROR msg="not known whether a token is revoked, letting it pass" token.iss=`+s.issuer.URL)
 	assert.NotContains(s.t, s.logged.String(), token)
 
-	// Without a list, all that is wrong with a token still is.
+	// Bad tokens are still refused.
 	assert.Equal(s.t, http.StatusUnauthorized, s.status("GET /articles", s.issuer.Token(map[string]any{"jti": nil})))
 	assert.Equal(s.t, http.StatusUnauthorized, s.status("GET /articles", s.issuer.Forge(nil, nil)))
 }
@@ -346,17 +349,17 @@ func withoutRedis(s *service, token string) {
 func TestRedisDies(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
-	s := serve(t, redis.addr, generous, 100)
+	s := serve(t, redis.addr, longPatience, 100)
 	token := s.issuer.Token(nil)
 	for _, request := range []string{"GET /account", "GET /articles"} {
 		require.Equal(t, http.StatusOK, s.status(request, token), request)
 	}
 
 	redis.kill()
-	withoutRedis(s, token)
+	testOutage(s, token)
 
 	redis.restart()
-	// After many failures go-redis looks but once a second whether the server is back.
+	// After many failures go-redis tries to connect only once a second.
 	require.Eventually(t, func() bool { return s.status("GET /account", token) == http.StatusOK }, time.Minute, 10*time.Millisecond)
 	for _, request := range []string{"GET /account", "POST /articles", "GET /articles"} {
 		assert.Equal(t, http.StatusOK, s.status(request, token), request)
@@ -367,12 +370,12 @@ func TestRedisDies(t *testing.T) {
 	}
 }
 
-// Redis dies between the gate and the handler: nobody is told that a token is
-// revoked that is not.
+// If Redis dies between the gate and the handler, the answer does not say that the token
+// was revoked.
 func TestRevocationFails(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
-	s := serve(t, redis.addr, generous, 0)
+	s := serve(t, redis.addr, longPatience, 0)
 	redis.kill()
 	for name, handler := range map[string]http.Handler{
 		"logout":     logout(s.list, slog.New(slog.NewTextHandler(s.logged, nil))),
@@ -392,14 +395,14 @@ func TestRevocationFails(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(s.logged.String(), `msg="not revoked"`))
 }
 
-// A server that accepts connections and never answers holds up nobody for
-// longer than patience; for ever would be the alternative.
+// If Redis accepts connections and never answers, requests wait for patience and not
+// forever.
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, hangingServer(t), 50*time.Millisecond, 0)
-	withoutRedis(s, s.issuer.Token(nil))
+	testOutage(s, s.issuer.Token(nil))
 
-	// More requests than there are connections in the pool.
+	// Send more requests than the pool has connections.
 	var group sync.WaitGroup
 	for range 100 {
 		group.Go(func() {
@@ -409,23 +412,23 @@ func TestRedisHangs(t *testing.T) {
 	group.Wait()
 }
 
-// A server that ends every connection is tried twice for a request, and not for
-// as long as there is time.
+// If Redis closes every connection, a request tries two connections and then fails. It
+// does not retry until patience ends.
 func TestRedisClosesConnections(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
 	s := serve(t, serveConnections(t, func(c net.Conn) {
 		connections.Add(1)
 		_ = c.Close()
-	}), generous, 0)
+	}), longPatience, 0)
 	assert.Equal(t, http.StatusServiceUnavailable, s.status("GET /account", s.issuer.Token(nil)))
 	assert.EqualValues(t, 2, connections.Load())
 }
 
-// Who has gone is no outage.
+// A client that disconnects is not an outage.
 func TestClientHasGone(t *testing.T) {
 	t.Parallel()
-	list := newDenyList(startRedis(t).addr, generous)
+	list := newDenyList(startRedis(t).addr, longPatience)
 	defer list.close()
 	var logged buffer
 	gone, leave := context.WithCancel(t.Context())
@@ -436,7 +439,7 @@ func TestClientHasGone(t *testing.T) {
 	require.ErrorIs(t, validate(gone, token), context.Canceled)
 	assert.Empty(t, logged.String())
 
-	// But a revocation is carried out to its end.
+	// A revocation is completed nevertheless.
 	require.NoError(t, list.revokeToken(gone, token))
 	require.ErrorIs(t, validate(t.Context(), token), jwtgate.ErrRevoked)
 	require.NoError(t, list.revokeUser(gone, "i", "bob", now))
@@ -444,10 +447,11 @@ func TestClientHasGone(t *testing.T) {
 	require.ErrorIs(t, validate(t.Context(), token), jwtgate.ErrRevoked)
 }
 
-// Once a revocation has been answered, no request gets in, whoever else is there.
+// After the answer to a revocation every request with the token is refused, even if many
+// users send requests at the same time.
 func TestConcurrently(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, generous, 16) // fewer than there are tokens
+	s := serve(t, startRedis(t).addr, longPatience, 16) // fewer than there are tokens
 	admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 	var group sync.WaitGroup
 	for i := range 20 {
@@ -481,8 +485,8 @@ func TestProgram(t *testing.T) {
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, writer, "127.0.0.1:0", redis.addr)
-		writer.CloseWithError(err) // ends the scan below if run fails early
+		err := run(ctx, writer, "127.0.0.1:0", redis.addr, longPatience)
+		writer.CloseWithError(err) // so that the scan below ends if run fails
 		ended <- err
 	}()
 
@@ -529,13 +533,13 @@ func TestProgramWithoutRedis(t *testing.T) {
 	t.Parallel()
 	addr := freeAddress(t)
 	_, port, _ := strings.Cut(addr, ":")
-	err := run(t.Context(), io.Discard, "127.0.0.1:0", addr)
+	err := run(t.Context(), io.Discard, "127.0.0.1:0", addr, patience)
 	require.ErrorContains(t, err, "no Redis answers at "+addr)
 	require.ErrorContains(t, err, "redis-server --port "+port+" --bind 127.0.0.1 ")
 
-	err = run(t.Context(), io.Discard, "127.0.0.1:0", hangingServer(t))
+	err = run(t.Context(), io.Discard, "127.0.0.1:0", hangingServer(t), patience)
 	require.ErrorContains(t, err, "no Redis answers at ")
 
-	err = run(t.Context(), io.Discard, "127.0.0.1:0", "localhost")
+	err = run(t.Context(), io.Discard, "127.0.0.1:0", "localhost", patience)
 	require.ErrorContains(t, err, "-redis: ")
 }

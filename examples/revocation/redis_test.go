@@ -17,12 +17,12 @@ type redisServer struct {
 	process *exec.Cmd // nil while it is down
 }
 
-// startRedis starts a server on a free port, and skips the test where there is
-// no Redis to start.
+// startRedis starts a server on a free port. It skips the test if redis-server is not
+// installed.
 func startRedis(t *testing.T) *redisServer {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skipf("SKIPPED, as it needs a Redis to run: %v; install Debian's package redis-server", err)
+		t.Skipf("SKIPPED: this test starts Redis: %v; install Debian's package redis-server", err)
 	}
 	s := &redisServer{t: t}
 	t.Cleanup(s.kill)
@@ -33,11 +33,11 @@ func startRedis(t *testing.T) *redisServer {
 			return s
 		}
 	}
-	require.Fail(t, "no Redis has started, see its output")
+	require.Fail(t, "redis-server did not start; see its output above")
 	return nil
 }
 
-// freeAddress returns an address of loopback at which nobody listens.
+// freeAddress returns a loopback address with a port that is not in use.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,7 +46,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// start starts the server at its address, empty, and tells whether it did.
+// start starts an empty server at s.addr and reports whether it started.
 func (s *redisServer) start() bool {
 	s.t.Helper()
 	host, port, err := net.SplitHostPort(s.addr)
@@ -59,7 +59,7 @@ func (s *redisServer) start() bool {
 	var lines []string
 	for scanner := bufio.NewScanner(output); scanner.Scan(); {
 		if lines = append(lines, scanner.Text()); strings.Contains(scanner.Text(), "Ready to accept connections") {
-			// What else it says fits into the pipe: nothing, but for its end.
+			// Nobody reads the rest of its output: the few lines fit into the pipe.
 			s.process = process
 			return true
 		}
@@ -73,7 +73,7 @@ func (s *redisServer) kill() {
 	if s.process == nil {
 		return
 	}
-	// Both errors say that it has ended, which is all that is wanted.
+	// The errors say only that the process has ended.
 	_ = s.process.Process.Kill()
 	_ = s.process.Wait()
 	s.process = nil
@@ -82,7 +82,7 @@ func (s *redisServer) kill() {
 // restart brings a killed server back.
 func (s *redisServer) restart() {
 	s.t.Helper()
-	require.True(s.t, s.start(), "Redis does not start again")
+	require.True(s.t, s.start(), "Redis did not start again")
 }
 
 // hangingServer returns the address of a server that accepts connections and
@@ -90,7 +90,7 @@ func (s *redisServer) restart() {
 func hangingServer(t *testing.T) string {
 	t.Helper()
 	var accepted []net.Conn
-	t.Cleanup(func() { // after the server, which is registered later
+	t.Cleanup(func() { // runs after the cleanup of serveConnections
 		for _, connection := range accepted {
 			_ = connection.Close()
 		}

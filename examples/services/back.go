@@ -10,10 +10,10 @@ import (
 
 const (
 	backAudience = "https://orders.example.internal"
-	// userHeader is where front says for which user it asks. It is data, like a
-	// parameter of the query, and proves nothing.
+	// userHeader names the user that front asks for. It is plain data, like a query
+	// parameter, and proves nothing.
 	userHeader = "X-User"
-	ordersAny  = "orders:any" // the scope of services that may read everybody's orders
+	ordersAny  = "orders:any" // the scope of services that may read the orders of all users
 )
 
 // newBack returns the service that has the orders.
@@ -28,11 +28,10 @@ func newBack(issuer string) (http.Handler, error) {
 		return nil, err
 	}
 
-	// Whoever gets past this gate is front, and userHeader is believed for that
-	// reason alone. The sub says that the token is front's own, as client
-	// credentials give it (RFC 9068 section 2.2; look at a token of your issuer).
-	// The client_id by itself does not: tokens that users get by signing in through
-	// front have it too.
+	// Only front passes this gate, so the handler may trust userHeader. sub is checked
+	// too, because client_id alone is not enough: tokens of users who sign in through
+	// front also have it. In a token that front got by client credentials, sub is front
+	// (RFC 9068 section 2.2). Check that your issuer does the same.
 	front := gate.Require(
 		jwtgate.Claim("client_id", frontClient),
 		jwtgate.Claim("sub", frontClient),
@@ -43,14 +42,13 @@ func newBack(issuer string) (http.Handler, error) {
 	return mux, nil
 }
 
-// orders stands for a database.
+// orders takes the place of a database.
 var orders = map[string][]string{
 	"alice": {"teapot", "lamp"},
 	"bob":   {"book"},
 }
 
-// ordersOfUser is for requests of front. jwtgate.Subject is front here, and not
-// the user.
+// ordersOfUser answers requests of front. Here jwtgate.Subject is front, not the user.
 func ordersOfUser(w http.ResponseWriter, r *http.Request) {
 	values := r.Header.Values(userHeader)
 	if len(values) != 1 || values[0] == "" {
@@ -59,7 +57,7 @@ func ordersOfUser(w http.ResponseWriter, r *http.Request) {
 	}
 	user, err := url.QueryUnescape(values[0])
 	if err != nil {
-		http.Error(w, userHeader+" is not escaped as it should be", http.StatusBadRequest)
+		http.Error(w, userHeader+" is not escaped correctly", http.StatusBadRequest)
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"user": user, "orders": orders[user]})

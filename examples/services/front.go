@@ -19,17 +19,17 @@ import (
 
 const (
 	frontAudience = "https://shop.example.com"
-	frontClient   = "front" // its client ID
-	maxAnswer     = 1 << 20 // the longest answer of back that is read, in bytes
+	frontClient   = "front" // front's client ID
+	maxAnswer     = 1 << 20 // longer answers of back are an error, in bytes
 )
 
 // front is the service that users call.
 type front struct {
 	issuer string
-	secret string // front's own, for the issuer
+	secret string // front's client secret
 	back   string // the URL of back
-	// patience is how long front waits for back, and before that for its own
-	// token if there is none.
+	// patience is how long front waits for a token, and then how long it waits for
+	// back.
 	patience time.Duration
 	logger   *slog.Logger
 }
@@ -46,15 +46,16 @@ func (f front) handler() (http.Handler, error) {
 	}
 	client := &http.Client{
 		Timeout: f.patience,
-		// A redirect could lead our token and our secret elsewhere. Services have
-		// no use for it.
+		// Do not follow redirects: they could send front's token or secret to another
+		// server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	back := &backClient{url: f.back, http: client, token: newOwnToken(f.issuer, f.secret, client)}
+	back := &backClient{url: f.back, http: client, token: newClientToken(f.issuer, f.secret, client)}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// With the user's context: if the user goes, so does the request to back.
+		// With the context of the user's request: if the user disconnects, the request to
+		// back ends too.
 		orders, err := back.orders(r.Context(), jwtgate.Subject(r.Context()))
 		if err != nil {
 			f.logger.ErrorContext(r.Context(), "cannot get the orders", "error", err)
@@ -63,18 +64,19 @@ func (f front) handler() (http.Handler, error) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if _, err := w.Write(orders); err != nil {
-			f.logger.InfoContext(r.Context(), "the user has gone", "error", err)
+			f.logger.InfoContext(r.Context(), "the user has disconnected", "error", err)
 		}
 	})))
 	return mux, nil
 }
 
-// errBadAnswer means that back has answered, but not with what was asked for.
+// errBadAnswer means that back has answered, but not with the orders.
 var errBadAnswer = errors.New("no good answer")
 
-// apologise answers a user whose token is good and whose request cannot be
-// carried out. A 401 of back, or of the issuer, is about front's token. Handed
-// on, it would tell the user's application to sign in again, in vain.
+// apologise answers a user whose token is good if front cannot get the orders. It never
+// forwards a 401 of back or of the issuer. Such a 401 is about front's token, but the
+// user's application would take it for its own and make the user sign in again, in
+// vain.
 func apologise(w http.ResponseWriter, err error) {
 	if errors.Is(err, errBadAnswer) {
 		http.Error(w, "something is wrong with the orders", http.StatusBadGateway)
@@ -88,21 +90,20 @@ func apologise(w http.ResponseWriter, err error) {
 type backClient struct {
 	url   string
 	http  *http.Client
-	token *ownToken
+	token *clientToken
 }
 
 // orders returns the orders of a user, as JSON.
 //
-// The request is made anew, with nothing of the user's request in it but who
-// the user is. Above all not with the user's token: it is for front's audience,
-// back refuses it, and a back that took it could act as the user wherever front
-// can. For the same reason nothing goes through that came from outside under the
-// name of userHeader. A reverse proxy, which copies headers, would have to remove
-// Authorization, Cookie and userHeader first.
+// The request to back is a new one. Only the user's ID comes from the user's request.
+// The user's token is not forwarded: its audience is front, so back refuses it. If back
+// accepted it, back could use it to act as the user, for example at front. A userHeader
+// sent by the user is not forwarded either. A reverse proxy copies headers, so a proxy
+// must remove Authorization, Cookie and userHeader first.
 //
-// Back believes front as to who asks. Where it should not have to, front would
-// exchange the user's token for one that is meant for back and names both (RFC
-// 8693, token exchange).
+// Back trusts front to name the right user. If it should not have to, exchange the
+// user's token for a token that is for back and names both the user and front (token
+// exchange, RFC 8693).
 func (b *backClient) orders(ctx context.Context, user string) ([]byte, error) {
 	token, err := b.token.get(ctx)
 	if err != nil {
@@ -113,8 +114,8 @@ func (b *backClient) orders(ctx context.Context, user string) ([]byte, error) {
 		return nil, err
 	}
 	token.SetAuthHeader(request)
-	// The ID may hold any character, and headers lose some: spaces at the ends,
-	// which would make one user another, and line breaks, which are not sent.
+	// Escape the ID, because it may contain any character. Headers lose spaces at the
+	// ends, which would turn one user into another, and cannot contain line breaks.
 	request.Header.Set(userHeader, url.QueryEscape(user))
 	response, err := b.http.Do(request)
 	if err != nil {
@@ -134,41 +135,43 @@ func (b *backClient) orders(ctx context.Context, user string) ([]byte, error) {
 	return body, nil
 }
 
-// An ownToken is front's token for back, which it gets with its client
-// credentials. It is fetched when it is first needed, and renewed from 10
-// seconds before it expires. Until then it is used even if back refuses it: let
-// the issuer give it a short life.
-type ownToken struct {
+// A clientToken is front's token for back. Front gets it with its client credentials
+// when it is first needed, and renews it from 10 seconds before it expires. Until then
+// front uses the token even if back refuses it, so have the issuer give it a short
+// lifetime.
+//
+// Its methods are safe for concurrent use.
+type clientToken struct {
 	source oauth2.TokenSource
 	fetch  singleflight.Group
 }
 
-func newOwnToken(issuer, secret string, client *http.Client) *ownToken {
+func newClientToken(issuer, secret string, client *http.Client) *clientToken {
 	config := clientcredentials.Config{
 		ClientID:     frontClient,
 		ClientSecret: secret,
 		TokenURL:     issuer + "/token",
 		Scopes:       []string{ordersAny},
-		// Whom the token is for (RFC 8707). Some issuers call it audience.
+		// The service that the token is for (RFC 8707). Some issuers call this parameter
+		// audience.
 		EndpointParams: url.Values{"resource": {backAudience}},
-		// If this is not said, oauth2 tries one way and then, if that fails for
-		// whatever reason, the other.
+		// The default tries one style and, after any failure, the other.
 		AuthStyle: oauth2.AuthStyleInHeader,
 	}
-	// The source keeps this context for all its fetches, so that of a request
-	// would not do: it ends with the request. And without a client in it,
-	// http.DefaultClient would fetch, which waits for ever.
+	// The source keeps this context for all its fetches, so it must not be the context
+	// of a request, which ends with the request. It must contain the client: the default
+	// is http.DefaultClient, which has no timeout.
 	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
-	return &ownToken{source: config.TokenSource(ctx)}
+	return &clientToken{source: config.TokenSource(ctx)}
 }
 
-// get returns the token, or an error once ctx ends. However many wait, there is
-// one fetch for them all, which goes on if they leave.
+// get returns the token, or an error if ctx ends first. Concurrent callers share one
+// fetch. The fetch continues after its callers have left.
 //
-// The source alone would not do. It makes its callers queue up, whether their
-// contexts have ended or not, and if the issuer hangs, each has to wait for the
-// fetches of those before it and then for one of its own.
-func (t *ownToken) get(ctx context.Context) (*oauth2.Token, error) {
+// get does not call source.Token directly, because its callers queue up: Token ignores
+// contexts, and if the issuer hangs, each caller waits for the fetches of all callers
+// before it and then for its own.
+func (t *clientToken) get(ctx context.Context) (*oauth2.Token, error) {
 	fetched := t.fetch.DoChan("", func() (any, error) { return t.source.Token() })
 	select {
 	case <-ctx.Done():
@@ -179,7 +182,7 @@ func (t *ownToken) get(ctx context.Context) (*oauth2.Token, error) {
 		}
 		token := result.Val.(*oauth2.Token)
 		if token.Expiry.IsZero() {
-			return nil, errors.New("the issuer does not say when the token expires (expires_in), and oauth2 would never renew it")
+			return nil, errors.New("the issuer does not say when the token expires (expires_in), so oauth2 would never renew it")
 		}
 		return token, nil
 	}

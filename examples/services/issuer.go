@@ -21,30 +21,30 @@ import (
 // keyID names the issuer's only key.
 const keyID = "services-1"
 
-// A localIssuer stands for the identity provider: it publishes its key, signs
-// tokens of users, and gives services their own. It is not to be copied.
+// A localIssuer takes the place of an identity provider: it publishes its key and
+// issues tokens to users and services. Do not copy it.
 type localIssuer struct {
-	url     string // the iss of its tokens, and where its metadata is found
+	url     string // the iss of its tokens and the address of its metadata
 	clients map[string]registration
 	key     *ecdsa.PrivateKey
 	mux     *http.ServeMux
 }
 
-// A registration is what an issuer knows of a service.
+// A registration is what the issuer knows about a service.
 type registration struct {
 	secret   string
-	resource string   // the aud of its tokens
-	scopes   []string // what it may ask for
-	lifetime time.Duration
+	resource string        // the aud of its tokens
+	scopes   []string      // the scopes that it may request
+	lifetime time.Duration // of its tokens
 }
 
-// newIssuer returns an issuer with a new key, which is to be served at url.
+// newIssuer returns an issuer with a new key. The caller must serve it at url.
 func newIssuer(url string, clients map[string]registration) (*localIssuer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	point, err := key.PublicKey.Bytes() // 4, then the coordinates
+	point, err := key.PublicKey.Bytes() // the byte 4, then both coordinates
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +126,8 @@ func (i *localIssuer) client(r *http.Request) (id string, client registration, o
 	return id, client, idErr == nil && secretErr == nil && known && same
 }
 
-// userToken returns a token for front, as a user gets by signing in, but for
-// what changes say of the claims.
+// userToken returns a token for front like that of a user who has signed in. The claims
+// in changes are added or replaced.
 func (i *localIssuer) userToken(user string, changes jwt.MapClaims) (string, error) {
 	claims := jwt.MapClaims{
 		"aud": frontAudience, "sub": user, "client_id": "app", "exp": time.Now().Add(time.Hour).Unix(),
@@ -136,7 +136,8 @@ func (i *localIssuer) userToken(user string, changes jwt.MapClaims) (string, err
 	return i.sign(claims)
 }
 
-// sign returns an access token (RFC 9068) with claims and those that all have.
+// sign returns an access token (RFC 9068) with the given claims and iss, iat and jti. It
+// changes claims.
 func (i *localIssuer) sign(claims jwt.MapClaims) (string, error) {
 	claims["iss"], claims["iat"], claims["jti"] = i.url, time.Now().Unix(), rand.Text()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
@@ -149,6 +150,6 @@ func answer(w http.ResponseWriter, status int, content any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(content); err != nil {
-		log.Print(err) // the client has gone
+		log.Print(err) // the client closed the connection
 	}
 }

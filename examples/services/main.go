@@ -1,22 +1,22 @@
-// Services has two services, of which the second is behind the first. Users
-// call front with their tokens; front calls back with a token of its own, which
-// it gets from the issuer by client credentials and renews.
+// Services shows how one service calls another. Users call front with their tokens.
+// Front calls back with a token of front, which it gets from the issuer by client
+// credentials (RFC 6749 section 4.4) and renews.
 //
 //	go -C examples/services run .
 //
-// prints curl lines, with tokens. Front is in front.go and back in back.go. The
-// issuer, in issuer.go, stands for yours. All three listen on loopback, where
-// they can do without TLS: anywhere else, whoever reads a request has its token.
+// prints curl lines with tokens. Front is in front.go and back is in back.go. The
+// issuer, in issuer.go, takes the place of yours. All three listen on loopback without
+// TLS. On a network use TLS: anybody who can read a request can use its token.
 //
-// What front passes on of a user's request, and what it does not:
+// What front forwards of a user's request, and what it does not:
 //
-//   - The user's ID goes in the header X-User. Back believes it because its gate
-//     says that the caller is front, and for no other reason.
-//   - The context goes along: if the user leaves, the request to back ends.
-//   - The user's token stays. It is for front; back refuses it.
-//   - An X-User that the user sends stays too.
-//   - A refusal by back, or by the issuer, is no refusal of the user's token:
-//     front answers 502 or 503 and never 401.
+//   - Front sends the user's ID in the header X-User. Back trusts the header only
+//     because the gate of back has verified that the caller is front.
+//   - Front passes the context on: if the user disconnects, the request to back ends.
+//   - Front does not forward the user's token. It is for front, and back refuses it.
+//   - Front does not forward an X-User header that the user sends.
+//   - If back or the issuer refuses front, the user's token is still good: front
+//     answers 502 or 503 and never 401.
 package main
 
 import (
@@ -86,7 +86,7 @@ func run(ctx context.Context, out io.Writer, addr string) error {
 			Handler:           handler,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
-			WriteTimeout:      15 * time.Second, // longer than twice front's patience, or its apology would not arrive
+			WriteTimeout:      15 * time.Second, // longer than twice patience, so that front can still answer after both waits
 		}
 		servers = append(servers, server)
 		go func() { stopped <- server.Serve(listeners[i]) }()
@@ -98,8 +98,8 @@ func run(ctx context.Context, out io.Writer, addr string) error {
 		case err = <-stopped:
 		}
 	}
-	// ctx may have ended, and requests under way still get their answer: front's
-	// first, which needs the others.
+	// Let requests in progress finish, even if ctx has ended. Front stops first, because
+	// it needs the others.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	for _, server := range servers {
@@ -114,19 +114,19 @@ func printCurl(out io.Writer, issuer *localIssuer, frontURL, backURL string) err
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `Alice asks front for her orders, and front asks back:
+	_, err = fmt.Fprintf(out, `Alice asks front for her orders. Front asks back:
 
 curl -i -H "Authorization: Bearer %[1]s" %[2]s/orders
 
-Whatever she sends in X-User, she does not get bob's:
+If she sends bob in X-User, she still gets her own orders:
 
 curl -i -H "Authorization: Bearer %[1]s" -H "X-User: bob" %[2]s/orders
 
-Back refuses her token, which is not for it:
+Back refuses her token, because it is for front:
 
 curl -i -H "Authorization: Bearer %[1]s" -H "X-User: bob" %[3]s/orders
 
-Ctrl-C ends the servers.
+Ctrl-C stops the servers.
 `, token, frontURL, backURL)
 	return err
 }

@@ -25,12 +25,12 @@ import (
 )
 
 const (
-	secret   = "front's secret: with + and %20 in it"
-	generous = time.Hour // for tests in which nobody has to wait
+	secret       = "front's secret: with + and %20 in it"
+	longPatience = time.Hour // a patience that no test exhausts
 )
 
-// An interceptor is in front of a handler, counts the requests for one path,
-// and may answer in its place.
+// An interceptor wraps a handler. It counts and records the requests for one path, and
+// can answer them instead of the handler.
 type interceptor struct {
 	path    string
 	next    http.Handler
@@ -55,8 +55,8 @@ func (i *interceptor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.next.ServeHTTP(w, r)
 }
 
-// answers has all requests for the path answered by handler, until it is nil.
-func (i *interceptor) answers(handler http.HandlerFunc) {
+// answerWith makes handler answer all requests for the path. nil ends that.
+func (i *interceptor) answerWith(handler http.HandlerFunc) {
 	if handler == nil {
 		i.instead.Store(nil)
 		return
@@ -73,7 +73,7 @@ func (i *interceptor) last(t *testing.T) http.Header {
 	return i.seen[len(i.seen)-1]
 }
 
-// A system is the issuer and both services, each behind a server of its own.
+// A system is the issuer and both services, each with its own server.
 type system struct {
 	t      *testing.T
 	issuer *localIssuer
@@ -84,7 +84,7 @@ type system struct {
 	logged *buffer
 }
 
-// start starts a system. lifetime is that of front's tokens.
+// start starts a system. lifetime is the lifetime of front's tokens.
 func start(t *testing.T, lifetime, patience time.Duration) *system {
 	t.Helper()
 	s := &system{t: t, logged: &buffer{}}
@@ -164,7 +164,7 @@ func (s *system) fetch(id, secret string, form url.Values) (status int, body map
 	return response.StatusCode, body
 }
 
-// A buffer is a bytes.Buffer that a server may write to meanwhile.
+// A buffer is a bytes.Buffer that is safe for concurrent use.
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -189,7 +189,7 @@ const (
 
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	for name, test := range map[string]struct {
 		token  string
 		header http.Header
@@ -218,10 +218,10 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// Back gets front's token and the user's ID, and nothing else of the user's.
+// Back gets front's token, the user's ID, and nothing else from the user's request.
 func TestWhatIsForwarded(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	token := s.user("alice", nil)
 	response, _ := s.get(s.front, token, http.Header{
 		"X-User": {"bob"}, "X-Role": {"admin"}, "Cookie": {"session=1"}, "User-Agent": {"browser"}, "Accept-Language": {"de"},
@@ -247,10 +247,10 @@ func TestWhatIsForwarded(t *testing.T) {
 	}
 }
 
-// An ID arrives at back as it is, whatever is in it.
+// Back gets the user's ID unchanged, whatever characters it has.
 func TestAnyUser(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	for _, user := range []string{
 		"auth0|42", " alice", "alice ", "bob\r\nX-User: alice", "a,b", "ü\x00", "a+b%20c", "%61lice", strings.Repeat("x", 1024),
 	} {
@@ -270,7 +270,7 @@ func TestAnyUser(t *testing.T) {
 
 func TestBackListensToFrontOnly(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	client := func(id, secret string, scope string) string {
 		status, body := s.fetch(id, secret, url.Values{"grant_type": {"client_credentials"}, "resource": {backAudience}, "scope": {scope}})
 		require.Equal(t, http.StatusOK, status)
@@ -293,7 +293,7 @@ func TestBackListensToFrontOnly(t *testing.T) {
 
 		"no token":          {"", bob, 401, "unauthorized"},
 		"a user's token":    {s.user("alice", nil), bob, 401, "invalid_token"},
-		"no access token":   {plain, bob, 401, "invalid_token"},
+		"not at+jwt":        {plain, bob, 401, "invalid_token"},
 		"another service":   {client("reports", "another", ordersAny), bob, 403, "insufficient_scope"},
 		"without the scope": {client(frontClient, secret, "orders:count"), bob, 403, "insufficient_scope"},
 		"a user's token for back": {
@@ -306,7 +306,7 @@ func TestBackListensToFrontOnly(t *testing.T) {
 		"for nobody":      {own, http.Header{}, 400, "X-User"},
 		"for \"\"":        {own, http.Header{"X-User": {""}}, 400, "X-User"},
 		"for two":         {own, http.Header{"X-User": {"alice", "bob"}}, 400, "X-User"},
-		"for what is not": {own, http.Header{"X-User": {"%zz"}}, 400, "X-User"},
+		"for bad escapes": {own, http.Header{"X-User": {"%zz"}}, 400, "X-User"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -323,7 +323,7 @@ func TestBackListensToFrontOnly(t *testing.T) {
 
 func TestOneFetchForManyRequests(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	for range 10 {
 		response, _ := s.get(s.front, s.user("alice", nil), nil)
 		require.Equal(t, http.StatusOK, response.StatusCode)
@@ -332,11 +332,11 @@ func TestOneFetchForManyRequests(t *testing.T) {
 	assert.EqualValues(t, 1, s.token.count.Load())
 }
 
-// A token that lives for 8 seconds is always within the 10 before its end, so
-// that it is renewed for each request although it is still good.
+// Front renews a token from 10 seconds before it expires. A token with a lifetime of 8
+// seconds is therefore renewed for each request.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
-	s := start(t, 8*time.Second, generous)
+	s := start(t, 8*time.Second, longPatience)
 	used := map[string]bool{}
 	for i := range 3 {
 		response, _ := s.get(s.front, s.user("alice", nil), nil)
@@ -349,10 +349,10 @@ func TestRenewal(t *testing.T) {
 
 func TestOneFetchForConcurrentRequests(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	asked, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	s.token.answers(func(w http.ResponseWriter, r *http.Request) {
+	s.token.answerWith(func(w http.ResponseWriter, r *http.Request) {
 		once.Do(func() { close(asked) })
 		<-release
 		s.issuer.ServeHTTP(w, r)
@@ -373,8 +373,8 @@ func TestOneFetchForConcurrentRequests(t *testing.T) {
 	assert.EqualValues(t, 1, s.token.count.Load())
 }
 
-// blameless tests that an answer does not say that the user's token is bad.
-func blameless(t *testing.T, response *http.Response, body string, status int) {
+// assertBlameless asserts that an answer does not blame the user's token.
+func assertBlameless(t *testing.T, response *http.Response, body string, status int) {
 	t.Helper()
 	assert.Equal(t, status, response.StatusCode)
 	assert.Empty(t, response.Header.Get("WWW-Authenticate"))
@@ -403,10 +403,10 @@ func TestIssuerDoesNotGiveTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, time.Hour, generous)
-			s.token.answers(instead)
+			s := start(t, time.Hour, longPatience)
+			s.token.answerWith(instead)
 			response, body := s.get(s.front, s.user("alice", nil), nil)
-			blameless(t, response, body, http.StatusServiceUnavailable)
+			assertBlameless(t, response, body, http.StatusServiceUnavailable)
 			assert.Zero(t, s.orders.count.Load())
 			assert.EqualValues(t, 1, s.token.count.Load(), "neither tried again nor redirected")
 			assert.Contains(t, s.logged.String(), "getting a token for back")
@@ -420,22 +420,22 @@ func TestOutageOfTheIssuer(t *testing.T) {
 	down := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 	t.Run("the token is still good", func(t *testing.T) {
 		t.Parallel()
-		s := start(t, time.Hour, generous)
+		s := start(t, time.Hour, longPatience)
 		response, _ := s.get(s.front, s.user("alice", nil), nil)
 		require.Equal(t, http.StatusOK, response.StatusCode)
-		s.token.answers(down)
+		s.token.answerWith(down)
 		response, _ = s.get(s.front, s.user("alice", nil), nil)
 		assert.Equal(t, http.StatusOK, response.StatusCode)
 	})
 	t.Run("the token is to be renewed", func(t *testing.T) {
 		t.Parallel()
-		s := start(t, 8*time.Second, generous)
+		s := start(t, 8*time.Second, longPatience)
 		response, _ := s.get(s.front, s.user("alice", nil), nil)
 		require.Equal(t, http.StatusOK, response.StatusCode)
-		s.token.answers(down)
+		s.token.answerWith(down)
 		response, body := s.get(s.front, s.user("alice", nil), nil)
-		blameless(t, response, body, http.StatusServiceUnavailable)
-		s.token.answers(nil)
+		assertBlameless(t, response, body, http.StatusServiceUnavailable)
+		s.token.answerWith(nil)
 		response, _ = s.get(s.front, s.user("alice", nil), nil)
 		assert.Equal(t, http.StatusOK, response.StatusCode)
 	})
@@ -459,48 +459,49 @@ func TestBackDoesNotAnswerWell(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, time.Hour, generous)
-			s.orders.answers(instead)
+			s := start(t, time.Hour, longPatience)
+			s.orders.answerWith(instead)
 			response, body := s.get(s.front, s.user("alice", nil), nil)
-			blameless(t, response, body, http.StatusBadGateway)
+			assertBlameless(t, response, body, http.StatusBadGateway)
 			assert.EqualValues(t, 1, s.orders.count.Load())
 			assert.Contains(t, s.logged.String(), "no good answer")
 		})
 	}
 }
 
-// The real gate of back refuses front's token, which is for somebody else.
+// The gate of back refuses front's token, because its audience is another service.
 func TestBackRefusesFront(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	signed, err := s.issuer.sign(jwt.MapClaims{
 		"aud": "https://other.example.internal", "sub": frontClient, "client_id": frontClient, "scope": ordersAny,
 		"exp": time.Now().Add(time.Hour).Unix(),
 	})
 	require.NoError(t, err)
-	s.token.answers(func(w http.ResponseWriter, _ *http.Request) {
+	s.token.answerWith(func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"access_token": signed, "token_type": "Bearer", "expires_in": 3600})
 	})
 	response, body := s.get(s.front, s.user("alice", nil), nil)
-	blameless(t, response, body, http.StatusBadGateway)
+	assertBlameless(t, response, body, http.StatusBadGateway)
 	assert.Contains(t, s.logged.String(), "401 Unauthorized")
 }
 
 func TestBackIsDown(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	s.back.Close()
 	response, body := s.get(s.front, s.user("alice", nil), nil)
-	blameless(t, response, body, http.StatusServiceUnavailable)
+	assertBlameless(t, response, body, http.StatusServiceUnavailable)
 }
 
-// hang returns a handler that does not answer before the test has ended or the
-// client has gone, and what tells that the latter has.
+// hang returns a handler that does not answer until the test ends or the client
+// disconnects. It sends to arrived when a request arrives, and to left when its client
+// has disconnected.
 func hang(t *testing.T) (handler http.HandlerFunc, arrived, left chan struct{}) {
 	arrived, left = make(chan struct{}, 100), make(chan struct{}, 100)
 	return func(_ http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
-		// The server notices a client that leaves once the body has been read.
+		// The server notices a disconnect only after the body has been read.
 		_, _ = io.Copy(io.Discard, r.Body)
 		select {
 		case <-r.Context().Done():
@@ -510,7 +511,7 @@ func hang(t *testing.T) (handler http.HandlerFunc, arrived, left chan struct{}) 
 	}, arrived, left
 }
 
-// Nobody waits for longer than patience; for ever would be the alternative.
+// If back or the issuer hangs, front answers after patience.
 func TestHanging(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"back", "issuer"} {
@@ -519,22 +520,22 @@ func TestHanging(t *testing.T) {
 			s := start(t, time.Hour, 100*time.Millisecond)
 			handler, _, _ := hang(t)
 			if name == "back" {
-				s.orders.answers(handler)
+				s.orders.answerWith(handler)
 			} else {
-				s.token.answers(handler)
+				s.token.answerWith(handler)
 			}
 			response, body := s.get(s.front, s.user("alice", nil), nil)
-			blameless(t, response, body, http.StatusServiceUnavailable)
+			assertBlameless(t, response, body, http.StatusServiceUnavailable)
 		})
 	}
 }
 
-// A user who leaves ends the request to back.
+// If the user disconnects, the request to back ends.
 func TestUserLeaves(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	handler, arrived, left := hang(t)
-	s.orders.answers(handler)
+	s.orders.answerWith(handler)
 	ctx, leave := context.WithCancel(t.Context())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.front.URL+"/orders", nil)
 	require.NoError(t, err)
@@ -554,17 +555,17 @@ func TestUserLeaves(t *testing.T) {
 	}
 }
 
-// Whoever waits for the token may leave, and the one fetch goes on for the
-// others, whatever comes of it.
+// Callers that wait for the token may leave. The shared fetch continues for the others,
+// whether it succeeds or fails.
 func TestWaitersLeave(t *testing.T) {
 	t.Parallel()
 	for name, down := range map[string]bool{"and the token comes": false, "and no token comes": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, time.Hour, generous)
+			s := start(t, time.Hour, longPatience)
 			asked, release := make(chan struct{}), make(chan struct{})
 			var once sync.Once
-			s.token.answers(func(w http.ResponseWriter, r *http.Request) {
+			s.token.answerWith(func(w http.ResponseWriter, r *http.Request) {
 				once.Do(func() { close(asked) })
 				<-release
 				if down {
@@ -573,7 +574,7 @@ func TestWaitersLeave(t *testing.T) {
 				}
 				s.issuer.ServeHTTP(w, r)
 			})
-			own := newOwnToken(s.issuer.url, secret, &http.Client{Timeout: time.Minute})
+			own := newClientToken(s.issuer.url, secret, &http.Client{Timeout: time.Minute})
 			stays := make(chan error, 1)
 			go func() {
 				_, err := own.get(t.Context())
@@ -589,7 +590,8 @@ func TestWaitersLeave(t *testing.T) {
 			close(release)
 			err := <-stays
 			assert.Equal(t, down, err != nil)
-			// From here on, those who have left would have their turns.
+			// If callers that have left had queued up for fetches, those fetches would come
+			// now.
 			for range 10 {
 				_, err := own.get(t.Context())
 				assert.Equal(t, down, err != nil)
@@ -605,7 +607,7 @@ func TestWaitersLeave(t *testing.T) {
 
 func TestTokenEndpoint(t *testing.T) {
 	t.Parallel()
-	s := start(t, time.Hour, generous)
+	s := start(t, time.Hour, longPatience)
 	form := func(changes url.Values) url.Values {
 		form := url.Values{"grant_type": {"client_credentials"}, "resource": {backAudience}, "scope": {ordersAny}}
 		for name, values := range changes {
@@ -655,7 +657,7 @@ func TestProgram(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		err := run(ctx, writer, "127.0.0.1:0")
-		writer.CloseWithError(err) // ends the scan below if run fails early
+		writer.CloseWithError(err) // so that the scan below ends if run fails
 		ended <- err
 	}()
 
