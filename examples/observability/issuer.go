@@ -19,10 +19,10 @@ import (
 // keyID names the issuer's only key.
 const keyID = "observability-1"
 
-// A localIssuer signs access tokens and publishes its key, as an identity
-// provider does. It is all of this program that signs anything.
+// A localIssuer takes the place of an identity provider: it signs access tokens and
+// publishes its key.
 type localIssuer struct {
-	url    string // the iss of its tokens, and where its metadata is found
+	url    string // the iss of its tokens and the address of its metadata
 	key    *ecdsa.PrivateKey
 	server *http.Server
 }
@@ -33,7 +33,7 @@ func startIssuer() (*localIssuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	point, err := key.PublicKey.Bytes() // 4, then the coordinates
+	point, err := key.PublicKey.Bytes() // the byte 4, then both coordinates
 	if err != nil {
 		return nil, err
 	}
@@ -59,20 +59,20 @@ func startIssuer() (*localIssuer, error) {
 	return &localIssuer{url: url, key: key, server: server}, nil
 }
 
-// document returns a handler that answers with content as JSON.
+// document returns a handler that sends content as JSON.
 func document(content any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(content); err != nil {
-			log.Print(err) // the client has gone
+			log.Print(err) // the client closed the connection
 		}
 	})
 }
 
 func (i *localIssuer) close() error { return i.server.Close() }
 
-// token returns a token that lets alice read her orders, but for what changes
-// says of the claims.
+// token returns a token that lets alice read her orders. The claims in changes
+// are added or replaced.
 func (i *localIssuer) token(changes jwt.MapClaims) (string, error) {
 	now := time.Now()
 	claims := jwt.MapClaims{

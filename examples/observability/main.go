@@ -1,16 +1,15 @@
-// Observability shows what a gate decides, and how the keys of the issuer are, as
-// metrics and traces of OpenTelemetry, with Prometheus, Grafana and alerts.
+// Observability exports the decisions of a gate and the state of its keys as metrics and
+// traces of OpenTelemetry, with alerts for Prometheus and a dashboard for Grafana.
 //
-//	go run .          # in this directory, which is a module of its own
-//	go run . -trace   # prints the spans too, a few seconds later
+//	go run .          # in this directory, which is a separate module
+//	go run . -trace   # also prints the spans, a few seconds later
 //
-// It prints curl lines with a token. Send some of them, and then look at
+// It prints curl lines with a token. Send some of them, then run
 //
 //	curl -s http://127.0.0.1:9464/metrics | grep ^jwtgate
 //
-// What a service of your own would have is telemetry.go and newService; the issuer
-// of the tokens runs in the same process. README.md tells of the labels, the alert
-// rules and the dashboard.
+// The parts to copy are telemetry.go and newService. The issuer of the tokens runs in
+// the same process. README.md describes the labels, the alert rules and the dashboard.
 package main
 
 import (
@@ -46,24 +45,24 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// audience is the API's own name. Tokens have to be meant for it.
+// audience is the name of this API. The aud claim of each token must contain it.
 const audience = "https://api.example.com"
 
-// orders is what Prometheus and the traces call the service.
+// orders is the name of the service in Prometheus and in the traces.
 var orders = resource.NewSchemaless(attribute.String("service.name", "orders"))
 
-// A service is an API and its metrics. They are for two listeners: nobody but
-// Prometheus should reach the metrics.
+// A service has two handlers for two listeners: the API, and the metrics, which only
+// Prometheus should be able to reach.
 type service struct{ api, metrics http.Handler }
 
-// newService returns an API that trusts the tokens of one issuer. Its spans are
-// made by tracers.
+// newService returns a service that trusts the tokens of one issuer. tracers makes its
+// spans.
 func newService(issuer string, logger *slog.Logger, tracers trace.TracerProvider) (*service, error) {
 	registry := prometheus.NewRegistry()
 	reader, err := otelprometheus.New(
 		otelprometheus.WithRegisterer(registry),
-		otelprometheus.WithoutScopeInfo(), // which would be more labels
-		// It makes the names that alerts.yml and dashboard.json have.
+		otelprometheus.WithoutScopeInfo(), // adds no labels for the scope
+		// This strategy makes the names in alerts.yml and dashboard.json.
 		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
 	if err != nil {
 		return nil, err
@@ -98,12 +97,11 @@ func newService(issuer string, logger *slog.Logger, tracers trace.TracerProvider
 	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(showSubject)))
 	mux.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(http.HandlerFunc(showSubject)))
 
-	// otelhttp goes outside, so that the gate finds the span in the context of the
-	// request.
+	// otelhttp wraps the gates, so that they find the span in the context of the request.
 	api := otelhttp.NewHandler(mux, "orders",
 		otelhttp.WithTracerProvider(tracers),
-		// Its own metrics have the Host header in a label, and clients choose that.
-		// For safe ones use otelhttp.WithServerName.
+		// Discard the metrics of otelhttp: they have a label with the Host header, which
+		// clients choose. If you want them, set otelhttp.WithServerName.
 		otelhttp.WithMeterProvider(metricnoop.NewMeterProvider()))
 
 	metrics := http.NewServeMux()
@@ -111,12 +109,12 @@ func newService(issuer string, logger *slog.Logger, tracers trace.TracerProvider
 	return &service{api, metrics}, nil
 }
 
-// showSubject stands for your handlers. Behind a gate, Subject is the user's ID.
+// showSubject takes the place of your handlers. Behind a gate, Subject is the user's ID.
 func showSubject(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	err := json.NewEncoder(w).Encode(map[string]string{"subject": jwtgate.Subject(r.Context())})
 	if err != nil {
-		log.Print(err) // the client has gone
+		log.Print(err) // the client closed the connection
 	}
 }
 
@@ -134,11 +132,11 @@ func main() {
 	}
 }
 
-// run serves API and metrics until ctx ends, and prints curl lines, and spans if
-// they are wanted.
+// run prints curl lines and serves the API and the metrics until ctx ends. If spans is
+// set, it also prints the spans.
 func run(ctx context.Context, out io.Writer, apiAddr, metricsAddr string, spans bool) (err error) {
-	// ctx may have ended when the rest of it all does.
-	ending := func() (context.Context, context.CancelFunc) {
+	// The servers and the tracer stop after ctx has ended, so they need another context.
+	shutdownContext := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	}
 	issuer, err := startIssuer()
@@ -155,7 +153,7 @@ func run(ctx context.Context, out io.Writer, apiAddr, metricsAddr string, spans 
 		}
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(orders))
 		defer func() {
-			ctx, cancel := ending()
+			ctx, cancel := shutdownContext()
 			defer cancel()
 			err = errors.Join(err, provider.Shutdown(ctx))
 		}()
@@ -189,8 +187,8 @@ func run(ctx context.Context, out io.Writer, apiAddr, metricsAddr string, spans 
 	case err = <-stopped:
 	}
 
-	// Requests under way still get their answer.
-	ctx, cancel := ending()
+	// Let requests in progress finish.
+	ctx, cancel := shutdownContext()
 	defer cancel()
 	return errors.Join(err, api.Shutdown(ctx), metrics.Shutdown(ctx))
 }
@@ -210,7 +208,7 @@ func printCurl(out io.Writer, api, metrics string, issuer *localIssuer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `The token is good for an hour. It is allowed, forbidden, missing, and not one:
+	_, err = fmt.Fprintf(out, `The token is valid for an hour. The first request is allowed. The others are refused: no scope, no token, a bad token.
 
 curl -i -H "Authorization: Bearer %[3]s" %[1]s/orders
 
@@ -220,11 +218,11 @@ curl -i %[1]s/orders
 
 curl -i -H "Authorization: Bearer e30.e30.e30" %[1]s/orders
 
-What came of it:
+The metrics of these requests:
 
 curl -s %[2]s/metrics | grep ^jwtgate
 
-Ctrl-C ends the servers.
+Ctrl-C stops the servers.
 `, api, metrics, token)
 	return err
 }

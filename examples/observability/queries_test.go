@@ -27,7 +27,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A history is what a Prometheus has of a service: the samples of each series.
+// A history has the samples of each series of a service, like the database of
+// Prometheus.
 type history map[string]*series
 
 type series struct {
@@ -35,7 +36,7 @@ type series struct {
 	samples []chunks.Sample
 }
 
-// add adds a sample, with the labels that Prometheus gives it.
+// add adds a sample. It also sets the labels that Prometheus adds.
 func (h history) add(metric labels.Labels, at time.Time, value float64) {
 	metric = labels.NewBuilder(metric).Set("job", "orders").Set("instance", "127.0.0.1:9464").Labels()
 	key := metric.String()
@@ -45,7 +46,7 @@ func (h history) add(metric labels.Labels, at time.Time, value float64) {
 	h[key].samples = append(h[key].samples, sample{at.UnixMilli(), value})
 }
 
-// scrape adds all that s has now, as if it were a given time.
+// scrape adds the current metrics of s with the given time.
 func (h history) scrape(s *testService, at time.Time) {
 	s.t.Helper()
 	_, families := s.scrape()
@@ -62,7 +63,7 @@ func (h history) scrape(s *testService, at time.Time) {
 	}
 }
 
-// query returns what an expression has at a given time.
+// query evaluates an expression at a given time.
 func (h history) query(t *testing.T, expr string, at time.Time) promql.Vector {
 	t.Helper()
 	querier := &storage.MockQuerier{SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
@@ -93,7 +94,7 @@ func matches(metric labels.Labels, matchers []*labels.Matcher) bool {
 	return true
 }
 
-// A seriesSet is a storage.SeriesSet of a list.
+// A seriesSet is a list as a storage.SeriesSet.
 type seriesSet struct {
 	at   storage.Series
 	next []storage.Series
@@ -110,7 +111,7 @@ func (s *seriesSet) At() storage.Series                { return s.at }
 func (s *seriesSet) Err() error                        { return nil }
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 
-// A sample is a chunks.Sample of a number.
+// A sample is a number as a chunks.Sample.
 type sample struct {
 	at    int64
 	value float64
@@ -123,7 +124,7 @@ func (s sample) FH() *histogram.FloatHistogram { return nil }
 func (s sample) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (s sample) Copy() chunks.Sample           { return s }
 
-// rules returns the alert rules, by name. promtool reads them in the same way.
+// rules returns the alert rules by name. It parses them like promtool.
 func rules(t *testing.T) map[string]rulefmt.Rule {
 	t.Helper()
 	content, err := os.ReadFile("alerts.yml")
@@ -140,7 +141,7 @@ func rules(t *testing.T) map[string]rulefmt.Rule {
 	return all
 }
 
-// A panel is what matters here of one in the dashboard.
+// A panel has the fields of a panel of the dashboard that the tests use.
 type panel struct {
 	Title       string
 	Targets     []json.RawMessage
@@ -150,13 +151,13 @@ type panel struct {
 	}
 }
 
-// panels returns the panels of the dashboard, which is read as strictly as the
+// panels returns the panels of the dashboard. It parses the dashboard as strictly as the
 // schema allows.
 func panels(t *testing.T) []panel {
 	t.Helper()
 	content, err := os.ReadFile("dashboard.json")
 	require.NoError(t, err)
-	//lint:ignore SA1019 Every Grafana imports this older schema.
+	//lint:ignore SA1019 All versions of Grafana can import this older schema.
 	var d dashboard.Dashboard
 	require.Empty(t, d.UnmarshalJSONStrict(content)) // an empty list of errors is not nil
 	require.NoError(t, d.Validate())
@@ -172,7 +173,7 @@ func (p panel) targets(t *testing.T) (all []grafana.Dataquery) {
 	for _, raw := range p.Targets {
 		var target grafana.Dataquery
 		require.Empty(t, target.UnmarshalJSONStrict(raw))
-		// The variables of Grafana, with values that it may give them.
+		// Replace the variables of Grafana by possible values.
 		target.Expr = strings.NewReplacer("$__rate_interval", "5m", "$job", ".*").Replace(target.Expr)
 		require.NotContains(t, target.Expr, "$")
 		all = append(all, target)
@@ -181,8 +182,8 @@ func (p panel) targets(t *testing.T) (all []grafana.Dataquery) {
 	return all
 }
 
-// scrapes returns what Prometheus has of a service that everything has happened
-// to, once before the first scrape and once between it and the last, at end.
+// scrapes returns the history of a service with two scrapes, the last at end. Before each
+// scrape the service gets a request of every kind.
 func scrapes(t *testing.T) (h history, end time.Time) {
 	t.Helper()
 	s := newTestService(t)
@@ -196,7 +197,7 @@ func scrapes(t *testing.T) (h history, end time.Time) {
 	return h, end
 }
 
-// Each series that a query asks for, by name and labels, must exist.
+// Each series that a query selects by name and labels must exist.
 func TestQueriesFindTheirSeries(t *testing.T) {
 	t.Parallel()
 	h, end := scrapes(t)
@@ -236,7 +237,7 @@ func TestDashboard(t *testing.T) {
 			found := h.query(t, target.Expr, end)
 			assert.NotEmpty(t, found, target.Expr)
 			for _, sample := range found {
-				assert.GreaterOrEqual(t, sample.F, 0.0, target.Expr) // and so no NaN
+				assert.GreaterOrEqual(t, sample.F, 0.0, target.Expr) // fails for NaN too
 				if strings.HasSuffix(p.Title, " share") || strings.HasPrefix(p.Title, "Share ") {
 					assert.Positive(t, sample.F, target.Expr)
 					assert.Less(t, sample.F, 1.0, target.Expr)
@@ -251,8 +252,8 @@ func TestDashboard(t *testing.T) {
 
 var legendLabel = regexp.MustCompile(`\{\{(\w+)}}`)
 
-// The series of the cases have a value for each minute of a day, in the notation
-// of promtool. They begin a day before end.
+// The series of the cases have a value for each minute of the day before end, in the
+// notation of promtool.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	const (
@@ -269,11 +270,11 @@ func TestAlerts(t *testing.T) {
 		want   []string
 	}{
 		"all is well":             {[]string{allow + "0+100x1440", expired + "0+5x1440", unavailable + "0x1440", age + "240x1440", failures + "3x1440"}, nil},
-		"nobody comes any more":   {[]string{allow + "100x1440", expired + "5x1440", age + "240x239 240+60x1200", failures + "3x1440"}, nil},
+		"no more requests":        {[]string{allow + "100x1440", expired + "5x1440", age + "240x239 240+60x1200", failures + "3x1440"}, nil},
 		"a new service":           {[]string{expired + "_x1435 0+5x4"}, nil},
-		"a few without answer":    {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
-		"some without answer":     {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
-		"all without answer":      {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
+		"a few unavailable":       {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
+		"many unavailable":        {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
+		"all unavailable":         {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
 		"always as many refusals": {[]string{allow + "0+10x1440", expired + "0+10x1440"}, nil},
 		"twice as many refusals":  {[]string{allow + "0+90x1440", expired + "0+10x1419 14210+22x19"}, nil},
 		"five times as many":      {[]string{allow + "0+90x1440", expired + "0+10x1419 14290+100x19"}, []string{"JwtgateRefusalsRise"}},

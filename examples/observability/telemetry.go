@@ -12,24 +12,25 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// scope is what OpenTelemetry calls the code that is measured.
+// scope is the instrumentation scope: the name that OpenTelemetry has for the measured
+// code.
 const scope = "github.com/jwtgate/jwtgate"
 
-// observeDecisions returns an Options.Observe that counts and times the decisions
-// of a gate, and notes them in the span of the request.
+// observeDecisions returns a function for Options.Observe. It counts and times the
+// decisions of a gate and adds them to the span of the request.
 //
-// Every label has a few values that are known ahead, whatever clients send.
-// Subjects, token IDs, key IDs and paths are no labels: each of their values would
-// be a time series of its own, and most of them are somebody's personal data.
+// Every label has a few fixed values, which clients cannot extend. Subjects, token IDs,
+// key IDs and paths must not be labels: each value would make a new time series, and
+// most of them are personal data.
 func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event), error) {
 	decisions, errDecisions := meter.Int64Counter("jwtgate.decisions",
 		metric.WithDescription("Decisions about requests."),
 		metric.WithUnit("{decision}"))
 	duration, errDuration := meter.Float64Histogram("jwtgate.decision.duration",
-		metric.WithDescription("The time that decisions took, waiting for keys included."),
+		metric.WithDescription("The time that decisions took, including the wait for keys."),
 		metric.WithUnit("s"),
-		// The defaults begin at 5 s. A decision from memory takes microseconds, and
-		// one that waits for an issuer up to Remote.Timeout.
+		// The default boundaries begin at 5 s. A decision about a remembered token takes
+		// microseconds. A decision that waits for an issuer takes up to Remote.Timeout.
 		metric.WithExplicitBucketBoundaries(.00001, .000025, .00005, .0001, .00025, .0005,
 			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
 	if err := errors.Join(errDecisions, errDuration); err != nil {
@@ -46,8 +47,9 @@ func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event),
 	}, nil
 }
 
-// outcome returns what was decided: allow, anonymous, deny, or unavailable where
-// the gate could not tell; and why, which is "none" unless it was a refusal.
+// outcome returns the labels of a decision. result is allow, anonymous, deny, or
+// unavailable if the token could not be verified. reason is the reason of a refusal, or
+// "none".
 func outcome(e jwtgate.Event) (result, reason string) {
 	if e.Err == nil {
 		if e.Token == nil {
@@ -56,25 +58,25 @@ func outcome(e jwtgate.Event) (result, reason string) {
 		return "allow", "none"
 	}
 	var denied *jwtgate.Error
-	errors.As(e.Err, &denied) // it always is one
+	errors.As(e.Err, &denied) // Event.Err always has this type
 	if reason = denied.Reason(); reason == "unavailable" {
 		return "unavailable", reason
 	}
 	return "deny", reason
 }
 
-// observeKeys has the counters of remote read whenever metrics are. The issuers
-// are those of Options.Issuers. Under Options.TrustIssuer there may be a
-// thousand: leave the label out then, and add up.
+// observeKeys reads the counters of remote each time the metrics are read. The label
+// issuer has the values of Options.Issuers. With Options.TrustIssuer there may be a
+// thousand issuers: leave the label out and add the counters up.
 func observeKeys(meter metric.Meter, remote *keys.Remote) error {
 	inUse, err1 := meter.Int64ObservableGauge("jwtgate.keys.in_use",
-		metric.WithDescription("Keys of the issuer that tokens are verified with."),
+		metric.WithDescription("The number of keys of the issuer that tokens are verified with."),
 		metric.WithUnit("{key}"))
 	age, err2 := meter.Float64ObservableGauge("jwtgate.keys.age",
-		metric.WithDescription("The time since the keys were fetched or confirmed. Absent if there are none."),
+		metric.WithDescription("The time since the keys were fetched or confirmed. Absent if there are no keys."),
 		metric.WithUnit("s"))
 	fetches, err3 := meter.Int64ObservableCounter("jwtgate.keys.fetches",
-		metric.WithDescription("Fetches of the keys, failed ones included."),
+		metric.WithDescription("Fetches of the keys, including failed ones."),
 		metric.WithUnit("{fetch}"))
 	failures, err4 := meter.Int64ObservableCounter("jwtgate.keys.fetch_failures",
 		metric.WithDescription("Fetches of the keys that failed."),

@@ -92,7 +92,7 @@ func TestCurlLinesUntilInterrupted(t *testing.T) {
 		}
 	}
 	require.Len(t, lines, 3)
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	for i, want := range []struct {
 		status int
 		body   string
