@@ -21,13 +21,14 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// What auth0/go-jwt-middleware and a gate make of what happens to keys.
+// What can happen to the keys of an issuer.
 const (
 	firstDown = "the issuer is down, and no keys have been fetched yet"
 	rotated   = "the issuer signs with a new key, and has published it"
-	laterDown = "the issuer is down, and the time for which keys are fresh has passed"
+	laterDown = "the issuer is down, and the keys are no longer fresh"
 )
 
+// keyTrials are the answers of auth0/go-jwt-middleware and of a gate.
 var keyTrials = []trial{
 	{sent: firstDown, before: "401", after: "503"},
 	{sent: rotated, before: "401", after: "200"},
@@ -43,7 +44,7 @@ func TestKeys(t *testing.T) {
 			issuer.SetAlgorithm("RS256")
 			before, after := must(t)(auth0Before(issuer.URL, issuer.Audience)), must(t)(auth0After(issuer.URL, issuer.Audience))
 			if tt.sent == laterDown {
-				before, after = auth0ForAMoment(t, issuer), gateForAMoment(t, issuer)
+				before, after = auth0BriefCache(t, issuer), gateBriefCache(t, issuer)
 			}
 			services := []string{serve(t, before), serve(t, after)}
 			answers := func() []string {
@@ -70,8 +71,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// auth0ForAMoment has auth0Before's keys, whose time passes at once.
-func auth0ForAMoment(t *testing.T, issuer *jwttest.Issuer) http.Handler {
+// auth0BriefCache is auth0Before with keys that are cached for a nanosecond only.
+func auth0BriefCache(t *testing.T, issuer *jwttest.Issuer) http.Handler {
 	t.Helper()
 	issuerURL, err := url.Parse(issuer.URL)
 	require.NoError(t, err)
@@ -88,7 +89,8 @@ func auth0ForAMoment(t *testing.T, issuer *jwttest.Issuer) http.Handler {
 	}))
 }
 
-func gateForAMoment(t *testing.T, issuer *jwttest.Issuer) http.Handler {
+// gateBriefCache is auth0After with keys that are fresh for a nanosecond only.
+func gateBriefCache(t *testing.T, issuer *jwttest.Issuer) http.Handler {
 	t.Helper()
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      &keys.Remote{FreshFor: time.Nanosecond},
@@ -101,7 +103,7 @@ func gateForAMoment(t *testing.T, issuer *jwttest.Issuer) http.Handler {
 	}))
 }
 
-// Where v2 of the middleware answers differently from v3.
+// v2Trials are requests that v2 of the middleware answers differently than v3.
 var v2Trials = []trial{
 	{sent: "no token", before: "400", after: "401"},
 	{sent: "`Basic` credentials", before: "500", after: "401"},
@@ -110,7 +112,7 @@ var v2Trials = []trial{
 	{sent: "`cnf` of a DPoP key, and no proof", before: "200", after: "401"},
 }
 
-// What v2 refuses as a gate does, and v3 does not.
+// v2Refuses are requests that v2 and a gate refuse and v3 accepts.
 var v2Refuses = []string{"`sub` twice", "`alg` twice", "`exp` as a string", "`crit` with an unknown name", "padding in base64", "base64 instead of base64url"}
 
 func TestAuth0V2(t *testing.T) {

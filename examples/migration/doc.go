@@ -1,10 +1,9 @@
-// Package migration shows how services move to jwtgate from golang-jwt used by
-// hand, auth0/go-jwt-middleware, labstack/echo-jwt and go-chi/jwtauth. README.md
-// has the notes.
+// Package migration shows how to move a service to jwtgate from golang-jwt,
+// auth0/go-jwt-middleware, labstack/echo-jwt or go-chi/jwtauth. README.md describes the
+// steps and what changes.
 //
-// Each library has two files, before and after, and each of the two makes the
-// same service. The tests send both the same requests, and compare the answers
-// with what the notes say:
+// For each library there are two files, before and after, with the same service. The
+// tests send the same requests to both and compare the answers with README.md:
 //
 //	go -C examples/migration test ./...
 package migration

@@ -10,7 +10,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// echoJWTAfter puts the gate in as any other net/http middleware.
+// echoJWTAfter uses the gate like any other net/http middleware.
 func echoJWTAfter(secret []byte) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.HS256(secret),

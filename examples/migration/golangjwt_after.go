@@ -8,8 +8,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// golangJWTAfter is the same service behind a gate. What was a middleware and its
-// context key is gone.
+// golangJWTAfter is the same service behind a gate. The middleware and its context key
+// are gone.
 func golangJWTAfter(publicKey []byte) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.PEM(publicKey),

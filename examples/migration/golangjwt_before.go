@@ -11,8 +11,8 @@ import (
 
 type claimsKey struct{}
 
-// golangJWTBefore is the middleware that everybody writes around golang-jwt, with
-// the extractor it comes with and the check of alg that its README asks for.
+// golangJWTBefore has typical middleware around golang-jwt. It uses golang-jwt's own
+// extractor and makes the check of alg that its README asks for.
 func golangJWTBefore(publicKey []byte) (http.Handler, error) {
 	key, err := jwt.ParseRSAPublicKeyFromPEM(publicKey)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// A profile has the claims of yours that a handler wants.
+// A profile has the claims that a handler needs.
 type profile struct {
 	Email string   `json:"email"`
 	Roles []string `json:"roles"`
@@ -16,12 +16,12 @@ type profile struct {
 
 func showProfile(w http.ResponseWriter, r *http.Request) {
 	me, err := jwtgate.Decode[profile](r.Context())
-	if err != nil { // there is no gate in front, or a claim has another type
+	if err != nil { // there is no gate in front of the handler, or a claim has another type
 		http.Error(w, "no profile", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(me); err != nil {
-		log.Print(err) // the client has gone
+		log.Print(err) // the client closed the connection
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// jwtauthAfter needs one middleware, where there were two: the gate verifies and
+// jwtauthAfter has one middleware instead of two: the gate verifies the token and
 // answers.
 func jwtauthAfter(secret []byte) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{

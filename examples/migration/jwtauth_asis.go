@@ -10,8 +10,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// jwtauthAsIs takes the tokens that jwtauthBefore takes: those of anybody who has
-// the secret, for anybody, for ever, and from the cookie that jwtauth looks at.
+// jwtauthAsIs accepts the tokens that jwtauthBefore accepts: from any issuer that has
+// the secret, for any audience, without expiry, and from the cookie that jwtauth reads.
 func jwtauthAsIs(secret []byte) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:          keys.HS256(secret),
@@ -32,5 +32,5 @@ func jwtauthAsIs(secret []byte) (http.Handler, error) {
 			fmt.Fprintln(w, "hello", jwtgate.Subject(r.Context()))
 		})
 	})
-	return http.NewCrossOriginProtection().Handler(r), nil // browsers attach cookies unasked
+	return http.NewCrossOriginProtection().Handler(r), nil // browsers attach cookies to requests of other sites (CSRF)
 }

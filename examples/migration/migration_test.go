@@ -14,31 +14,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A trial is one request and what the three services make of it: the one before,
-// the one before with every option that the library has for it, and the one
-// after. An answer is a status, and who the handler is told has come if that is
-// not the user.
+// A trial is a request and the outcomes of three services: the one before the move, the
+// same with all options of the library, and the one after the move. An outcome is a
+// status and, if the handler got another name than the user's, that name.
 type trial struct {
-	sent                  string // one of requests
+	sent                  string // a key of signer.requests
 	before, strict, after string
 }
 
-// A library is one that services move away from.
+// A library is a library that services move away from.
 type library struct {
-	heading string // of its part of README.md
-	user    any    // whom its tokens are of
-	claim   string // that has the user
+	heading string // of its section in README.md
+	user    any    // the user in its tokens
+	claim   string // the claim with the user
 
-	// start returns the handlers of a service, and what signs tokens for it.
+	// start returns the handlers of a service and a signer of tokens for it.
 	start func(*testing.T) (before, strict, after http.Handler, s *signer)
 
-	stricter []trial
-	looser   []trial
-	refused  []string // by all three, with the same status
-	clients  []answer // what the service before answers clients with
+	stricter []trial  // the gate is stricter than the service before
+	looser   []trial  // the gate differs and is not stricter
+	refused  []string // refused by all three with the same status
+	clients  []answer // answers of the service before
 }
 
-// An answer is what a client sees.
+// An answer is the part of a response that README.md shows.
 type answer struct {
 	sent, status, challenge, body string
 }
@@ -224,7 +223,7 @@ var libraries = []library{
 	},
 }
 
-// What clients of every service see afterwards.
+// after are the answers of all services after the move.
 var after = []answer{
 	{"no token", "401", `Bearer realm="api"`, `{"error":"unauthorized","error_description":"This request needs an access token."}`},
 	{"`Basic` credentials", "401", `Bearer realm="api"`, `{"error":"unauthorized","error_description":"This request needs an access token."}`},
@@ -257,7 +256,7 @@ func TestTrials(t *testing.T) {
 				for i, answer := range []*string{&got.before, &got.strict, &got.after} {
 					*answer = outcome(ask(t, services[i], prepare), l.user)
 				}
-				if tt.before == "" { // refused by all
+				if tt.before == "" { // one of l.refused
 					assert.Regexp(t, "^4", got.before, tt.sent)
 					tt.before, tt.strict, tt.after = got.before, got.before, got.before
 				}
@@ -286,7 +285,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// outcome puts an answer as trials have it.
+// outcome returns the outcome of a response in the notation of a trial.
 func outcome(r *response, user any) string {
 	who, ok := strings.CutPrefix(r.body, "hello")
 	who = strings.TrimSpace(who)
@@ -303,19 +302,20 @@ func outcome(r *response, user any) string {
 	return "200"
 }
 
+// seen returns the part of a response that README.md shows.
 func seen(sent string, r *response) answer {
 	challenges := strings.Join(r.Header["Www-Authenticate"], " and ")
 	challenges = strings.ReplaceAll(challenges, validator.DPoPSupportedAlgorithms, "...") // ten names
 	return answer{sent, fmt.Sprint(r.StatusCode), challenges, r.body}
 }
 
-// A response is one whose body was read.
+// A response is an http.Response with its body, which has been read.
 type response struct {
 	*http.Response
 	body string
 }
 
-// ask sends a request over TCP, with what prepare makes of it.
+// ask sends a request over TCP. prepare changes the request first.
 func ask(t *testing.T, service string, prepare func(*http.Request)) *response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", service+"/me", nil)
@@ -337,7 +337,7 @@ func serve(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-// must returns what a constructor made, or ends the test.
+// must returns the handler that a constructor returned, or ends the test.
 func must(t *testing.T) func(http.Handler, error) http.Handler {
 	return func(h http.Handler, err error) http.Handler {
 		t.Helper()

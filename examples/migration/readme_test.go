@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The code of the notes is that of the files, without what imports it needs.
+// The code in README.md is the code of the files without package clause and imports.
 func TestReadmeHasTheCode(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")
@@ -28,10 +28,10 @@ func TestReadmeHasTheCode(t *testing.T) {
 		require.True(t, ok, file)
 		assert.Contains(t, readme, fmt.Sprintf("`%s`:\n\n```go\n%s```\n", file, code))
 	}
-	assert.Equal(t, compiled, strings.Count(readme, "```go\n"), "other code is in the notes")
+	assert.Equal(t, compiled, strings.Count(readme, "```go\n"), "README.md has code that is not in a file")
 }
 
-// The tables of the notes are those that the other tests try.
+// The tables in README.md are those that the other tests test.
 func TestReadmeHasTheAnswers(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")
@@ -52,7 +52,7 @@ func TestReadmeHasTheAnswers(t *testing.T) {
 	}
 }
 
-// The versions in the notes are those that were tried.
+// The versions in README.md are those in go.mod.
 func TestReadmeHasTheVersions(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")
@@ -74,7 +74,7 @@ func trialTable(title string, trials []trial) string {
 	return rows
 }
 
-// cell marks the name that a handler was told as code.
+// cell formats the name in an outcome as code.
 func cell(outcome string) string {
 	status, who, found := strings.Cut(outcome, " as ")
 	if !found || who == "nobody" {

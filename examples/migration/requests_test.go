@@ -22,14 +22,14 @@ import (
 
 const audience = "https://api.example.com"
 
-// A signer signs whatever it is given, well-formed or not.
+// A signer signs any header and claims, well formed or not.
 type signer struct {
 	t         *testing.T
 	issuer    string
 	algorithm string
-	secret    []byte          // of HS256
-	private   *rsa.PrivateKey // of RS256
-	publicKey []byte          // the same in PEM
+	secret    []byte          // for HS256
+	private   *rsa.PrivateKey // for RS256
+	publicKey []byte          // the public key of private, as PEM
 }
 
 func newSigner(t *testing.T, algorithm string) *signer {
@@ -65,7 +65,7 @@ func publish(t *testing.T, s *signer) string {
 
 func encode[T string | []byte](s T) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// sign signs a header and claims that are given as they are to be sent.
+// sign returns a token with the given texts as header and claims.
 func (s *signer) sign(header, claims string) string {
 	return s.signAs(s.algorithm, s.key(s.algorithm), encode(header)+"."+encode(claims))
 }
@@ -84,13 +84,13 @@ func (s *signer) key(algorithm string) any {
 	return s.private
 }
 
-// header returns the usual header with more members.
+// header returns the usual header. more is the JSON text of further members.
 func (s *signer) header(more string) string {
 	return fmt.Sprintf(`{"alg": %q, "kid": "key-1"%s}`, s.algorithm, more)
 }
 
-// requests returns what is sent, by the words that the notes have for it. The
-// user is in the named claim.
+// requests returns functions that prepare requests, by their description in README.md.
+// The user is in the named claim of the tokens.
 func (s *signer) requests(claim string, user any) map[string]func(*http.Request) {
 	now := time.Now()
 	claims := func(changes map[string]any) string {
@@ -165,7 +165,7 @@ func (s *signer) requests(claim string, user any) map[string]func(*http.Request)
 		"padding in base64":                       token(good + strings.Repeat("=", 4-len(parts[2])%4)),
 		"padding bits that are not zero":          token(looseBits(good)),
 	}
-	// A signature that is not the same in both alphabets comes soon.
+	// Sign until a signature differs in base64 and base64url.
 	for i := 0; all["base64 instead of base64url"] == nil; i++ {
 		signed := s.sign(s.header(""), claims(map[string]any{"jti": fmt.Sprint(i)}))
 		start := strings.LastIndex(signed, ".")
@@ -176,8 +176,8 @@ func (s *signer) requests(claim string, user any) map[string]func(*http.Request)
 	return all
 }
 
-// looseBits sets a bit of the last character that stands for no bit of the
-// signature (RFC 4648 section 3.5).
+// looseBits sets an unused bit of the last character of the signature (RFC 4648 section
+// 3.5).
 func looseBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1

@@ -21,7 +21,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Keys that the libraries take and a gate does not.
+// The libraries accept weak keys. A gate refuses them.
 func TestWeakKeys(t *testing.T) {
 	t.Parallel()
 	secret := []byte("secret") // as in the READMEs
@@ -50,8 +50,8 @@ func TestWeakKeys(t *testing.T) {
 	assert.ErrorContains(t, err, "the RSA key has 1024 bits")
 }
 
-// What jwtauth's Encode makes of the README's claims, and the cookie, are for a
-// gate that asks for little.
+// Tokens of jwtauth's Encode with the README's claims, in a header or the cookie, are
+// accepted by jwtauthAsIs only.
 func TestTokensOfJWTAuth(t *testing.T) {
 	t.Parallel()
 	secret := newSigner(t, "HS256").secret
@@ -68,13 +68,13 @@ func TestTokensOfJWTAuth(t *testing.T) {
 		assert.Equal(t, "200", outcome(ask(t, asIs, prepare), 123), name)
 	}
 
-	// The cookie comes along with what a page of somebody else sends.
+	// Browsers send the cookie with requests of other sites too.
 	crossSite := func(r *http.Request) {
 		cookie(r)
 		r.Method = "POST"
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 	}
-	assert.Equal(t, "405", outcome(ask(t, before, crossSite), 123), "it gets to the router")
+	assert.Equal(t, "405", outcome(ask(t, before, crossSite), 123), "the request reaches the router")
 	assert.Equal(t, "403", outcome(ask(t, asIs, crossSite), 123))
 }
 

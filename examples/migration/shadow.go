@@ -8,8 +8,8 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// shadow goes behind the old middleware for a while. It lets everything through,
-// and logs what gate is going to refuse.
+// shadow runs behind the old middleware until you switch. It passes every request on
+// and logs those that gate would refuse.
 func shadow(gate *jwtgate.Gate, logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var refusal *jwtgate.Error
