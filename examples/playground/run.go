@@ -232,9 +232,10 @@ func exchange(handler http.Handler, request string) (string, error) {
 	defer client.Close()
 	_ = client.SetDeadline(time.Now().Add(5 * time.Second)) // a pipe returns no error here
 	server := &http.Server{
-		Handler:     handler,
-		ReadTimeout: time.Second, // ends the wait for a body that the header announces
-		ErrorLog:    log.New(io.Discard, "", 0),
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       time.Second, // ends the wait for a body that the header announces
+		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	server.SetKeepAlivesEnabled(false) // so that the server closes the connection after the answer
 	accept := make(oneConnection, 1)
