@@ -39,8 +39,8 @@ func logout(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// session returns the cookie that holds a token. A browser deletes the cookie
-// only if the attributes are those it was set with.
+// session returns the cookie that holds a token. Setting the cookie and deleting
+// it take the same attributes.
 func session(token string, maxAge int) *http.Cookie {
 	return &http.Cookie{
 		Name:     cookieName,

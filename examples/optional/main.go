@@ -8,8 +8,8 @@
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/
 //	curl -i -H "Authorization: Bearer x$TOKEN" http://127.0.0.1:8080/
 //
-// The last request is refused with 401. A bad token never counts as no token:
-// its sender believes to be signed in and must learn that this is not so.
+// The last request is refused with 401. A bad token never counts as no token: the
+// sender thinks they are signed in and must learn that they are not.
 package main
 
 import (

@@ -139,8 +139,8 @@ func (i *issuer) source(f form) (jwtgate.KeySource, error) {
 	return nil, fmt.Errorf("source: unknown choice %q", f.Source)
 }
 
-// options returns the gate's options and the rules for Require. The error joins all
-// fields that have no such value.
+// options returns the gate's options and the rules for Require. The error joins the
+// problems of all fields that cannot be turned into an option.
 func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Options, required []jwtgate.Rule, err error) {
 	d, errs := f.durations()
 	o = jwtgate.Options{

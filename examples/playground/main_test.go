@@ -319,8 +319,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// The server of the playground stops waiting for a body that never comes. In the bubble
-// its timeout takes no time.
+// The request announces a body that never comes. The server stops waiting after a second,
+// which takes no time under synctest.
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	issuer := ours()

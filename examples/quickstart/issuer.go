@@ -19,7 +19,7 @@ import (
 // keyID names the issuer's only key.
 const keyID = "quickstart-1"
 
-// A localIssuer stands for an identity provider: it signs access tokens and
+// A localIssuer takes the place of an identity provider: it signs access tokens and
 // publishes its key.
 type localIssuer struct {
 	url    string // the iss of its tokens and the address of its metadata

@@ -83,7 +83,7 @@ func apologise(w http.ResponseWriter, err error) {
 		return
 	}
 	w.Header().Set("Retry-After", "5")
-	http.Error(w, "the orders cannot be had at the moment", http.StatusServiceUnavailable)
+	http.Error(w, "the orders are unavailable at the moment", http.StatusServiceUnavailable)
 }
 
 // A backClient calls back with front's own token.

@@ -380,7 +380,7 @@ func assertBlameless(t *testing.T, response *http.Response, body string, status 
 	assert.Empty(t, response.Header.Get("WWW-Authenticate"))
 	if status == http.StatusServiceUnavailable {
 		assert.Equal(t, "5", response.Header.Get("Retry-After"))
-		assert.Equal(t, "the orders cannot be had at the moment\n", body)
+		assert.Equal(t, "the orders are unavailable at the moment\n", body)
 	} else {
 		assert.Equal(t, "something is wrong with the orders\n", body)
 	}

@@ -1,5 +1,5 @@
 // Gateway is a reverse proxy that verifies tokens and sends the user's ID in the header
-// X-User to the service behind it. Only the gateway may be able to reach that service.
+// X-User to the service behind it. Make sure that nobody else can reach that service.
 //
 //	go run ./gateway
 //

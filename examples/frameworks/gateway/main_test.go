@@ -87,7 +87,7 @@ func TestWhatTheServiceSees(t *testing.T) {
 	}
 }
 
-// send sends a request as it stands, which an http.Client would not.
+// send sends a request byte for byte. An http.Client would change it.
 func send(t *testing.T, host, request string) *http.Response {
 	conn, err := net.Dial("tcp", host)
 	require.NoError(t, err)
