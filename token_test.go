@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -52,6 +58,26 @@ func ExampleFromContext() {
 	// may delete: false
 }
 
+func ExampleDecode() {
+	type myClaims struct {
+		Email string `json:"email"`
+		Plan  string `json:"plan"`
+	}
+	gate, err := jwtgate.New(options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, err := jwtgate.Decode[myClaims](r.Context())
+		fmt.Println(claims.Email, claims.Plan, err)
+	}))
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"email": "alice@example.com", "plan": "gold"}))
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	// Output:
+	// alice@example.com gold <nil>
+}
+
 // Claims of your own, out of a token that Verify has returned.
 func ExampleToken_Decode() {
 	gate, err := jwtgate.New(options())
@@ -75,6 +101,18 @@ func ExampleToken_Decode() {
 	// Output:
 	// <nil>
 	// alice@example.com [user admin]
+}
+
+// A handler is tested alone with a token made by hand.
+func ExampleNewContext() {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("hello", jwtgate.Subject(r.Context()))
+	})
+	r := httptest.NewRequest("GET", "/", nil)
+	r = r.WithContext(jwtgate.NewContext(r.Context(), &jwtgate.Token{Subject: "alice"}))
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	// Output:
+	// hello alice
 }
 
 // A log gets to know whose token it was, and not the token.
@@ -178,4 +216,122 @@ func TestTokenLogValue(t *testing.T) {
 	logger.Info("hello", "token", none)
 	logger.Info("hello", "token", &jwtgate.Token{Subject: "made by hand"})
 	assert.Contains(t, log.String(), `token.sub="made by hand"`)
+}
+
+// The context with the token behaves like one of package context.
+func TestHandler_Context(t *testing.T) {
+	t.Parallel()
+	outer, cancel := context.WithCancelCause(context.Background())
+	var inner context.Context
+	serve(newGate(t).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r.Context() })),
+		request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(outer))
+	require.NotNil(t, inner)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
+	}
+	assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token).WithCancel", fmt.Sprint(must2(context.WithCancel(inner))))
+	derived, stop := context.WithTimeout(inner, time.Hour)
+	defer stop()
+	require.NoError(t, derived.Err())
+	cancel(errors.New("gone"))
+	<-derived.Done()
+	assert.EqualError(t, context.Cause(derived), "gone")
+	assert.ErrorIs(t, inner.Err(), context.Canceled)
+	assert.Equal(t, "alice", jwtgate.Subject(derived))
+}
+
+// What a context holds that is none of ours is not printed.
+func TestHandler_ContextInside(t *testing.T) {
+	t.Parallel()
+	type tenant struct {
+		context.Context
+		secret string
+	}
+	var inner context.Context
+	serve(newGate(t).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r.Context() })),
+		request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(&tenant{context.Background(), "s3cret"}))
+	require.NotNil(t, inner)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.Equal(t, "*jwtgate_test.tenant.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
+	}
+}
+
+func must2[T, U any](v T, _ U) T { return v }
+
+// A request's token is one, whoever asks for it first and whether it was
+// remembered or not.
+func TestOneTokenForARequest(t *testing.T) {
+	type otherKey struct{}
+	t.Parallel()
+	for _, size := range []int{0, 16} {
+		gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = size })
+		handler := gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := context.WithValue(r.Context(), otherKey{}, "value")
+			assert.Equal(t, "alice", jwtgate.Subject(ctx))
+			var asking sync.WaitGroup
+			tokens := make([]*jwtgate.Token, 8)
+			for i := range tokens {
+				asking.Go(func() {
+					assert.Equal(t, "alice", jwtgate.Subject(ctx))
+					tokens[i], _ = jwtgate.FromContext(ctx)
+				})
+			}
+			asking.Wait()
+			for _, token := range tokens {
+				assert.Same(t, tokens[0], token)
+			}
+			tokens[0].Subject = "changed"
+			assert.Equal(t, "changed", jwtgate.Subject(ctx), "the handler's own changes are seen")
+			claims, err := jwtgate.Decode[map[string]any](ctx)
+			assert.NoError(t, err)
+			assert.Equal(t, "alice", claims["sub"])
+			assert.Equal(t, "value", ctx.Value(otherKey{}))
+			assert.Nil(t, r.Context().Value("no such key"))
+		}))
+		for range 3 {
+			serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+		}
+	}
+}
+
+// acceptance 53
+func TestTokensAreApart(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 16} {
+		gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = size })
+		token := hs256(map[string]any{"aud": []string{audience, "x"}})
+		for range 3 {
+			got, err := gate.Verify(t.Context(), token)
+			require.NoError(t, err)
+			assert.Equal(t, []string{audience, "x"}, got.Audience)
+			assert.Equal(t, []string{"orders:read", "orders:write"}, got.Scopes)
+			got.Audience[0], got.Scopes[0], got.Subject = "changed", "changed", "changed"
+			_ = append(got.Scopes[:1], "changed")
+		}
+	}
+}
+
+// Whoever keeps a Token keeps nothing of its request.
+func TestTokenOutlivesItsRequest(t *testing.T) {
+	for _, size := range []int{0, 16} {
+		var kept []*jwtgate.Token
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.CacheSize = size
+			o.Observe = func(_ context.Context, e jwtgate.Event) { kept = append(kept, e.Token) }
+		})
+		type key struct{}
+		handle := func() weak.Pointer[[1 << 20]byte] {
+			large := new([1 << 20]byte)
+			serve(gate.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(context.WithValue(t.Context(), key{}, large)))
+			return weak.Make(large)
+		}
+		for range 2 {
+			large := handle()
+			runtime.GC()
+			runtime.GC()
+			assert.Nil(t, large.Value())
+		}
+		assert.Len(t, kept, 2)
+		runtime.KeepAlive(kept)
+	}
 }

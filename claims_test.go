@@ -1,0 +1,275 @@
+package jwtgate_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+)
+
+func TestVerifyReadsEveryClaim(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t)
+	got, err := gate.Verify(t.Context(), sign("HS256", secret, `{"alg":"HS256","kid":"any","typ":"at+jwt"}`, `{
+		"iss": "https:\/\/auth.example.com\/", "sub": "\u0061lice", "jti": "id", "client_id": "web", "azp": "other",
+		"aud": ["https://other.example.com", "https://api.example.com"],
+		"scope": " a  b ", "scp": ["c d", "e"],
+		"exp": 1767227400.25e0, "nbf": 1767225600.5, "iat": 1767225600, "extra": {"deep": [1]}
+	}`))
+	require.NoError(t, err)
+	assert.Equal(t, issuer, got.Issuer)
+	assert.Equal(t, "alice", got.Subject)
+	assert.Equal(t, "id", got.ID)
+	assert.Equal(t, "web", got.ClientID)
+	assert.Equal(t, []string{"https://other.example.com", audience}, got.Audience)
+	assert.Equal(t, []string{"a", "b", "c d", "e"}, got.Scopes)
+	assert.Equal(t, time.Unix(1767227400, 250e6).UTC(), got.Expires)
+	assert.Equal(t, time.Unix(1767225600, 500e6).UTC(), got.NotBefore)
+	assert.Equal(t, time.Unix(1767225600, 0).UTC(), got.IssuedAt)
+	assert.Equal(t, "at+jwt", got.Type)
+
+	got, err = gate.Verify(t.Context(), hs256(map[string]any{"azp": "other"}))
+	require.NoError(t, err)
+	assert.Equal(t, "other", got.ClientID)
+	assert.Zero(t, got.NotBefore)
+}
+
+func TestVerifyClaims(t *testing.T) {
+	t.Parallel()
+	unix := func(d time.Duration) int64 { return now.Add(d).Unix() }
+	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
+	type change = func(*jwtgate.Options)
+	var (
+		none            change = func(*jwtgate.Options) {}
+		noLeeway        change = func(o *jwtgate.Options) { o.Leeway = -1 }
+		noExpiry        change = func(o *jwtgate.Options) { o.AllowNoExpiry = true }
+		endless         change = func(o *jwtgate.Options) { o.MaxAge = math.MaxInt64 }
+		maxAge          change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute; o.Leeway = -1 }
+		maxAgeAndLeeway change = func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute }
+		anyIssuer       change = func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }
+		trust           change = func(o *jwtgate.Options) {
+			o.Issuers = nil
+			o.TrustIssuer = func(s string) bool { return strings.HasSuffix(s, ".example.com/") }
+		}
+		anyAud     change = func(o *jwtgate.Options) { o.Audiences = []string{}; o.AnyAudience = true }
+		noSubject  change = func(o *jwtgate.Options) { o.AllowNoSubject = true }
+		idIsUser   change = func(o *jwtgate.Options) { o.SubjectClaim = "id" }
+		rfc9068    change = func(o *jwtgate.Options) { o.RFC9068 = true; o.SubjectClaim = "uid" }
+		confirmYes change = func(o *jwtgate.Options) {
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil })
+		}
+		confirmNo change = func(o *jwtgate.Options) {
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return errors.New("not his key") })
+		}
+		long = strings.Repeat("s", 1024)
+	)
+	for _, tt := range []struct {
+		name    string
+		options change
+		claims  map[string]any
+		err     error // nil: accepted
+	}{
+		// acceptance 34
+		{"exp missing", none, map[string]any{"exp": nil}, jwtgate.ErrClaim},
+		{"exp missing, allowed", noExpiry, map[string]any{"exp": nil}, nil},
+		{"exp passed, absence allowed", noExpiry, map[string]any{"exp": unix(-time.Hour)}, jwtgate.ErrExpired},
+		{"exp zero", noExpiry, map[string]any{"exp": 0}, jwtgate.ErrExpired},
+		{"exp at the leeway", none, map[string]any{"exp": unix(-30 * time.Second)}, jwtgate.ErrExpired},
+		{"exp within the leeway", none, map[string]any{"exp": unix(-29 * time.Second)}, nil},
+		{"exp now, no leeway", noLeeway, map[string]any{"exp": unix(0)}, jwtgate.ErrExpired},
+		{"exp in a second, no leeway", noLeeway, map[string]any{"exp": unix(time.Second)}, nil},
+		{"exp half a second ago, no leeway", noLeeway, map[string]any{"exp": float64(unix(0)) - 0.5}, jwtgate.ErrExpired},
+		{"exp in half a second, no leeway", noLeeway, map[string]any{"exp": float64(unix(0)) + 0.5}, nil},
+		{"exp far ahead", none, map[string]any{"exp": int64(253402300799)}, nil},
+		// acceptance 35
+		{"nbf ahead", none, map[string]any{"nbf": unix(31 * time.Second)}, jwtgate.ErrNotYetValid},
+		{"nbf within the leeway", none, map[string]any{"nbf": unix(30 * time.Second)}, nil},
+		{"nbf ahead, no leeway", noLeeway, map[string]any{"nbf": unix(time.Second)}, jwtgate.ErrNotYetValid},
+		{"iat ahead", none, map[string]any{"iat": unix(31 * time.Second)}, jwtgate.ErrNotYetValid},
+		{"iat within the leeway", none, map[string]any{"iat": unix(30 * time.Second)}, nil},
+		{"iat missing", none, map[string]any{"iat": nil}, nil},
+		{"MaxAge reached", maxAge, map[string]any{"iat": unix(-10 * time.Minute)}, nil},
+		{"MaxAge exceeded", maxAge, map[string]any{"iat": unix(-10*time.Minute - time.Second)}, jwtgate.ErrExpired},
+		{"MaxAge exceeded within the leeway", maxAgeAndLeeway, map[string]any{"iat": unix(-10*time.Minute - 30*time.Second)}, nil},
+		{"MaxAge exceeded beyond the leeway", maxAgeAndLeeway, map[string]any{"iat": unix(-10*time.Minute - 31*time.Second)}, jwtgate.ErrExpired},
+		{"MaxAge of centuries", endless, map[string]any{"iat": 0}, nil},
+		{"MaxAge without iat", maxAge, map[string]any{"iat": nil}, jwtgate.ErrClaim},
+		// acceptance 36
+		{"exp a string", none, map[string]any{"exp": "1767229200"}, jwtgate.ErrClaim},
+		{"exp null", noExpiry, map[string]any{"exp": raw("null")}, jwtgate.ErrClaim},
+		{"exp true", none, map[string]any{"exp": true}, jwtgate.ErrClaim},
+		{"exp an array", none, map[string]any{"exp": []int{1767229200}}, jwtgate.ErrClaim},
+		{"exp NaN", none, map[string]any{"exp": "NaN"}, jwtgate.ErrClaim},
+		{"exp negative", none, map[string]any{"exp": -1}, jwtgate.ErrClaim},
+		{"exp beyond the year 9999", none, map[string]any{"exp": int64(253402300800)}, jwtgate.ErrClaim},
+		{"exp just beyond the year 9999", none, map[string]any{"exp": raw("253402300799.5")}, jwtgate.ErrClaim},
+		{"exp 1e300", none, map[string]any{"exp": raw("1e300")}, jwtgate.ErrClaim},
+		{"exp 1e400", none, map[string]any{"exp": raw("1e400")}, jwtgate.ErrMalformed},
+		{"exp of many digits", none, map[string]any{"exp": raw("99999999999999999999")}, jwtgate.ErrClaim},
+		{"exp with an exponent", none, map[string]any{"exp": raw("1.7672292e9")}, nil},
+		{"nbf 1e300", none, map[string]any{"nbf": raw("1e300")}, jwtgate.ErrClaim},
+		{"nbf -1e300", none, map[string]any{"nbf": raw("-1e300")}, jwtgate.ErrClaim},
+		{"nbf a string", none, map[string]any{"nbf": "0"}, jwtgate.ErrClaim},
+		{"iat a string", none, map[string]any{"iat": "0"}, jwtgate.ErrClaim},
+		{"iat an object", none, map[string]any{"iat": map[string]any{}}, jwtgate.ErrClaim},
+		{"iat zero", none, map[string]any{"iat": 0}, nil},
+		{"nbf minus zero", none, map[string]any{"nbf": raw("-0")}, nil},
+		// acceptance 37
+		{"iss missing", none, map[string]any{"iss": nil}, jwtgate.ErrIssuer},
+		{"iss empty", none, map[string]any{"iss": ""}, jwtgate.ErrIssuer},
+		{"iss of another", none, map[string]any{"iss": "https://evil.example/"}, jwtgate.ErrIssuer},
+		{"iss without slash", none, map[string]any{"iss": "https://auth.example.com"}, jwtgate.ErrIssuer},
+		{"iss with port", none, map[string]any{"iss": "https://auth.example.com:443/"}, jwtgate.ErrIssuer},
+		{"iss in upper case", none, map[string]any{"iss": "https://AUTH.example.com/"}, jwtgate.ErrIssuer},
+		{"iss with a longer host", none, map[string]any{"iss": "https://auth.example.com/.evil.example"}, jwtgate.ErrIssuer},
+		{"iss with a look-alike", none, map[string]any{"iss": "https://\u0430uth.example.com/"}, jwtgate.ErrIssuer},
+		{"iss an array", none, map[string]any{"iss": []string{issuer}}, jwtgate.ErrIssuer},
+		{"iss a number", none, map[string]any{"iss": 1}, jwtgate.ErrIssuer},
+		{"iss null", none, map[string]any{"iss": raw("null")}, jwtgate.ErrIssuer},
+		{"iss very long", none, map[string]any{"iss": strings.Repeat("i", 8000)}, jwtgate.ErrIssuer},
+		{"iss long by escapes", trust, map[string]any{"iss": raw(`"` + strings.Repeat(`\u0069`, 1025) + `"`)}, jwtgate.ErrIssuer},
+		{"iss within another claim", none, map[string]any{"iss": nil, "a": map[string]any{"iss": issuer}}, jwtgate.ErrIssuer},
+		{"iss empty, all approved", func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }, map[string]any{"iss": ""}, jwtgate.ErrIssuer},
+		{"iss missing, any allowed", anyIssuer, map[string]any{"iss": nil}, nil},
+		{"iss a number, any allowed", anyIssuer, map[string]any{"iss": 1}, jwtgate.ErrIssuer},
+		{"iss approved", trust, map[string]any{"iss": "https://tenant-7.example.com/"}, nil},
+		{"iss of 1024 bytes approved", trust, map[string]any{"iss": strings.Repeat("i", 1011) + ".example.com/"}, nil},
+		{"iss of 1025 bytes approved", trust, map[string]any{"iss": strings.Repeat("i", 1012) + ".example.com/"}, jwtgate.ErrIssuer},
+		{"iss not approved", trust, map[string]any{"iss": "https://tenant-7.example.com"}, jwtgate.ErrIssuer},
+		// acceptance 38
+		{"aud missing", none, map[string]any{"aud": nil}, jwtgate.ErrAudience},
+		{"aud empty", none, map[string]any{"aud": ""}, jwtgate.ErrAudience},
+		{"aud of another", none, map[string]any{"aud": "https://other.example.com"}, jwtgate.ErrAudience},
+		{"aud with ours as prefix", none, map[string]any{"aud": audience + ".evil.example"}, jwtgate.ErrAudience},
+		{"aud as prefix of ours", none, map[string]any{"aud": "https://api"}, jwtgate.ErrAudience},
+		{"aud in another case", none, map[string]any{"aud": strings.ToUpper(audience)}, jwtgate.ErrAudience},
+		{"aud with a slash", none, map[string]any{"aud": audience + "/"}, jwtgate.ErrAudience},
+		{"aud separated by spaces", none, map[string]any{"aud": audience + " x"}, jwtgate.ErrAudience},
+		{"aud array with ours", none, map[string]any{"aud": []string{"x", audience}}, nil},
+		{"aud array without ours", none, map[string]any{"aud": []string{"x", "y"}}, jwtgate.ErrAudience},
+		{"aud empty array", none, map[string]any{"aud": []string{}}, jwtgate.ErrAudience},
+		{"aud nested", none, map[string]any{"aud": [][]string{{audience}}}, jwtgate.ErrAudience},
+		{"aud array with a number", none, map[string]any{"aud": []any{audience, 1}}, jwtgate.ErrAudience},
+		{"aud an object", none, map[string]any{"aud": map[string]any{audience: true}}, jwtgate.ErrAudience},
+		{"aud a number", none, map[string]any{"aud": 1}, jwtgate.ErrAudience},
+		{"aud null", none, map[string]any{"aud": raw("null")}, jwtgate.ErrAudience},
+		{"aud missing, any allowed", anyAud, map[string]any{"aud": nil}, nil},
+		{"aud of another, any allowed", anyAud, map[string]any{"aud": "x"}, nil},
+		{"aud a number, any allowed", anyAud, map[string]any{"aud": 1}, jwtgate.ErrAudience},
+		// acceptance 39
+		{"sub missing", none, map[string]any{"sub": nil}, jwtgate.ErrClaim},
+		{"sub empty", none, map[string]any{"sub": ""}, jwtgate.ErrClaim},
+		{"sub a number", none, map[string]any{"sub": 42}, jwtgate.ErrClaim},
+		{"sub null", none, map[string]any{"sub": raw("null")}, jwtgate.ErrClaim},
+		{"sub an array", none, map[string]any{"sub": []string{"alice"}}, jwtgate.ErrClaim},
+		{"sub of 1024 bytes", none, map[string]any{"sub": long}, nil},
+		{"sub of 1025 bytes", none, map[string]any{"sub": long + "s"}, jwtgate.ErrClaim},
+		{"sub missing, allowed", noSubject, map[string]any{"sub": nil}, nil},
+		{"sub empty, absence allowed", noSubject, map[string]any{"sub": ""}, jwtgate.ErrClaim},
+		{"sub a number, absence allowed", noSubject, map[string]any{"sub": 42}, jwtgate.ErrClaim},
+		{"id a string", idIsUser, map[string]any{"id": "u1", "sub": nil}, nil},
+		{"id an integer", idIsUser, map[string]any{"id": raw("90071992547409931"), "sub": nil}, nil},
+		{"id zero", idIsUser, map[string]any{"id": 0}, nil},
+		{"id negative", idIsUser, map[string]any{"id": -1}, jwtgate.ErrClaim},
+		{"id with a fraction", idIsUser, map[string]any{"id": raw("42.0")}, jwtgate.ErrClaim},
+		{"id with an exponent", idIsUser, map[string]any{"id": raw("42e0")}, jwtgate.ErrClaim},
+		{"id true", idIsUser, map[string]any{"id": true}, jwtgate.ErrClaim},
+		{"id missing", idIsUser, nil, jwtgate.ErrClaim},
+		// acceptance 40
+		{"profile", rfc9068, map[string]any{"client_id": "web", "uid": 7}, nil},
+		{"profile without iss", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iss": nil}, jwtgate.ErrIssuer},
+		{"profile without exp", rfc9068, map[string]any{"client_id": "web", "uid": 7, "exp": nil}, jwtgate.ErrClaim},
+		{"profile without aud", rfc9068, map[string]any{"client_id": "web", "uid": 7, "aud": nil}, jwtgate.ErrAudience},
+		{"profile without sub", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": nil}, jwtgate.ErrClaim},
+		{"profile with sub a number", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": 1}, jwtgate.ErrClaim},
+		{"profile without client_id", rfc9068, map[string]any{"uid": 7}, jwtgate.ErrClaim},
+		{"profile with client_id empty", rfc9068, map[string]any{"client_id": "", "uid": 7}, jwtgate.ErrClaim},
+		{"profile with azp for client_id", rfc9068, map[string]any{"azp": "web", "uid": 7}, jwtgate.ErrClaim},
+		{"profile without iat", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iat": nil}, jwtgate.ErrClaim},
+		{"profile without jti", rfc9068, map[string]any{"client_id": "web", "uid": 7, "jti": nil}, jwtgate.ErrClaim},
+		// The other claims that a Token has fields for.
+		{"jti a number", none, map[string]any{"jti": 1}, jwtgate.ErrClaim},
+		{"client_id an array", none, map[string]any{"client_id": []string{"web"}}, jwtgate.ErrClaim},
+		{"azp a number", none, map[string]any{"azp": 1}, jwtgate.ErrClaim},
+		{"scope a number", none, map[string]any{"scope": 1}, jwtgate.ErrClaim},
+		{"scope an array", none, map[string]any{"scope": []string{"a"}}, nil},
+		{"scp with a number", none, map[string]any{"scp": []any{"a", 1}}, jwtgate.ErrClaim},
+		// acceptance 44
+		{"cnf", none, map[string]any{"cnf": map[string]any{"jkt": "x"}}, jwtgate.ErrClaim},
+		{"cnf empty", none, map[string]any{"cnf": map[string]any{}}, jwtgate.ErrClaim},
+		{"cnf null", none, map[string]any{"cnf": raw("null")}, jwtgate.ErrClaim},
+		{"cnf a string", none, map[string]any{"cnf": "x"}, jwtgate.ErrClaim},
+		{"cnf confirmed", confirmYes, map[string]any{"cnf": map[string]any{"jkt": "x"}}, nil},
+		{"cnf null confirmed", confirmYes, map[string]any{"cnf": raw("null")}, nil},
+		{"no cnf, Confirm not asked", confirmNo, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			header := `{"alg":"HS256","typ":"at+jwt"}`
+			for _, cache := range []int{0, 16} {
+				gate := newGate(t, tt.options, func(o *jwtgate.Options) { o.CacheSize = cache })
+				for range 2 {
+					got, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(tt.claims)))
+					if tt.err == nil {
+						require.NoError(t, err)
+						require.NotNil(t, got)
+						continue
+					}
+					e := requireRefused(t, err, http.StatusUnauthorized, tt.err)
+					assert.Equal(t, "invalid_token", e.Code)
+					assert.Nil(t, got)
+				}
+			}
+		})
+	}
+
+	t.Run("confirmed once", func(t *testing.T) { // acceptance 44: remembered tokens too are confirmed each time
+		t.Parallel()
+		his := true
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.CacheSize = 16
+			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error {
+				if !his {
+					return errors.New("not his key")
+				}
+				return nil
+			})
+		})
+		token := hs256(map[string]any{"cnf": 1})
+		for _, his = range []bool{true, true, false} {
+			_, err := gate.Verify(t.Context(), token)
+			if his {
+				require.NoError(t, err)
+				continue
+			}
+			requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrClaim)
+		}
+	})
+
+	t.Run("not confirmed", func(t *testing.T) { // acceptance 44
+		t.Parallel()
+		_, err := newGate(t, confirmNo).Verify(t.Context(), hs256(map[string]any{"cnf": 1}))
+		var e *jwtgate.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, http.StatusUnauthorized, e.Status)
+	})
+}
+
+// acceptance 39
+func TestVerifySubjectClaim(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t, func(o *jwtgate.Options) { o.SubjectClaim = "id" })
+	for want, id := range map[string]any{"u1": "u1", "42": 42, "0": 0, "90071992547409931": json.RawMessage("90071992547409931")} {
+		got, err := gate.Verify(t.Context(), hs256(map[string]any{"id": id}))
+		require.NoError(t, err)
+		assert.Equal(t, want, got.Subject)
+	}
+}
