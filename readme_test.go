@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// prelude declares what the snippets of the documentation take for granted.
+// prelude declares the names that snippets use without declaring them.
 const prelude = `package main
 
 import (
@@ -34,7 +34,7 @@ func use(...any) {}
 %s
 `
 
-// testPrelude is that of package jwttest.
+// testPrelude is the prelude of the snippets of package jwttest.
 const testPrelude = `package main
 
 import (
@@ -60,13 +60,29 @@ func use(...any) {}
 func main() {}
 `
 
-// Every Go snippet of the README and of the package's documentation compiles.
+var (
+	goBlock      = regexp.MustCompile("(?s)```go\n(.*?)```")
+	indentedCode = regexp.MustCompile(`(?m)(?:^//\t.*\n(?:^//\n)?)+`)
+)
+
+// TestSnippets compiles and vets every Go snippet of the README and of the doc comments. All
+// snippets are packages of one temporary module: one go vet for all of them takes a second, one
+// for each takes more than ten.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
-	readme := string(must(os.ReadFile("README.md")))
-	var snippets, preludes []string
-	for _, m := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1) {
-		snippets, preludes = append(snippets, m[1]), append(preludes, prelude)
+	if testing.Short() {
+		t.Skip("runs go vet on every snippet")
+	}
+	snippets := map[string]string{} // complete programs, by the name of their package's directory
+	add := func(origin, prelude, snippet string) {
+		if !strings.HasPrefix(snippet, "package ") {
+			snippet = complete(prelude, snippet)
+		}
+		name := strings.ReplaceAll(filepath.ToSlash(origin), "/", "-")
+		snippets[fmt.Sprintf("%s-%02d", name, len(snippets))] = snippet
+	}
+	for _, m := range goBlock.FindAllStringSubmatch(string(must(os.ReadFile("README.md"))), -1) {
+		add("README.md", prelude, m[1])
 	}
 	require.GreaterOrEqual(t, len(snippets), 5)
 	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")),
@@ -74,37 +90,48 @@ func TestSnippets(t *testing.T) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		source := string(must(os.ReadFile(file)))
-		for _, m := range regexp.MustCompile(`(?m)(?:^//\t.*\n(?:^//\n)?)+`).FindAllString(source, -1) {
-			snippets = append(snippets, regexp.MustCompile(`(?m)^//\t?`).ReplaceAllString(m, ""))
-			if strings.HasPrefix(file, "jwttest") {
-				preludes = append(preludes, testPrelude)
-			} else {
-				preludes = append(preludes, prelude)
-			}
+		prelude := prelude
+		if strings.HasPrefix(file, "jwttest") {
+			prelude = testPrelude
+		}
+		for _, comment := range indentedCode.FindAllString(string(must(os.ReadFile(file))), -1) {
+			add(file, prelude, regexp.MustCompile(`(?m)^//\t?`).ReplaceAllString(comment, ""))
 		}
 	}
 
 	dir := t.TempDir()
-	for i, snippet := range snippets {
-		if !strings.HasPrefix(snippet, "package ") {
-			snippet = complete(preludes[i], snippet)
-		}
-		name := filepath.Join(dir, fmt.Sprintf("%d", i), "main.go")
+	write := func(name, text string) {
+		name = filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
-		require.NoError(t, os.WriteFile(name, []byte(snippet), 0o644))
-		// The files belong to no module, and so to the one around the test.
-		out, err := exec.Command("go", "vet", name).CombinedOutput()
-		assert.NoError(t, err, "%s\n%s", out, snippet)
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
+	}
+	for name, snippet := range snippets {
+		write(filepath.Join(name, "main.go"), snippet)
+	}
+	// The dependencies have the versions of this module's go.mod.
+	_, requirements, _ := strings.Cut(string(must(os.ReadFile("go.mod"))), "\n")
+	write("go.mod", fmt.Sprintf("module snippets\n%s\nrequire github.com/jwtgate/jwtgate v0.0.0\n\nreplace github.com/jwtgate/jwtgate => %q\n",
+		requirements, must(filepath.Abs("."))))
+	write("go.sum", string(must(os.ReadFile("go.sum"))))
+
+	vet := exec.Command("go", "vet", "./...")
+	vet.Dir = dir
+	vet.Env = append(os.Environ(), "GOWORK=off")
+	out, err := vet.CombinedOutput()
+	assert.NoError(t, err, "%s", out)
+	for name, snippet := range snippets {
+		if strings.Contains(string(out), name) {
+			t.Logf("%s is:\n%s", name, snippet)
+		}
 	}
 }
 
-// complete makes a program of a few statements, or of a function.
+// complete makes a program of a snippet that is a few statements or a function.
 func complete(prelude, snippet string) string {
 	if strings.HasPrefix(snippet, "func ") {
 		prelude = strings.TrimSuffix(prelude, "\nfunc main() {}\n") + "\nfunc main() {}\n"
 	} else {
-		// What a snippet declares for its reader to go on with is used here.
+		// Go refuses unused variables, and a snippet may declare some for the reader to use.
 		for _, m := range regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? :?= `).FindAllStringSubmatch(snippet, -1) {
 			snippet += fmt.Sprintf("use(%s)\n", strings.Trim(m[1]+", "+m[2], ", "))
 		}
@@ -124,10 +151,13 @@ func complete(prelude, snippet string) string {
 	return fmt.Sprintf(prelude, imports.String(), snippet)
 }
 
-// The first thing a newcomer does: a module of his own, by the README's
-// commands and with its program.
+// TestFreshModule does what a newcomer does first: it makes a new module with the commands of
+// the README, and puts the README's program into it.
 func TestFreshModule(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("runs go mod tidy and go vet")
+	}
 	readme := string(must(os.ReadFile("README.md")))
 	program := regexp.MustCompile("(?s)```go\n(package main.*?)```").FindStringSubmatch(readme)
 	commands := regexp.MustCompile("(?s)```sh\n(go mod edit.*?)```").FindStringSubmatch(readme)
