@@ -333,7 +333,11 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 		"ErrForbidden": {none, with("scope", "orders:read")},
 		"ErrUnavailable": {func(o *jwtgate.Options) {
 			o.Issuers = []string{"https://auth.example.com"}
-			o.Keys = &keys.Remote{Client: &http.Client{Transport: transport}, Logger: slog.New(slog.DiscardHandler)}
+			o.Keys = &keys.Remote{
+				Client:  &http.Client{Transport: transport},
+				Timeout: time.Minute, // longer than a busy machine takes for one request
+				Logger:  slog.New(slog.DiscardHandler),
+			}
 		}, with("iss", "https://auth.example.com")},
 	}
 

@@ -12,9 +12,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -68,83 +71,96 @@ func ExampleAuditLogPseudonymous() {
 	// pseudonym-5fd7e1b309d5fa18d00fc0e02b53cc6e
 }
 
+// takesTime makes each decision of a gate take seconds on the clock of synctest. On the real
+// clock a fast machine with a coarse clock would measure 0.
+func takesTime(o *jwtgate.Options) {
+	o.Now = func() time.Time { time.Sleep(time.Second); return now }
+	extract := o.Extract
+	if extract == nil {
+		extract = jwtgate.Bearer
+	}
+	o.Extract = func(r *http.Request) (string, error) { time.Sleep(time.Second); return extract(r) }
+}
+
 func TestObserve(t *testing.T) {
 	t.Parallel()
-	down := errors.New("the database is down")
-	var validate error
-	var events []jwtgate.Event
-	var contexts []context.Context
-	gate := newGate(t, func(o *jwtgate.Options) {
-		o.Validate = func(context.Context, *jwtgate.Token) error { return validate }
-		o.Observe = func(ctx context.Context, e jwtgate.Event) {
-			contexts = append(contexts, ctx)
-			events = append(events, e)
+	synctest.Test(t, func(t *testing.T) { // whose clock is exact, for Event.Duration
+		down := errors.New("the database is down")
+		var validate error
+		var events []jwtgate.Event
+		var contexts []context.Context
+		gate := newGate(t, takesTime, func(o *jwtgate.Options) {
+			o.Validate = func(context.Context, *jwtgate.Token) error { return validate }
+			o.Observe = func(ctx context.Context, e jwtgate.Event) {
+				contexts = append(contexts, ctx)
+				events = append(events, e)
+			}
+		})
+		good := "Authorization: Bearer " + hs256(nil)
+		last := func(t *testing.T) jwtgate.Event {
+			t.Helper()
+			require.Len(t, events, 1)
+			e := events[0]
+			require.Len(t, contexts, 1)
+			events, contexts = nil, nil
+			assert.Positive(t, e.Duration)
+			return e
 		}
+
+		r := request("GET", good)
+		serve(gate.Handler(subject), r)
+		assert.Equal(t, r.Context(), contexts[0])
+		e := last(t)
+		assert.Same(t, r, e.Request)
+		assert.Equal(t, "alice", e.Token.Subject)
+		assert.NoError(t, e.Err)
+
+		serve(gate.Handler(subject), request("GET"))
+		e = last(t)
+		assert.Nil(t, e.Token)
+		requireRefused(t, e.Err, 401, jwtgate.ErrNoToken)
+
+		serve(gate.Optional(subject), request("GET"))
+		e = last(t)
+		assert.Nil(t, e.Token)
+		assert.NoError(t, e.Err)
+		assert.True(t, e.Err == nil, "a nil *Error in an error")
+
+		serve(gate.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", good))
+		e = last(t)
+		assert.Equal(t, "alice", e.Token.Subject, "a token that was verified")
+		requireRefused(t, e.Err, 403, jwtgate.ErrForbidden)
+
+		validate = down
+		serve(gate.Handler(subject), request("GET", good))
+		e = last(t)
+		assert.Equal(t, "alice", e.Token.Subject)
+		requireRefused(t, e.Err, 503, down)
+		validate = nil
+
+		serve(gate.Handler(subject), request("GET", good+"x"))
+		e = last(t)
+		assert.Nil(t, e.Token)
+		requireRefused(t, e.Err, 401, jwtgate.ErrSignature)
+
+		_, err := gate.Verify(t.Context(), hs256(nil))
+		require.NoError(t, err)
+		e = last(t)
+		assert.Nil(t, e.Request)
+		assert.Equal(t, "alice", e.Token.Subject)
+		_, err = gate.Check(request("GET", good))
+		require.NoError(t, err)
+		last(t)
+
+		// A gate inside another of its family reports only refusals.
+		serve(gate.Handler(gate.Handler(subject)), request("GET", good))
+		last(t)
+		serve(gate.Handler(gate.Require(jwtgate.Scope("admin")).Handler(subject)), request("GET", good))
+		require.Len(t, events, 2)
+		assert.NoError(t, events[0].Err)
+		requireRefused(t, events[1].Err, 403, jwtgate.ErrForbidden)
+		assert.Equal(t, "alice", events[1].Token.Subject)
 	})
-	good := "Authorization: Bearer " + hs256(nil)
-	last := func(t *testing.T) jwtgate.Event {
-		t.Helper()
-		require.Len(t, events, 1)
-		e := events[0]
-		require.Len(t, contexts, 1)
-		events, contexts = nil, nil
-		assert.Positive(t, e.Duration)
-		return e
-	}
-
-	r := request("GET", good)
-	serve(gate.Handler(subject), r)
-	assert.Equal(t, r.Context(), contexts[0])
-	e := last(t)
-	assert.Same(t, r, e.Request)
-	assert.Equal(t, "alice", e.Token.Subject)
-	assert.NoError(t, e.Err)
-
-	serve(gate.Handler(subject), request("GET"))
-	e = last(t)
-	assert.Nil(t, e.Token)
-	requireRefused(t, e.Err, 401, jwtgate.ErrNoToken)
-
-	serve(gate.Optional(subject), request("GET"))
-	e = last(t)
-	assert.Nil(t, e.Token)
-	assert.NoError(t, e.Err)
-	assert.True(t, e.Err == nil, "a nil *Error in an error")
-
-	serve(gate.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", good))
-	e = last(t)
-	assert.Equal(t, "alice", e.Token.Subject, "a token that was verified")
-	requireRefused(t, e.Err, 403, jwtgate.ErrForbidden)
-
-	validate = down
-	serve(gate.Handler(subject), request("GET", good))
-	e = last(t)
-	assert.Equal(t, "alice", e.Token.Subject)
-	requireRefused(t, e.Err, 503, down)
-	validate = nil
-
-	serve(gate.Handler(subject), request("GET", good+"x"))
-	e = last(t)
-	assert.Nil(t, e.Token)
-	requireRefused(t, e.Err, 401, jwtgate.ErrSignature)
-
-	_, err := gate.Verify(t.Context(), hs256(nil))
-	require.NoError(t, err)
-	e = last(t)
-	assert.Nil(t, e.Request)
-	assert.Equal(t, "alice", e.Token.Subject)
-	_, err = gate.Check(request("GET", good))
-	require.NoError(t, err)
-	last(t)
-
-	// A gate inside another of its family reports only refusals.
-	serve(gate.Handler(gate.Handler(subject)), request("GET", good))
-	last(t)
-	serve(gate.Handler(gate.Require(jwtgate.Scope("admin")).Handler(subject)), request("GET", good))
-	require.Len(t, events, 2)
-	assert.NoError(t, events[0].Err)
-	requireRefused(t, events[1].Err, 403, jwtgate.ErrForbidden)
-	assert.Equal(t, "alice", events[1].Token.Subject)
 }
 
 func TestAuditLog(t *testing.T) {
@@ -188,7 +204,8 @@ func audited(t *testing.T, audit func(*slog.Logger) func(context.Context, jwtgat
 	t.Helper()
 	log := new(bytes.Buffer)
 	observe := audit(slog.New(slog.NewJSONHandler(log, nil)))
-	return auditedGate{newGate(t, append(change, func(o *jwtgate.Options) { o.Observe = observe })...), log}
+	change = slices.Concat(change, []func(*jwtgate.Options){takesTime, func(o *jwtgate.Options) { o.Observe = observe }})
+	return auditedGate{newGate(t, change...), log}
 }
 
 // record returns the only record of the log, and empties it. What differs from
@@ -275,27 +292,29 @@ func TestAuditLogRecords(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			validate := func(o *jwtgate.Options) {
-				o.Validate = func(context.Context, *jwtgate.Token) error { return test.validate }
-			}
-			plain, pseudonymous := audited(t, jwtgate.AuditLog, validate), audited(t, pseudonymous, validate)
+			synctest.Test(t, func(t *testing.T) {
+				validate := func(o *jwtgate.Options) {
+					o.Validate = func(context.Context, *jwtgate.Token) error { return test.validate }
+				}
+				plain, pseudonymous := audited(t, jwtgate.AuditLog, validate), audited(t, pseudonymous, validate)
 
-			test.decide(pseudonymous.Gate)
-			assert.NotContains(t, pseudonymous.log.String(), "alice")
-			want := maps.Clone(test.want)
-			if test.verified {
-				want["token"] = map[string]any{"iss": issuer, "sub": pseudonym, "jti": "token-1"}
-			}
-			assert.Equal(t, want, pseudonymous.record(t))
+				test.decide(pseudonymous.Gate)
+				assert.NotContains(t, pseudonymous.log.String(), "alice")
+				want := maps.Clone(test.want)
+				if test.verified {
+					want["token"] = map[string]any{"iss": issuer, "sub": pseudonym, "jti": "token-1"}
+				}
+				assert.Equal(t, want, pseudonymous.record(t))
 
-			test.decide(plain.Gate)
-			if test.verified {
-				want["token"] = map[string]any{"iss": issuer, "sub": "alice", "jti": "token-1"}
-			}
-			if test.error != "" {
-				want["error"] = test.error
-			}
-			assert.Equal(t, want, plain.record(t))
+				test.decide(plain.Gate)
+				if test.verified {
+					want["token"] = map[string]any{"iss": issuer, "sub": "alice", "jti": "token-1"}
+				}
+				if test.error != "" {
+					want["error"] = test.error
+				}
+				assert.Equal(t, want, plain.record(t))
+			})
 		})
 	}
 }
@@ -352,32 +371,34 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, audit := range []func(*slog.Logger) func(context.Context, jwtgate.Event){jwtgate.AuditLog, pseudonymous} {
-				gate := audited(t, audit, func(o *jwtgate.Options) {
-					o.Keys = keys.Static(must(jwtgate.NewKey("1", "HS256", secret)))
-					o.Extract = func(r *http.Request) (string, error) {
-						if token := r.Header.Get("X-Token"); token != "" {
-							return "", fmt.Errorf("cannot make anything of %s", token)
+			synctest.Test(t, func(t *testing.T) {
+				for _, audit := range []func(*slog.Logger) func(context.Context, jwtgate.Event){jwtgate.AuditLog, pseudonymous} {
+					gate := audited(t, audit, func(o *jwtgate.Options) {
+						o.Keys = keys.Static(must(jwtgate.NewKey("1", "HS256", secret)))
+						o.Extract = func(r *http.Request) (string, error) {
+							if token := r.Header.Get("X-Token"); token != "" {
+								return "", fmt.Errorf("cannot make anything of %s", token)
+							}
+							return jwtgate.Bearer(r)
 						}
-						return jwtgate.Bearer(r)
+					})
+					serve(gate.Handler(subject), r)
+					for _, token := range []string{jwt, short} {
+						// The header, in which all tokens are the same, may stay.
+						for _, segment := range strings.Split(token, ".")[1:] {
+							assert.NotContains(t, gate.log.String(), segment[:20])
+							assert.NotContains(t, gate.log.String(), segment[len(segment)-20:])
+						}
 					}
-				})
-				serve(gate.Handler(subject), r)
-				for _, token := range []string{jwt, short} {
-					// The header, in which all tokens are the same, may stay.
-					for _, segment := range strings.Split(token, ".")[1:] {
-						assert.NotContains(t, gate.log.String(), segment[:20])
-						assert.NotContains(t, gate.log.String(), segment[len(segment)-20:])
-					}
+					eachString(gate.record(t), func(s string) {
+						assert.LessOrEqual(t, len(s), 520)
+						assert.NotContains(t, s, "\uFFFD", "what the JSON handler makes of bytes that are no UTF-8")
+						for _, c := range s {
+							assert.True(t, strconv.IsPrint(c), "%q", s)
+						}
+					})
 				}
-				eachString(gate.record(t), func(s string) {
-					assert.LessOrEqual(t, len(s), 520)
-					assert.NotContains(t, s, "\uFFFD", "what the JSON handler makes of bytes that are no UTF-8")
-					for _, c := range s {
-						assert.True(t, strconv.IsPrint(c), "%q", s)
-					}
-				})
-			}
+			})
 		})
 	}
 }
