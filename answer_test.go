@@ -28,7 +28,7 @@ func ExampleGate_Deny() {
 			return
 		}
 	}))
-	w := serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+	w := serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	fmt.Println(w.Code, w.Body)
 	// Output:
 	// 403 {"error":"insufficient_scope","error_description":"The access token does not grant what this request needs."}
@@ -61,18 +61,18 @@ func TestDenyDropsWhatWasSaidOfAnotherBody(t *testing.T) {
 // methods it has got from the one it embeds.
 func TestDenyWrites(t *testing.T) {
 	t.Parallel()
-	w := &looking{ResponseRecorder: httptest.NewRecorder()}
+	w := &recordingWriter{ResponseRecorder: httptest.NewRecorder()}
 	newGate(t).Deny(w, request("GET"), jwtgate.ErrClaim)
 	assert.Equal(t, w.Body.String(), w.seen.String())
 	assert.NotEmpty(t, w.seen.String())
 }
 
-type looking struct {
+type recordingWriter struct {
 	*httptest.ResponseRecorder
 	seen bytes.Buffer
 }
 
-func (l *looking) Write(p []byte) (int, error) {
+func (l *recordingWriter) Write(p []byte) (int, error) {
 	l.seen.Write(p)
 	return l.ResponseRecorder.Write(p)
 }
@@ -121,7 +121,7 @@ func TestScopeInChallenge(t *testing.T) {
 		Require(jwtgate.Scope("orders:write", "admin")).
 		Require(jwtgate.AnyOf(jwtgate.Scope("eu", "gold"), jwtgate.Scope("us")), jwtgate.Scope("admin"))
 	scope := func(lines ...string) (int, string) {
-		w := serve(gate.Handler(subject), request("GET", lines...))
+		w := serve(gate.Handler(writeSubject), request("GET", lines...))
 		return w.Code, w.Header().Get("WWW-Authenticate")
 	}
 
@@ -129,24 +129,24 @@ func TestScopeInChallenge(t *testing.T) {
 	assert.Equal(t, 401, status)
 	assert.Equal(t, `Bearer realm="api", scope="orders:read orders:write admin"`, challenge)
 
-	status, challenge = scope("Authorization: Bearer " + hs256(nil))
+	status, challenge = scope("Authorization: Bearer " + hs256Token(nil))
 	assert.Equal(t, 403, status)
 	assert.Contains(t, challenge, `scope="orders:read orders:write admin", error="insufficient_scope"`)
 
-	status, challenge = scope("Authorization: Bearer " + hs256(map[string]any{"scope": "orders:read orders:write admin"}))
+	status, challenge = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "orders:read orders:write admin"}))
 	assert.Equal(t, 403, status)
 	assert.Contains(t, challenge, `scope="orders:read orders:write admin eu gold", error=`)
 
-	status, _ = scope("Authorization: Bearer " + hs256(map[string]any{"scope": "admin orders:read orders:write us"}))
+	status, _ = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "admin orders:read orders:write us"}))
 	assert.Equal(t, 200, status)
 
 	// A rule of Options says whose tokens are ours: 401.
-	status, challenge = scope("Authorization: Bearer " + hs256(map[string]any{"scope": "admin orders:write us"}))
+	status, challenge = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "admin orders:write us"}))
 	assert.Equal(t, 401, status)
 	assert.Contains(t, challenge, `error="invalid_token"`)
 
 	// A refusal for another reason names no scope.
-	_, challenge = scope("Authorization: Bearer " + hs256(map[string]any{"exp": 0}))
+	_, challenge = scope("Authorization: Bearer " + hs256Token(map[string]any{"exp": 0}))
 	assert.NotContains(t, challenge, "scope")
 }
 
@@ -202,10 +202,10 @@ func TestOnDeny(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			gate := newGate(t, func(o *jwtgate.Options) { o.OnDeny = tt.onDeny })
-			server := httptest.NewServer(gate.Handler(subject))
+			server := httptest.NewServer(gate.Handler(writeSubject))
 			defer server.Close()
 			r := must(http.NewRequest("GET", server.URL, nil))
-			r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"exp": 0}))
+			r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"exp": 0}))
 			response, err := http.DefaultTransport.RoundTrip(r)
 			require.NoError(t, err)
 			body := must(io.ReadAll(response.Body))

@@ -37,7 +37,7 @@ func TestRememberedTokens(t *testing.T) {
 		o.Validate = func(context.Context, *jwtgate.Token) error { return invalid }
 		o.Observe = func(_ context.Context, e jwtgate.Event) { events = append(events, e) }
 	})
-	token := sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, payload(map[string]any{"exp": now.Add(10 * time.Minute).Unix()}))
+	token := sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, claimsJSON(map[string]any{"exp": now.Add(10 * time.Minute).Unix()}))
 	verify := func() error {
 		got, err := gate.Verify(t.Context(), token)
 		if err == nil {
@@ -110,7 +110,7 @@ func TestRememberedTimes(t *testing.T) {
 		if random.IntN(2) == 0 {
 			changes["nbf"] = now.Add(span()).Unix()
 		}
-		token := hs256(changes)
+		token := hs256Token(changes)
 		plain, remembering := newGate(t, change, limits), newGate(t, change, limits, func(o *jwtgate.Options) { o.CacheSize = 1 })
 		for second := -80; second <= 80; second += 5 { // at one of these times the token is remembered
 			clock = now.Add(time.Duration(second) * time.Second)
@@ -141,7 +141,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	fill := func(from, to int) {
 		for i := from; i < to; i++ {
 			header := fmt.Sprintf(`{"alg":"HS256","kid":"k%d"}`, i)
-			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(map[string]any{"iss": fmt.Sprintf("https://%d.example", i), "sub": fmt.Sprint(i)})))
+			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, claimsJSON(map[string]any{"iss": fmt.Sprintf("https://%d.example", i), "sub": fmt.Sprint(i)})))
 			require.NoError(t, err)
 		}
 	}

@@ -36,7 +36,7 @@ func TestVerifyReadsEveryClaim(t *testing.T) {
 	assert.Equal(t, time.Unix(1767225600, 0).UTC(), got.IssuedAt)
 	assert.Equal(t, "at+jwt", got.Type)
 
-	got, err = gate.Verify(t.Context(), hs256(map[string]any{"azp": "other"}))
+	got, err = gate.Verify(t.Context(), hs256Token(map[string]any{"azp": "other"}))
 	require.NoError(t, err)
 	assert.Equal(t, "other", got.ClientID)
 	assert.Zero(t, got.NotBefore)
@@ -217,7 +217,7 @@ func TestVerifyClaims(t *testing.T) {
 			for _, cache := range []int{0, 16} {
 				gate := newGate(t, tt.options, func(o *jwtgate.Options) { o.CacheSize = cache })
 				for range 2 {
-					got, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(tt.claims)))
+					got, err := gate.Verify(t.Context(), sign("HS256", secret, header, claimsJSON(tt.claims)))
 					if tt.err == nil {
 						require.NoError(t, err)
 						require.NotNil(t, got)
@@ -243,7 +243,7 @@ func TestVerifyClaims(t *testing.T) {
 				return nil
 			})
 		})
-		token := hs256(map[string]any{"cnf": 1})
+		token := hs256Token(map[string]any{"cnf": 1})
 		for _, his = range []bool{true, true, false} {
 			_, err := gate.Verify(t.Context(), token)
 			if his {
@@ -256,7 +256,7 @@ func TestVerifyClaims(t *testing.T) {
 
 	t.Run("not confirmed", func(t *testing.T) { // acceptance 44
 		t.Parallel()
-		_, err := newGate(t, confirmNo).Verify(t.Context(), hs256(map[string]any{"cnf": 1}))
+		_, err := newGate(t, confirmNo).Verify(t.Context(), hs256Token(map[string]any{"cnf": 1}))
 		var e *jwtgate.Error
 		require.ErrorAs(t, err, &e)
 		assert.Equal(t, http.StatusUnauthorized, e.Status)
@@ -268,7 +268,7 @@ func TestVerifySubjectClaim(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, func(o *jwtgate.Options) { o.SubjectClaim = "id" })
 	for want, id := range map[string]any{"u1": "u1", "42": 42, "0": 0, "90071992547409931": json.RawMessage("90071992547409931")} {
-		got, err := gate.Verify(t.Context(), hs256(map[string]any{"id": id}))
+		got, err := gate.Verify(t.Context(), hs256Token(map[string]any{"id": id}))
 		require.NoError(t, err)
 		assert.Equal(t, want, got.Subject)
 	}

@@ -44,8 +44,8 @@ func ExampleError() {
 	if err != nil {
 		panic(err)
 	}
-	token := hs256(map[string]any{"auth_time": now.Add(-time.Hour).Unix()})
-	w := serve(gate.Require(recent).Handler(subject), request("POST", "Authorization: Bearer "+token))
+	token := hs256Token(map[string]any{"auth_time": now.Add(-time.Hour).Unix()})
+	w := serve(gate.Require(recent).Handler(writeSubject), request("POST", "Authorization: Bearer "+token))
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 	// Output:
 	// 401 Bearer realm="api", error="insufficient_user_authentication", error_description="The access token is not valid."
@@ -67,8 +67,8 @@ func ExampleError_Reason() {
 	if err != nil {
 		panic(err)
 	}
-	handler := gate.Handler(subject)
-	for _, token := range []string{hs256(nil), hs256(map[string]any{"exp": 0}), hs256(map[string]any{"aud": "x"}), "undefined"} {
+	handler := gate.Handler(writeSubject)
+	for _, token := range []string{hs256Token(nil), hs256Token(map[string]any{"exp": 0}), hs256Token(map[string]any{"aud": "x"}), "undefined"} {
 		serve(handler, request("GET", "Authorization: Bearer "+token))
 	}
 	fmt.Println(counts)
@@ -129,7 +129,7 @@ func TestErrorsToAnswers(t *testing.T) {
 					case validate:
 						o.Validate = func(context.Context, *jwtgate.Token) error { return tt.err }
 					case source:
-						o.Keys = failing(tt.err)
+						o.Keys = failingSource(tt.err)
 					case extract:
 						o.Extract = func(*http.Request) (string, error) { return "", tt.err }
 					}
@@ -137,13 +137,13 @@ func TestErrorsToAnswers(t *testing.T) {
 				if place == require {
 					gate = gate.Require(rule)
 				}
-				handler := gate.Handler(subject)
+				handler := gate.Handler(writeSubject)
 				if place == caller {
 					handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { gate.Deny(w, r, tt.err) })
 				}
-				r := request("GET", "Authorization: Bearer "+hs256(map[string]any{"cnf": 1}))
+				r := request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"cnf": 1}))
 				if place != confirm {
-					r = request("GET", "Authorization: Bearer "+hs256(nil))
+					r = request("GET", "Authorization: Bearer "+hs256Token(nil))
 				}
 				w := serve(handler, r)
 				assert.Equal(t, status, w.Code, "place %d", place)
@@ -200,7 +200,7 @@ func TestReason(t *testing.T) {
 		gate := newGate(t, func(o *jwtgate.Options) {
 			o.Validate = func(context.Context, *jwtgate.Token) error { return fmt.Errorf("wrapped: %w", err) }
 		})
-		_, got := gate.Verify(t.Context(), hs256(nil))
+		_, got := gate.Verify(t.Context(), hs256Token(nil))
 		var e *jwtgate.Error
 		require.ErrorAs(t, got, &e)
 		assert.Equal(t, want, e.Reason())
@@ -225,13 +225,13 @@ func TestErrorText(t *testing.T) {
 		{"iss": strings.Repeat("\u0001", 1000)},
 		{"aud": []string{strings.Repeat("\U0010ffff", 1000)}},
 	} {
-		_, err := newGate(t).Verify(t.Context(), hs256(claims))
+		_, err := newGate(t).Verify(t.Context(), hs256Token(claims))
 		require.Error(t, err)
 		assert.Less(t, len(err.Error()), 256)
 		assert.NotRegexp(t, `[^ -~]`, err.Error())
 	}
-	_, err := newGate(t, func(o *jwtgate.Options) { o.Keys = failing(nil) }).
-		Verify(t.Context(), sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat(`\n`, 256)+`"}`, payload(nil)))
+	_, err := newGate(t, func(o *jwtgate.Options) { o.Keys = failingSource(nil) }).
+		Verify(t.Context(), sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat(`\n`, 256)+`"}`, claimsJSON(nil)))
 	requireRefused(t, err, 401, jwtgate.ErrUnknownKey)
 	assert.Less(t, len(err.Error()), 256)
 	assert.NotContains(t, err.Error(), "\n")
@@ -242,7 +242,7 @@ func TestErrorsOfRulesAreCopied(t *testing.T) {
 	t.Parallel()
 	shared := &jwtgate.Error{Status: 403, Code: "insufficient_scope", Scope: "a", Err: errors.New("too little")}
 	rule := jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return shared })
-	_, err := newGate(t).Require(rule, jwtgate.Scope("b")).Verify(t.Context(), hs256(nil))
+	_, err := newGate(t).Require(rule, jwtgate.Scope("b")).Verify(t.Context(), hs256Token(nil))
 	var e *jwtgate.Error
 	require.ErrorAs(t, err, &e)
 	assert.Equal(t, "b a", e.Scope)
@@ -252,7 +252,7 @@ func TestErrorsOfRulesAreCopied(t *testing.T) {
 // acceptance 50
 func TestNothingSecretIsPrinted(t *testing.T) {
 	t.Parallel()
-	token := hs256(nil)
+	token := hs256Token(nil)
 	signature := token[strings.LastIndexByte(token, '.')+1:]
 	var event jwtgate.Event
 	o := options(func(o *jwtgate.Options) {
@@ -302,11 +302,11 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 	defer transport.CloseIdleConnections()
 
 	bearer := func(token string) []string { return []string{"Authorization: Bearer " + token} }
-	with := func(claim string, value any) []string { return bearer(hs256(map[string]any{claim: value})) }
+	with := func(claim string, value any) []string { return bearer(hs256Token(map[string]any{claim: value})) }
 	named := func(kid string, key any) []string {
-		return bearer(sign("ES256", key, `{"alg":"ES256","kid":"`+kid+`"}`, payload(nil)))
+		return bearer(sign("ES256", key, `{"alg":"ES256","kid":"`+kid+`"}`, claimsJSON(nil)))
 	}
-	first := func(o *jwtgate.Options) { o.Keys = keys.Static(key("2026-01", "ES256")) }
+	first := func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("2026-01", "ES256")) }
 	other := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	none := func(*jwtgate.Options) {}
 	tried := map[string]struct {
@@ -316,14 +316,14 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 		"ErrNoToken":     {none, []string{"Authorization: Basic YWxpY2U6c2VjcmV0"}},
 		"ErrRequest":     {none, []string{"Authorization: Bearer a", "Authorization: Bearer b"}},
 		"ErrMalformed":   {none, bearer("undefined")},
-		"ErrAlgorithm":   {none, bearer(sign("RS512", rsaKey(), `{"alg":"RS512"}`, payload(nil)))},
-		"ErrUnknownKey":  {func(o *jwtgate.Options) { o.Keys = keys.Static(key("2025-12", "ES256")) }, named("2026-01", p256Key())},
+		"ErrAlgorithm":   {none, bearer(sign("RS512", rsaKey(), `{"alg":"RS512"}`, claimsJSON(nil)))},
+		"ErrUnknownKey":  {func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("2025-12", "ES256")) }, named("2026-01", p256Key())},
 		"ErrSignature":   {first, named("2026-01", other)},
 		"ErrExpired":     {none, with("exp", time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).Unix())},
 		"ErrNotYetValid": {none, with("iat", time.Date(2026, time.January, 1, 1, 0, 0, 0, time.UTC).Unix())},
 		"ErrIssuer":      {none, with("iss", "https://auth.example.com")},
 		"ErrAudience":    {none, with("aud", "https://mail.example.com")},
-		"ErrType":        {none, bearer(sign("HS256", secret, `{"alg":"HS256","typ":"logout+jwt"}`, payload(nil)))},
+		"ErrType":        {none, bearer(sign("HS256", secret, `{"alg":"HS256","typ":"logout+jwt"}`, claimsJSON(nil)))},
 		"ErrClaim":       {none, with("exp", nil)},
 		"ErrRevoked": {func(o *jwtgate.Options) {
 			o.Validate = func(context.Context, *jwtgate.Token) error {

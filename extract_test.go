@@ -58,16 +58,16 @@ func ExampleCookie() {
 		Issuers:   []string{"https://auth.example.com/"},
 		Audiences: []string{"https://api.example.com"},
 		Extract:   jwtgate.Cookie("__Host-session"),
-		Now:       at(now), // for this example alone: its token is an old one
+		Now:       fixedClock(now), // for this example alone: its token is an old one
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler := http.NewCrossOriginProtection().Handler(gate.Handler(subject))
+	handler := http.NewCrossOriginProtection().Handler(gate.Handler(writeSubject))
 
 	for _, site := range []string{"same-origin", "cross-site"} {
 		r := httptest.NewRequest("POST", "/orders", nil)
-		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: hs256(nil)})
+		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: hs256Token(nil)})
 		r.Header.Set("Sec-Fetch-Site", site) // as the browser has it
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
@@ -145,7 +145,7 @@ func TestExtractors(t *testing.T) {
 			if errors.Is(tt.err, jwtgate.ErrRequest) {
 				status = 400
 			}
-			assert.Equal(t, status, serve(gate.Handler(subject), request("GET", tt.lines...)).Code)
+			assert.Equal(t, status, serve(gate.Handler(writeSubject), request("GET", tt.lines...)).Code)
 		})
 	}
 
@@ -155,15 +155,15 @@ func TestExtractors(t *testing.T) {
 			return "", fmt.Errorf("%w: the session store: %w", jwtgate.ErrNoToken, context.DeadlineExceeded)
 		}
 		gate := newGate(t, func(o *jwtgate.Options) { o.Extract = jwtgate.FirstOf(down, cookie) })
-		assert.Equal(t, 503, serve(gate.Optional(subject), request("GET", "Cookie: session="+hs256(nil))).Code)
-		assert.Equal(t, 503, serve(gate.Optional(subject), request("GET")).Code)
+		assert.Equal(t, 503, serve(gate.Optional(writeSubject), request("GET", "Cookie: session="+hs256Token(nil))).Code)
+		assert.Equal(t, 503, serve(gate.Optional(writeSubject), request("GET")).Code)
 	})
 
 	t.Run("cookie accepted", func(t *testing.T) {
 		t.Parallel()
 		gate := newGate(t, func(o *jwtgate.Options) { o.Extract = cookie })
-		assert.Equal(t, 200, serve(gate.Handler(subject), request("GET", "Cookie: session="+hs256(nil))).Code)
-		assert.Equal(t, 401, serve(gate.Handler(subject), request("GET", `Cookie: session="`+hs256(nil)+`"`)).Code)
+		assert.Equal(t, 200, serve(gate.Handler(writeSubject), request("GET", "Cookie: session="+hs256Token(nil))).Code)
+		assert.Equal(t, 401, serve(gate.Handler(writeSubject), request("GET", `Cookie: session="`+hs256Token(nil)+`"`)).Code)
 	})
 }
 

@@ -35,7 +35,7 @@ const (
 // now is the time in all tests that do not tell another one.
 var now = time.Date(2026, time.January, 1, 0, 30, 0, 0, time.UTC)
 
-func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+func fixedClock(t time.Time) func() time.Time { return func() time.Time { return t } }
 
 var secret = []byte("a secret of thirty-two bytes....")
 
@@ -46,7 +46,7 @@ var allAlgorithms = []string{
 }
 
 // private returns a private key for an algorithm, the same at each call.
-func private(algorithm string) any {
+func privateKey(algorithm string) any {
 	if strings.HasPrefix(algorithm, "HS") {
 		return []byte(strings.Repeat("secret..", 8))
 	}
@@ -68,31 +68,31 @@ var (
 )
 
 // public returns what a verifier of a private key needs.
-func public(private any) any {
+func publicKey(private any) any {
 	if signer, ok := private.(crypto.Signer); ok {
 		return signer.Public()
 	}
 	return private
 }
 
-func key(kid, algorithm string) *jwtgate.Key {
-	return must(jwtgate.NewKey(kid, algorithm, public(private(algorithm))))
+func newKey(kid, algorithm string) *jwtgate.Key {
+	return must(jwtgate.NewKey(kid, algorithm, publicKey(privateKey(algorithm))))
 }
 
-func encode[T string | []byte](s T) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+func base64url[T string | []byte](s T) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
 // sign signs any header and payload, well-formed or not.
 func sign(algorithm string, private any, header, payload string) string {
-	return signEncoded(algorithm, private, encode(header)+"."+encode(payload))
+	return signEncoded(algorithm, private, base64url(header)+"."+base64url(payload))
 }
 
 func signEncoded(algorithm string, private any, input string) string {
-	return input + "." + encode(must(jwt.GetSigningMethod(algorithm).Sign(input, private)))
+	return input + "." + base64url(must(jwt.GetSigningMethod(algorithm).Sign(input, private)))
 }
 
 // claims returns the claims of a good token with some of them replaced, or
 // left out where the value is nil.
-func claims(changes map[string]any) map[string]any {
+func claimsWith(changes map[string]any) map[string]any {
 	all := map[string]any{
 		"iss": issuer, "sub": "alice", "aud": audience, "jti": "token-1",
 		"scope": "orders:read orders:write",
@@ -103,11 +103,13 @@ func claims(changes map[string]any) map[string]any {
 	return all
 }
 
-func payload(changes map[string]any) string { return string(must(json.Marshal(claims(changes)))) }
+func claimsJSON(changes map[string]any) string {
+	return string(must(json.Marshal(claimsWith(changes))))
+}
 
 // hs256 returns a token signed with secret.
-func hs256(changes map[string]any) string {
-	return sign("HS256", secret, `{"alg":"HS256"}`, payload(changes))
+func hs256Token(changes map[string]any) string {
+	return sign("HS256", secret, `{"alg":"HS256"}`, claimsJSON(changes))
 }
 
 // options returns those of a gate that accepts hs256(nil).
@@ -116,7 +118,7 @@ func options(change ...func(*jwtgate.Options)) jwtgate.Options {
 		Keys:      keys.HS256(secret),
 		Issuers:   []string{issuer},
 		Audiences: []string{audience},
-		Now:       at(now),
+		Now:       fixedClock(now),
 	}
 	for _, c := range change {
 		c(&o)
@@ -131,12 +133,12 @@ func newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
 	return gate
 }
 
-func failing(err error) jwtgate.KeySource {
+func failingSource(err error) jwtgate.KeySource {
 	return jwtgate.KeySourceFunc(func(context.Context, string, string) ([]*jwtgate.Key, error) { return nil, err })
 }
 
 // subject answers with the subject it finds.
-var subject = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+var writeSubject = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, ok := jwtgate.FromContext(r.Context())
 	fmt.Fprintf(w, "%s,%t", jwtgate.Subject(r.Context()), ok)
 })

@@ -75,19 +75,19 @@ func ExampleKeySourceFunc() {
 // acceptance 20
 func TestNewKeyRefuses(t *testing.T) {
 	t.Parallel()
-	rsaPublic := public(rsaKey()).(*rsa.PublicKey)
+	rsaPublic := publicKey(rsaKey()).(*rsa.PublicKey)
 	rsaOf := func(bits int) *big.Int {
 		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 		return n.Add(n, big.NewInt(1))
 	}
 	rsaWith := func(e int) *rsa.PublicKey { return &rsa.PublicKey{N: rsaPublic.N, E: e} }
-	p256 := public(p256Key()).(*ecdsa.PublicKey)
+	p256 := publicKey(p256Key()).(*ecdsa.PublicKey)
 	p224 := must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).PublicKey
-	ed := public(edKey()).(ed25519.PublicKey)
+	ed := publicKey(edKey()).(ed25519.PublicKey)
 	pkix := must(x509.MarshalPKIXPublicKey(rsaPublic))
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
 	certificate := must(x509.CreateCertificate(rand.Reader, template, template, rsaPublic, rsaKey()))
-	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, encode(rsaPublic.N.Bytes()))
+	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, base64url(rsaPublic.N.Bytes()))
 	var (
 		nilRSA   *rsa.PublicKey
 		nilECDSA *ecdsa.PublicKey
@@ -116,13 +116,13 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"PKCS #1 as the secret", "HS256", x509.MarshalPKCS1PublicKey(rsaPublic), "looks like a public key"},
 		{"certificate in DER as the secret", "HS256", certificate, "looks like a public key"},
 		{"JWK as the secret", "HS256", []byte(jwk), "looks like a public key"},
-		{"SSH key as the secret", "HS256", []byte("ssh-rsa " + encode(pkix)), "looks like a public key"},
-		{"OpenSSH ECDSA key as the secret", "HS256", []byte("ecdsa-sha2-nistp256 " + encode(pkix)), "looks like a public key"},
+		{"SSH key as the secret", "HS256", []byte("ssh-rsa " + base64url(pkix)), "looks like a public key"},
+		{"OpenSSH ECDSA key as the secret", "HS256", []byte("ecdsa-sha2-nistp256 " + base64url(pkix)), "looks like a public key"},
 		{"PEM in base64 as the secret", "HS256", []byte(base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix}))), "looks like a public key"},
 		{"PEM without its armour as the secret", "HS256", []byte(base64.StdEncoding.EncodeToString(pkix)[:64] + "\n" + base64.StdEncoding.EncodeToString(pkix)[64:]), "looks like a public key"},
-		{"DER in base64url as the secret", "HS256", []byte(encode(pkix)), "looks like a public key"},
+		{"DER in base64url as the secret", "HS256", []byte(base64url(pkix)), "looks like a public key"},
 		{"DER in hex as the secret", "HS256", []byte(hex.EncodeToString(pkix)), "looks like a public key"},
-		{"JWK Set in base64 as the secret", "HS256", []byte(encode(`{"keys":[` + jwk + `]}`)), "looks like a public key"},
+		{"JWK Set in base64 as the secret", "HS256", []byte(base64url(`{"keys":[` + jwk + `]}`)), "looks like a public key"},
 		{"JWKs after a byte order mark as the secret", "HS256", []byte("\ufeff[" + jwk + "]"), "looks like a public key"},
 		{"public key for HS256", "HS256", rsaPublic, "a *rsa.PublicKey was given and HS256 needs a []byte secret"},
 		{"private key", "RS256", rsaKey(), "pass its Public()"},
@@ -176,14 +176,14 @@ func TestNewKeyRefuses(t *testing.T) {
 func TestNewKeyTakesWhatIsStrongEnough(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range append(allAlgorithms, "Ed25519") {
-		private := private(strings.Replace(algorithm, "Ed25519", "EdDSA", 1))
-		k, err := jwtgate.NewKey("k", algorithm, public(private))
+		private := privateKey(strings.Replace(algorithm, "Ed25519", "EdDSA", 1))
+		k, err := jwtgate.NewKey("k", algorithm, publicKey(private))
 		require.NoError(t, err)
 		assert.Equal(t, "k", k.ID())
 		assert.Equal(t, strings.Replace(algorithm, "Ed25519", "EdDSA", 1), k.Algorithm())
 	}
 	for _, e := range []int{3, 65537, 1<<31 - 1} {
-		_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: public(rsaKey()).(*rsa.PublicKey).N, E: e})
+		_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: publicKey(rsaKey()).(*rsa.PublicKey).N, E: e})
 		require.NoError(t, err, e)
 	}
 	_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 8192), big.NewInt(1)), E: 65537})
@@ -247,8 +247,8 @@ func TestNewKeyRefusesEd25519OffTheCurve(t *testing.T) {
 func TestNewKeyCopies(t *testing.T) {
 	t.Parallel()
 	mine := bytes.Clone(secret)
-	rsaMine := &rsa.PublicKey{N: new(big.Int).Set(public(rsaKey()).(*rsa.PublicKey).N), E: 65537}
-	edMine := bytes.Clone(public(edKey()).(ed25519.PublicKey))
+	rsaMine := &rsa.PublicKey{N: new(big.Int).Set(publicKey(rsaKey()).(*rsa.PublicKey).N), E: 65537}
+	edMine := bytes.Clone(publicKey(edKey()).(ed25519.PublicKey))
 	source := keys.Static(
 		must(jwtgate.NewKey("", "HS256", mine)),
 		must(jwtgate.NewKey("", "RS256", rsaMine)),
@@ -258,7 +258,7 @@ func TestNewKeyCopies(t *testing.T) {
 	rsaMine.N.SetInt64(15)
 	clear(edMine)
 	for algorithm, private := range map[string]any{"HS256": secret, "RS256": rsaKey(), "EdDSA": edKey()} {
-		_, err := gate.Verify(t.Context(), sign(algorithm, private, fmt.Sprintf(`{"alg":%q}`, algorithm), payload(nil)))
+		_, err := gate.Verify(t.Context(), sign(algorithm, private, fmt.Sprintf(`{"alg":%q}`, algorithm), claimsJSON(nil)))
 		require.NoError(t, err, algorithm)
 	}
 }

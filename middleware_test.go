@@ -36,7 +36,7 @@ func Example() {
 		Keys:      keys.HS256([]byte("a secret of thirty-two bytes....")),
 		Issuers:   []string{"https://auth.example.com/"},
 		Audiences: []string{"https://api.example.com"},
-		Now:       at(now), // for this example alone: its token is an old one
+		Now:       fixedClock(now), // for this example alone: its token is an old one
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -53,7 +53,7 @@ func Example() {
 
 	for _, method := range []string{"GET", "DELETE"} {
 		r, _ := http.NewRequest(method, server.URL+"/orders", nil)
-		r.Header.Set("Authorization", "Bearer "+hs256(nil))
+		r.Header.Set("Authorization", "Bearer "+hs256Token(nil))
 		response, err := http.DefaultClient.Do(r)
 		if err != nil {
 			log.Fatal(err)
@@ -85,7 +85,7 @@ func ExampleGate_Handler() {
 		fmt.Println(path, w.Code, strings.TrimSpace(w.Body.String()))
 	}
 	r := httptest.NewRequest("GET", "/me", nil)
-	r.Header.Set("Authorization", "Bearer "+hs256(nil))
+	r.Header.Set("Authorization", "Bearer "+hs256Token(nil))
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, r)
 	fmt.Println("/me", w.Code, w.Body)
@@ -105,12 +105,12 @@ func ExampleGate_Require() {
 	read := gate.Require(jwtgate.Scope("orders:read"))
 	remove := read.Require(jwtgate.Scope("orders:delete"))
 	mux := http.NewServeMux()
-	mux.Handle("GET /orders", read.Handler(subject))
-	mux.Handle("DELETE /orders", remove.Handler(subject))
+	mux.Handle("GET /orders", read.Handler(writeSubject))
+	mux.Handle("DELETE /orders", remove.Handler(writeSubject))
 
 	for _, method := range []string{"GET", "DELETE"} {
 		r := httptest.NewRequest(method, "/orders", nil)
-		r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"scope": "orders:read"}))
+		r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"scope": "orders:read"}))
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, r)
 		fmt.Println(method, w.Code)
@@ -136,7 +136,7 @@ func ExampleGate_Optional() {
 		}
 		fmt.Fprintln(w, "hello stranger")
 	}))
-	for _, authorization := range []string{"", "Bearer " + hs256(nil), "Bearer " + hs256(map[string]any{"exp": 0})} {
+	for _, authorization := range []string{"", "Bearer " + hs256Token(nil), "Bearer " + hs256Token(map[string]any{"exp": 0})} {
 		r := httptest.NewRequest("GET", "/", nil)
 		if authorization != "" {
 			r.Header.Set("Authorization", authorization)
@@ -203,7 +203,7 @@ func ExampleGate_Ready() {
 
 func TestHandlerAnswers(t *testing.T) {
 	t.Parallel()
-	good := hs256(nil)
+	good := hs256Token(nil)
 	const (
 		bare      = `Bearer realm="api"`
 		bad       = `Bearer realm="api", error="invalid_request", error_description="The request does not carry its access token in the form this service expects."`
@@ -258,17 +258,17 @@ func TestHandlerAnswers(t *testing.T) {
 		// A token68 that is no token.
 		{"not a JWT", []string{"Authorization: Bearer abc"}, 401, invalid},
 		{"base64 alphabet", []string{"Authorization: Bearer a+/~b="}, 401, invalid},
-		{"expired", []string{"Authorization: Bearer " + hs256(map[string]any{"exp": 0})}, 401, expired},
+		{"expired", []string{"Authorization: Bearer " + hs256Token(map[string]any{"exp": 0})}, 401, expired},
 		// acceptance 41
 		{"too little", []string{"Authorization: Bearer " + good, "X-Strict: yes"}, 403, forbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			gate := newGate(t)
-			handler := gate.Handler(subject)
+			handler := gate.Handler(writeSubject)
 			r := request("GET", tt.lines...)
 			if r.Header.Get("X-Strict") != "" {
-				handler = gate.Require(jwtgate.Scope("admin")).Handler(subject)
+				handler = gate.Require(jwtgate.Scope("admin")).Handler(writeSubject)
 			}
 			w := serve(handler, r)
 			assert.Equal(t, tt.status, w.Code)
@@ -287,14 +287,14 @@ func TestHandlerAnswers(t *testing.T) {
 // acceptance 7
 func TestHandlerLooksAtNothingElse(t *testing.T) {
 	t.Parallel()
-	good := hs256(nil)
+	good := hs256Token(nil)
 	form := url.Values{"access_token": {good}}.Encode()
 	r := httptest.NewRequest("POST", "/?"+form, strings.NewReader(form))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Proxy-Authorization", "Bearer "+good)
 	r.Header.Set("X-Access-Token", good)
 	r.AddCookie(&http.Cookie{Name: "access_token", Value: good})
-	w := serve(newGate(t).Handler(subject), r)
+	w := serve(newGate(t).Handler(writeSubject), r)
 	assert.Equal(t, 401, w.Code)
 	body, err := io.ReadAll(r.Body)
 	require.NoError(t, err)
@@ -304,7 +304,7 @@ func TestHandlerLooksAtNothingElse(t *testing.T) {
 // acceptance 11
 func TestHandlerHEAD(t *testing.T) {
 	t.Parallel()
-	w := serve(newGate(t).Handler(subject), request("HEAD"))
+	w := serve(newGate(t).Handler(writeSubject), request("HEAD"))
 	assert.Equal(t, 401, w.Code)
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 	assert.NotEmpty(t, w.Header().Get("WWW-Authenticate"))
@@ -316,13 +316,13 @@ func TestHandlerExemptsNoPreflight(t *testing.T) {
 	t.Parallel()
 	r := request("OPTIONS", "Origin: https://app.example.com", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization")
 	gate := newGate(t)
-	assert.Equal(t, 401, serve(gate.Handler(subject), r).Code)
+	assert.Equal(t, 401, serve(gate.Handler(writeSubject), r).Code)
 	outside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "OPTIONS" {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		gate.Handler(subject).ServeHTTP(w, r)
+		gate.Handler(writeSubject).ServeHTTP(w, r)
 	})
 	assert.Equal(t, 204, serve(outside, r).Code)
 }
@@ -331,8 +331,8 @@ func TestHandlerExemptsNoPreflight(t *testing.T) {
 func TestOptional(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)
-	optional := gate.Optional(subject)
-	good := "Authorization: Bearer " + hs256(nil)
+	optional := gate.Optional(writeSubject)
+	good := "Authorization: Bearer " + hs256Token(nil)
 	for _, tt := range []struct {
 		name   string
 		lines  []string
@@ -342,7 +342,7 @@ func TestOptional(t *testing.T) {
 		{"no token", nil, 200, ",false"},
 		{"another scheme", []string{"Authorization: Basic eDp5"}, 200, ",false"},
 		{"good", []string{good}, 200, "alice,true"},
-		{"expired", []string{"Authorization: Bearer " + hs256(map[string]any{"exp": 0})}, 401, ""},
+		{"expired", []string{"Authorization: Bearer " + hs256Token(map[string]any{"exp": 0})}, 401, ""},
 		{"forged", []string{good + "x"}, 401, ""},
 		{"malformed", []string{"Authorization: Bearer x"}, 401, ""},
 		{"empty", []string{"Authorization: Bearer "}, 400, ""},
@@ -359,13 +359,13 @@ func TestOptional(t *testing.T) {
 	}
 	t.Run("keys not to be had", func(t *testing.T) {
 		t.Parallel()
-		down := newGate(t, func(o *jwtgate.Options) { o.Keys = failing(errors.New("down")) })
-		assert.Equal(t, 503, serve(down.Optional(subject), request("GET", good)).Code)
-		assert.Equal(t, 200, serve(down.Optional(subject), request("GET")).Code)
+		down := newGate(t, func(o *jwtgate.Options) { o.Keys = failingSource(errors.New("down")) })
+		assert.Equal(t, 503, serve(down.Optional(writeSubject), request("GET", good)).Code)
+		assert.Equal(t, 200, serve(down.Optional(writeSubject), request("GET")).Code)
 	})
 	t.Run("with a rule", func(t *testing.T) {
 		t.Parallel()
-		admin := gate.Require(jwtgate.Scope("admin")).Optional(subject)
+		admin := gate.Require(jwtgate.Scope("admin")).Optional(writeSubject)
 		assert.Equal(t, 200, serve(admin, request("GET")).Code)
 		assert.Equal(t, 403, serve(admin, request("GET", good)).Code)
 	})
@@ -373,13 +373,13 @@ func TestOptional(t *testing.T) {
 		t.Parallel()
 		for _, err := range []error{nil, jwtgate.ErrNoToken, fmt.Errorf("looked: %w", jwtgate.ErrNoToken)} {
 			gate := newGate(t, func(o *jwtgate.Options) { o.Extract = func(*http.Request) (string, error) { return "", err } })
-			assert.Equal(t, 200, serve(gate.Optional(subject), request("GET")).Code)
-			assert.Equal(t, 401, serve(gate.Handler(subject), request("GET")).Code)
+			assert.Equal(t, 200, serve(gate.Optional(writeSubject), request("GET")).Code)
+			assert.Equal(t, 401, serve(gate.Handler(writeSubject), request("GET")).Code)
 		}
 		// One that chose another answer gets that.
 		unsure := &jwtgate.Error{Status: 503, Err: jwtgate.ErrNoToken}
 		gate := newGate(t, func(o *jwtgate.Options) { o.Extract = func(*http.Request) (string, error) { return "", unsure } })
-		assert.Equal(t, 503, serve(gate.Optional(subject), request("GET")).Code)
+		assert.Equal(t, 503, serve(gate.Optional(writeSubject), request("GET")).Code)
 	})
 }
 
@@ -397,8 +397,8 @@ func TestMistakesAtSetUp(t *testing.T) {
 		"nil HandlerFunc":         {"nil handler", func() { gate.Handler(http.HandlerFunc(nil)) }},
 		"nil mux":                 {"nil handler", func() { gate.Handler(nilMux) }},
 		"nil handler of Optional": {"Optional of a nil handler", func() { gate.Optional(nil) }},
-		"nil gate":                {"check the error of New", func() { nilGate.Handler(subject) }},
-		"nil gate, Optional":      {"check the error of New", func() { nilGate.Optional(subject) }},
+		"nil gate":                {"check the error of New", func() { nilGate.Handler(writeSubject) }},
+		"nil gate, Optional":      {"check the error of New", func() { nilGate.Optional(writeSubject) }},
 		"nil gate, Require":       {"check the error of New", func() { nilGate.Require(jwtgate.Scope("a")) }},
 		"Require without rules":   {"at least one", func() { gate.Require() }},
 		"Require of a nil rule":   {"rule 2 is nil", func() { gate.Require(jwtgate.Scope("a"), nil) }},
@@ -436,12 +436,12 @@ func TestMistakesAtSetUp(t *testing.T) {
 // acceptance 49
 func TestZeroGateRefusesEverything(t *testing.T) {
 	t.Parallel()
-	good := "Authorization: Bearer " + hs256(nil)
+	good := "Authorization: Bearer " + hs256Token(nil)
 	var zero jwtgate.Gate
 	for name, handler := range map[string]http.Handler{
-		"Handler":  zero.Handler(subject),
-		"Optional": zero.Optional(subject),
-		"Require":  zero.Require(jwtgate.Scope("a")).Handler(subject),
+		"Handler":  zero.Handler(writeSubject),
+		"Optional": zero.Optional(writeSubject),
+		"Require":  zero.Require(jwtgate.Scope("a")).Handler(writeSubject),
 	} {
 		for _, lines := range [][]string{nil, {good}} {
 			w := serve(handler, request("GET", lines...))
@@ -452,7 +452,7 @@ func TestZeroGateRefusesEverything(t *testing.T) {
 	for _, gate := range []*jwtgate.Gate{&zero, nil} {
 		_, err := gate.Check(request("GET", good))
 		requireRefused(t, err, 503, jwtgate.ErrUnavailable)
-		_, err = gate.Verify(t.Context(), hs256(nil))
+		_, err = gate.Verify(t.Context(), hs256Token(nil))
 		requireRefused(t, err, 503, jwtgate.ErrUnavailable)
 		require.Error(t, gate.Ready(t.Context()))
 		w := httptest.NewRecorder()
@@ -471,7 +471,7 @@ func TestReady(t *testing.T) {
 		case "https://empty.example":
 			return nil, nil
 		}
-		return []*jwtgate.Key{nil, key("", "ES256")}, nil
+		return []*jwtgate.Key{nil, newKey("", "ES256")}, nil
 	})
 	ready := func(change func(*jwtgate.Options)) error {
 		return newGate(t, func(o *jwtgate.Options) { o.Keys = source; change(o) }).Ready(t.Context())
@@ -491,7 +491,7 @@ func TestReady(t *testing.T) {
 // acceptance 46
 func TestHandlerStaysOutOfTheWay(t *testing.T) {
 	gate := newGate(t)
-	good := "Bearer " + hs256(nil)
+	good := "Bearer " + hs256Token(nil)
 
 	t.Run("ResponseWriter", func(t *testing.T) {
 		var got http.ResponseWriter
@@ -576,9 +576,9 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 // What exists only as bytes on the wire. acceptance 3, 4, 6
 func TestHandlerOnTheWire(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(newGate(t).Handler(subject))
+	server := httptest.NewServer(newGate(t).Handler(writeSubject))
 	t.Cleanup(server.Close)
-	good := hs256(nil)
+	good := hs256Token(nil)
 	for name, tt := range map[string]struct {
 		header string
 		status int
@@ -620,7 +620,7 @@ func TestAllocations(t *testing.T) {
 	})
 	allocations := func(handler http.Handler, token string, status int) float64 {
 		r := request("GET", "Authorization: Bearer "+token)
-		w := &discarded{header: http.Header{}}
+		w := &discardingWriter{header: http.Header{}}
 		serve := func() {
 			w.status = 200
 			clear(w.header)
@@ -632,31 +632,31 @@ func TestAllocations(t *testing.T) {
 	}
 
 	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
-		token := sign(algorithm, private(algorithm), fmt.Sprintf(`{"typ":"at+jwt","alg":%q,"kid":"k1"}`, algorithm), payload(map[string]any{
+		token := sign(algorithm, privateKey(algorithm), fmt.Sprintf(`{"typ":"at+jwt","alg":%q,"kid":"k1"}`, algorithm), claimsJSON(map[string]any{
 			"nbf": now.Unix(), "client_id": "web", "name": "Alice", "email": "alice@example.com", "roles": []string{"admin", "user"},
 		}))
 		dot := strings.LastIndexByte(token, '.')
 		signature := must(base64.RawURLEncoding.DecodeString(token[dot+1:]))
-		method, public := jwt.GetSigningMethod(algorithm), public(private(algorithm))
+		method, public := jwt.GetSigningMethod(algorithm), publicKey(privateKey(algorithm))
 		bare := leastAllocations(func() { require.NoError(t, method.Verify(token[:dot], signature, public)) })
 		if algorithm == "HS256" {
 			bare = 0 // the gate keeps its keyed hashes
 		}
-		source := func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", algorithm)) }
+		source := func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("k1", algorithm)) }
 		cached := func(o *jwtgate.Options) { o.CacheSize = 16 }
 		assert.LessOrEqual(t, allocations(newGate(t, source).Handler(next), token, 200)-bare, 4.0, algorithm)
 		assert.LessOrEqual(t, allocations(newGate(t, source, cached).Handler(next), token, 200), 2.0, algorithm+", remembered")
 	}
 
-	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", "HS256")) }).Handler(next)
+	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("k1", "HS256")) }).Handler(next)
 	for name, header := range map[string]string{
 		"unknown kid": `{"alg":"HS256","kid":"k2"}`,
 		"wrong alg":   `{"alg":"RS256","kid":"k1"}`,
 		"none":        `{"alg":"none"}`,
 		"no header":   ``,
 	} {
-		small := allocations(gate, sign("HS256", secret, header, payload(nil)), 401)
-		large := allocations(gate, sign("HS256", secret, header, payload(map[string]any{"x": strings.Repeat("x", 11_000)})), 401)
+		small := allocations(gate, sign("HS256", secret, header, claimsJSON(nil)), 401)
+		large := allocations(gate, sign("HS256", secret, header, claimsJSON(map[string]any{"x": strings.Repeat("x", 11_000)})), 401)
 		assert.LessOrEqual(t, small, 16.0, name)
 		assert.Equal(t, small, large, name)
 	}
@@ -673,16 +673,16 @@ func leastAllocations(f func()) float64 {
 }
 
 // discarded is a ResponseWriter that allocates nothing.
-type discarded struct {
+type discardingWriter struct {
 	header http.Header
 	status int
 }
 
-func (d *discarded) Header() http.Header { return d.header }
+func (d *discardingWriter) Header() http.Header { return d.header }
 
-func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discardingWriter) Write(b []byte) (int, error) { return len(b), nil }
 
-func (d *discarded) WriteHeader(status int) { d.status = status }
+func (d *discardingWriter) WriteHeader(status int) { d.status = status }
 
 // Fifty clients send requests while the source returns another set of keys at each call.
 // acceptance 45, for keys in memory
@@ -697,18 +697,18 @@ func TestConcurrentRequestsWhileKeysRotate(t *testing.T) {
 			return sets[asked.Add(1)%uint64(len(sets))], nil
 		})
 	})
-	handler := gate.Handler(gate.Require(jwtgate.Scope("orders:read")).Handler(subject))
-	shared := request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256","kid":"old"}`, payload(nil)))
+	handler := gate.Handler(gate.Require(jwtgate.Scope("orders:read")).Handler(writeSubject))
+	shared := request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256","kid":"old"}`, claimsJSON(nil)))
 	var serving sync.WaitGroup
 	for range 50 {
 		serving.Go(func() {
 			for i := range 20 {
 				user := fmt.Sprintf("user-%d", i)
-				good := sign("HS256", secret, `{"alg":"HS256","kid":"old"}`, payload(map[string]any{"sub": user}))
+				good := sign("HS256", secret, `{"alg":"HS256","kid":"old"}`, claimsJSON(map[string]any{"sub": user}))
 				w := serve(handler, request("GET", "Authorization: Bearer "+good))
 				assert.Equal(t, 200, w.Code)
 				assert.Equal(t, user+",true", w.Body.String())
-				forged := sign("HS256", secret, `{"alg":"HS256","kid":"young"}`, payload(map[string]any{"sub": user}))
+				forged := sign("HS256", secret, `{"alg":"HS256","kid":"young"}`, claimsJSON(map[string]any{"sub": user}))
 				assert.Equal(t, 401, serve(handler, request("GET", "Authorization: Bearer "+forged)).Code)
 			}
 			// The gate does not write to this request, so goroutines can share it.
@@ -729,14 +729,14 @@ func TestClientsCancellationEndsTheWait(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w := serve(gate.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(ctx))
+	w := serve(gate.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(nil)).WithContext(ctx))
 	assert.Equal(t, 503, w.Code)
 }
 
 // The whole middleware beside a handler without it.
 func BenchmarkHandler(b *testing.B) {
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	r := request("GET", "Authorization: Bearer "+hs256(nil))
+	r := request("GET", "Authorization: Bearer "+hs256Token(nil))
 	for _, bb := range []struct {
 		name    string
 		handler http.Handler
@@ -764,6 +764,6 @@ func TestRequireLeavesTheGateAlone(t *testing.T) {
 	gate := newGate(t).Require(jwtgate.Scope("orders:read"), jwtgate.Scope("orders:write")).Require(jwtgate.Claim("iss", issuer))
 	admin, other := gate.Require(jwtgate.Scope("admin")), gate.Require(jwtgate.Claim("sub", "alice"))
 	for g, status := range map[*jwtgate.Gate]int{gate: 200, admin: 403, other: 200} {
-		assert.Equal(t, status, serve(g.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil))).Code)
+		assert.Equal(t, status, serve(g.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(nil))).Code)
 	}
 }

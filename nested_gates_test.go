@@ -27,13 +27,13 @@ func TestNestedGates(t *testing.T) {
 			o.CacheSize = cacheSize
 			o.Validate = func(context.Context, *jwtgate.Token) error { *verified++; return nil }
 		})
-		inner := gate.Handler(subject)
+		inner := gate.Handler(writeSubject)
 		return gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			inner.ServeHTTP(w, change(r))
 		})), verified
 	}
-	alice := "Bearer " + hs256(nil)
-	mallory := "Bearer " + hs256(map[string]any{"sub": "mallory"})
+	alice := "Bearer " + hs256Token(nil)
+	mallory := "Bearer " + hs256Token(map[string]any{"sub": "mallory"})
 
 	for _, tt := range []struct {
 		name   string
@@ -132,10 +132,10 @@ func TestNestedGates(t *testing.T) {
 	t.Run("another family", func(t *testing.T) { // acceptance 52
 		t.Parallel()
 		other := newGate(t, func(o *jwtgate.Options) { o.Audiences = []string{"https://other.example.com"} })
-		w := serve(newGate(t).Handler(other.Handler(subject)), request("GET", "Authorization: "+alice))
+		w := serve(newGate(t).Handler(other.Handler(writeSubject)), request("GET", "Authorization: "+alice))
 		assert.Equal(t, 401, w.Code)
 		same := newGate(t) // the same options make another family all the same
-		w = serve(newGate(t).Handler(same.Handler(subject)), request("GET", "Authorization: "+alice))
+		w = serve(newGate(t).Handler(same.Handler(writeSubject)), request("GET", "Authorization: "+alice))
 		assert.Equal(t, 200, w.Code)
 	})
 
@@ -143,7 +143,7 @@ func TestNestedGates(t *testing.T) {
 		t.Parallel()
 		clock := now
 		gate := newGate(t, func(o *jwtgate.Options) { o.Now = func() time.Time { return clock } })
-		inner := gate.Handler(subject)
+		inner := gate.Handler(writeSubject)
 		w := serve(gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			clock = clock.Add(2 * time.Hour)
 			inner.ServeHTTP(w, r)
@@ -155,7 +155,7 @@ func TestNestedGates(t *testing.T) {
 		t.Parallel()
 		clock := now
 		gate := newGate(t, func(o *jwtgate.Options) { o.Now = func() time.Time { return clock }; o.MaxAge = 10 * time.Minute })
-		inner := gate.Handler(subject)
+		inner := gate.Handler(writeSubject)
 		w := serve(gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			clock = clock.Add(20 * time.Minute)
 			inner.ServeHTTP(w, r)
@@ -208,7 +208,7 @@ func TestNestedGates(t *testing.T) {
 		t.Parallel()
 		for _, cacheSize := range []int{0, 4} {
 			gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = cacheSize })
-			inner := gate.Require(jwtgate.Scope("root")).Handler(subject)
+			inner := gate.Require(jwtgate.Scope("root")).Handler(writeSubject)
 			handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				token, _ := jwtgate.FromContext(r.Context())
 				*token = jwtgate.Token{Subject: "root", Scopes: []string{"root"}, Expires: now.Add(time.Hour)}
@@ -232,9 +232,9 @@ func TestNestedGates(t *testing.T) {
 			})}
 		})
 		mux := http.NewServeMux()
-		mux.Handle("/read", gate.Require(jwtgate.Scope("orders:read")).Handler(subject))
-		mux.Handle("/admin", gate.Require(jwtgate.Scope("admin")).Handler(subject))
-		mux.Handle("/nobody", gate.Handler(subject))
+		mux.Handle("/read", gate.Require(jwtgate.Scope("orders:read")).Handler(writeSubject))
+		mux.Handle("/admin", gate.Require(jwtgate.Scope("admin")).Handler(writeSubject))
+		mux.Handle("/nobody", gate.Handler(writeSubject))
 		handler := gate.Handler(mux)
 		for path, status := range map[string]int{"/read": 200, "/admin": 403, "/nobody": 401} {
 			r := httptest.NewRequest("GET", path, nil)
@@ -247,7 +247,7 @@ func TestNestedGates(t *testing.T) {
 	t.Run("anonymous inside of authenticated", func(t *testing.T) { // acceptance 51
 		t.Parallel()
 		gate := newGate(t)
-		inner := gate.Optional(subject)
+		inner := gate.Optional(writeSubject)
 		w := serve(gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r = r.Clone(r.Context())
 			r.Header.Del("Authorization")
@@ -264,7 +264,7 @@ func TestNestedGates(t *testing.T) {
 			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { confirmed++; return nil })
 		})
 		r := must(http.NewRequest("GET", "https://a.example.com/a", nil))
-		r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"cnf": 1}))
+		r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"cnf": 1}))
 		token, err := gate.Check(r)
 		require.NoError(t, err)
 		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
@@ -287,7 +287,7 @@ func TestNestedGates(t *testing.T) {
 		token, err := gate.Check(r)
 		require.NoError(t, err)
 		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
-		assert.Equal(t, 200, serve(gate.Handler(subject), r).Code)
+		assert.Equal(t, 200, serve(gate.Handler(writeSubject), r).Code)
 		assert.Equal(t, 1, verified)
 
 		// A token of Verify belongs to no request.
@@ -295,7 +295,7 @@ func TestNestedGates(t *testing.T) {
 		require.NoError(t, err)
 		r = request("GET", "Authorization: "+alice)
 		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
-		assert.Equal(t, 200, serve(gate.Handler(subject), r).Code)
+		assert.Equal(t, 200, serve(gate.Handler(writeSubject), r).Code)
 		assert.Equal(t, 3, verified)
 	})
 }

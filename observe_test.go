@@ -39,9 +39,9 @@ func ExampleAuditLog() {
 	if err != nil {
 		panic(err)
 	}
-	handler := gate.Handler(subject)
-	serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
-	serve(handler, request("GET", "Authorization: Bearer "+hs256(map[string]any{"exp": 0})))
+	handler := gate.Handler(writeSubject)
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"exp": 0})))
 	// Output:
 	// level=INFO msg="jwtgate: allow" token.iss=https://auth.example.com/ token.sub=alice token.jti=token-1 method=GET path=/path decision=allow
 	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)" method=GET path=/path decision=deny
@@ -62,7 +62,7 @@ func ExampleAuditLogPseudonymous() {
 	if err != nil {
 		panic(err)
 	}
-	serve(gate.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil)))
+	serve(gate.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(nil)))
 
 	// Whoever has the key finds what alice did.
 	fmt.Println(jwtgate.Pseudonym(key, "https://auth.example.com/", "alice"))
@@ -96,7 +96,7 @@ func TestObserve(t *testing.T) {
 				events = append(events, e)
 			}
 		})
-		good := "Authorization: Bearer " + hs256(nil)
+		good := "Authorization: Bearer " + hs256Token(nil)
 		last := func(t *testing.T) jwtgate.Event {
 			t.Helper()
 			require.Len(t, events, 1)
@@ -108,42 +108,42 @@ func TestObserve(t *testing.T) {
 		}
 
 		r := request("GET", good)
-		serve(gate.Handler(subject), r)
+		serve(gate.Handler(writeSubject), r)
 		assert.Equal(t, r.Context(), contexts[0])
 		e := last(t)
 		assert.Same(t, r, e.Request)
 		assert.Equal(t, "alice", e.Token.Subject)
 		assert.NoError(t, e.Err)
 
-		serve(gate.Handler(subject), request("GET"))
+		serve(gate.Handler(writeSubject), request("GET"))
 		e = last(t)
 		assert.Nil(t, e.Token)
 		requireRefused(t, e.Err, 401, jwtgate.ErrNoToken)
 
-		serve(gate.Optional(subject), request("GET"))
+		serve(gate.Optional(writeSubject), request("GET"))
 		e = last(t)
 		assert.Nil(t, e.Token)
 		assert.NoError(t, e.Err)
 		assert.True(t, e.Err == nil, "a nil *Error in an error")
 
-		serve(gate.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", good))
+		serve(gate.Require(jwtgate.Scope("admin")).Handler(writeSubject), request("GET", good))
 		e = last(t)
 		assert.Equal(t, "alice", e.Token.Subject, "a token that was verified")
 		requireRefused(t, e.Err, 403, jwtgate.ErrForbidden)
 
 		validate = down
-		serve(gate.Handler(subject), request("GET", good))
+		serve(gate.Handler(writeSubject), request("GET", good))
 		e = last(t)
 		assert.Equal(t, "alice", e.Token.Subject)
 		requireRefused(t, e.Err, 503, down)
 		validate = nil
 
-		serve(gate.Handler(subject), request("GET", good+"x"))
+		serve(gate.Handler(writeSubject), request("GET", good+"x"))
 		e = last(t)
 		assert.Nil(t, e.Token)
 		requireRefused(t, e.Err, 401, jwtgate.ErrSignature)
 
-		_, err := gate.Verify(t.Context(), hs256(nil))
+		_, err := gate.Verify(t.Context(), hs256Token(nil))
 		require.NoError(t, err)
 		e = last(t)
 		assert.Nil(t, e.Request)
@@ -153,9 +153,9 @@ func TestObserve(t *testing.T) {
 		last(t)
 
 		// A gate inside another of its family reports only refusals.
-		serve(gate.Handler(gate.Handler(subject)), request("GET", good))
+		serve(gate.Handler(gate.Handler(writeSubject)), request("GET", good))
 		last(t)
-		serve(gate.Handler(gate.Require(jwtgate.Scope("admin")).Handler(subject)), request("GET", good))
+		serve(gate.Handler(gate.Require(jwtgate.Scope("admin")).Handler(writeSubject)), request("GET", good))
 		require.Len(t, events, 2)
 		assert.NoError(t, events[0].Err)
 		requireRefused(t, events[1].Err, 403, jwtgate.ErrForbidden)
@@ -200,7 +200,7 @@ type auditedGate struct {
 }
 
 // audited returns a gate whose Observe is made by audit.
-func audited(t *testing.T, audit func(*slog.Logger) func(context.Context, jwtgate.Event), change ...func(*jwtgate.Options)) auditedGate {
+func newAuditedGate(t *testing.T, audit func(*slog.Logger) func(context.Context, jwtgate.Event), change ...func(*jwtgate.Options)) auditedGate {
 	t.Helper()
 	log := new(bytes.Buffer)
 	observe := audit(slog.New(slog.NewJSONHandler(log, nil)))
@@ -221,7 +221,7 @@ func (g auditedGate) record(t *testing.T) map[string]any {
 	return record
 }
 
-func pseudonymous(logger *slog.Logger) func(context.Context, jwtgate.Event) {
+func auditLogPseudonymous(logger *slog.Logger) func(context.Context, jwtgate.Event) {
 	return jwtgate.AuditLogPseudonymous(logger, pseudonymKey)
 }
 
@@ -230,7 +230,7 @@ var pseudonymKey = []byte("0123456789abcdef0123456789abcdef")
 func TestAuditLogRecords(t *testing.T) {
 	t.Parallel()
 	const pseudonym = "pseudonym-64e8ac79411b5802911f7697975d4551"
-	good := "Authorization: Bearer " + hs256(nil)
+	good := "Authorization: Bearer " + hs256Token(nil)
 	for _, test := range []struct {
 		name     string
 		validate error
@@ -241,24 +241,24 @@ func TestAuditLogRecords(t *testing.T) {
 	}{
 		{
 			name:     "a good token",
-			decide:   func(g *jwtgate.Gate) { serve(g.Handler(subject), request("PUT", good)) },
+			decide:   func(g *jwtgate.Gate) { serve(g.Handler(writeSubject), request("PUT", good)) },
 			want:     map[string]any{"level": "INFO", "msg": "jwtgate: allow", "decision": "allow", "method": "PUT", "path": "/path"},
 			verified: true,
 		},
 		{
 			name:     "no HTTP",
-			decide:   func(g *jwtgate.Gate) { g.Verify(context.Background(), hs256(nil)) },
+			decide:   func(g *jwtgate.Gate) { g.Verify(context.Background(), hs256Token(nil)) },
 			want:     map[string]any{"level": "INFO", "msg": "jwtgate: allow", "decision": "allow"},
 			verified: true,
 		},
 		{
 			name:   "nobody",
-			decide: func(g *jwtgate.Gate) { serve(g.Optional(subject), request("GET")) },
+			decide: func(g *jwtgate.Gate) { serve(g.Optional(writeSubject), request("GET")) },
 			want:   map[string]any{"level": "INFO", "msg": "jwtgate: anonymous", "decision": "anonymous", "method": "GET", "path": "/path"},
 		},
 		{
 			name:   "no token",
-			decide: func(g *jwtgate.Gate) { serve(g.Handler(subject), request("GET")) },
+			decide: func(g *jwtgate.Gate) { serve(g.Handler(writeSubject), request("GET")) },
 			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 401.0, "reason": "no_token"},
 			error: "jwtgate: no token (status 401)",
@@ -266,15 +266,17 @@ func TestAuditLogRecords(t *testing.T) {
 		{
 			name: "an unverified token",
 			decide: func(g *jwtgate.Gate) {
-				serve(g.Handler(subject), request("GET", "Authorization: Bearer "+hs256(map[string]any{"sub": "mallory"})+"x"))
+				serve(g.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"sub": "mallory"})+"x"))
 			},
 			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 401.0, "reason": "signature"},
 			error: "jwtgate: bad signature: the token names no key (status 401)",
 		},
 		{
-			name:   "too few rights",
-			decide: func(g *jwtgate.Gate) { serve(g.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", good)) },
+			name: "too few rights",
+			decide: func(g *jwtgate.Gate) {
+				serve(g.Require(jwtgate.Scope("admin")).Handler(writeSubject), request("GET", good))
+			},
 			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 403.0, "reason": "forbidden"},
 			error:    `jwtgate: not enough rights: lacks scope "admin" (status 403)`,
@@ -283,7 +285,7 @@ func TestAuditLogRecords(t *testing.T) {
 		{
 			name:     "an error that names the subject",
 			validate: errors.New("the account of alice cannot be read"),
-			decide:   func(g *jwtgate.Gate) { serve(g.Handler(subject), request("GET", good)) },
+			decide:   func(g *jwtgate.Gate) { serve(g.Handler(writeSubject), request("GET", good)) },
 			want: map[string]any{"level": "ERROR", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 503.0, "reason": "unavailable"},
 			error:    "jwtgate: the account of alice cannot be read (status 503)",
@@ -296,7 +298,7 @@ func TestAuditLogRecords(t *testing.T) {
 				validate := func(o *jwtgate.Options) {
 					o.Validate = func(context.Context, *jwtgate.Token) error { return test.validate }
 				}
-				plain, pseudonymous := audited(t, jwtgate.AuditLog, validate), audited(t, pseudonymous, validate)
+				plain, pseudonymous := newAuditedGate(t, jwtgate.AuditLog, validate), newAuditedGate(t, auditLogPseudonymous, validate)
 
 				test.decide(pseudonymous.Gate)
 				assert.NotContains(t, pseudonymous.log.String(), "alice")
@@ -323,14 +325,14 @@ func TestAuditLogRecords(t *testing.T) {
 // does something to a terminal.
 func TestAuditLogOfHostileRequests(t *testing.T) {
 	t.Parallel()
-	jwt := hs256(map[string]any{"jti": strings.Repeat("0123456789", 4)})
+	jwt := hs256Token(map[string]any{"jti": strings.Repeat("0123456789", 4)})
 	short := sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"alice"}`) // fits into a header parameter
 	const control = "\n\x1b[31m\u202e\x00\x7f\xff"
 	withHeader := func(member string) *http.Request {
-		return request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256",`+member+`}`, payload(nil)))
+		return request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256",`+member+`}`, claimsJSON(nil)))
 	}
 	withClaims := func(changes map[string]any) *http.Request {
-		return request("GET", "Authorization: Bearer "+hs256(changes))
+		return request("GET", "Authorization: Bearer "+hs256Token(changes))
 	}
 	withPath := func(path string) *http.Request {
 		r := request("GET", "Authorization: Bearer "+jwt)
@@ -357,7 +359,7 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 		"as the scheme":             request("GET", "Authorization: "+short+" x"),
 		"two headers":               request("GET", "Authorization: Bearer "+jwt, "Authorization: Bearer "+short),
 		"two tokens":                request("GET", "Authorization: Bearer "+jwt+" "+short),
-		"as the algorithm":          request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"`+short+`"}`, payload(nil))),
+		"as the algorithm":          request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"`+short+`"}`, claimsJSON(nil))),
 		"as the key ID":             withHeader(`"kid":"` + short + `"`),
 		"as the type":               withHeader(`"kid":"1","typ":"` + short + `"`),
 		"control in the key ID":     withHeader(`"kid":"\n\u001b[31m\u202e\u0000\u007f"`),
@@ -372,8 +374,8 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				for _, audit := range []func(*slog.Logger) func(context.Context, jwtgate.Event){jwtgate.AuditLog, pseudonymous} {
-					gate := audited(t, audit, func(o *jwtgate.Options) {
+				for _, audit := range []func(*slog.Logger) func(context.Context, jwtgate.Event){jwtgate.AuditLog, auditLogPseudonymous} {
+					gate := newAuditedGate(t, audit, func(o *jwtgate.Options) {
 						o.Keys = keys.Static(must(jwtgate.NewKey("1", "HS256", secret)))
 						o.Extract = func(r *http.Request) (string, error) {
 							if token := r.Header.Get("X-Token"); token != "" {
@@ -382,7 +384,7 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 							return jwtgate.Bearer(r)
 						}
 					})
-					serve(gate.Handler(subject), r)
+					serve(gate.Handler(writeSubject), r)
 					for _, token := range []string{jwt, short} {
 						// The header, in which all tokens are the same, may stay.
 						for _, segment := range strings.Split(token, ".")[1:] {
@@ -417,7 +419,7 @@ func eachString(v any, f func(string)) {
 
 func TestAuditLogPath(t *testing.T) {
 	t.Parallel()
-	token := hs256(nil)
+	token := hs256Token(nil)
 	for path, want := range map[string]string{
 		"/orders/4711":                       "/orders/4711",
 		"/static/jquery.min.js":              "/static/jquery.min.js",
@@ -465,13 +467,13 @@ func TestAuditLogErrorText(t *testing.T) {
 	long := strings.Repeat("a", 512-len(start)-len(" (status 503)"))
 	cutRune := strings.Repeat("a", 511-len(start)) + "é"
 	for text, want := range map[string]string{
-		"short, with é":                start + "short, with é (status 503)",
-		"two\nlines":                   `"jwtgate: two\nlines (status 503)"`,
-		long:                           start + long + " (status 503)",
-		long + "a":                     start + long + "a (status 503...",
-		cutRune:                        start + cutRune[:511-len(start)] + "...",
-		strings.Repeat("\x1b", 600):    `"` + start + strings.Repeat(`\x1b`, 600)[:511-len(start)] + "...",
-		"of " + hs256(nil) + ", sorry": start + "of [token], sorry (status 503)",
+		"short, with é":                     start + "short, with é (status 503)",
+		"two\nlines":                        `"jwtgate: two\nlines (status 503)"`,
+		long:                                start + long + " (status 503)",
+		long + "a":                          start + long + "a (status 503...",
+		cutRune:                             start + cutRune[:511-len(start)] + "...",
+		strings.Repeat("\x1b", 600):         `"` + start + strings.Repeat(`\x1b`, 600)[:511-len(start)] + "...",
+		"of " + hs256Token(nil) + ", sorry": start + "of [token], sorry (status 503)",
 	} {
 		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
 			t.Parallel()
@@ -523,12 +525,12 @@ func TestAuditLogPseudonymousCopiesTheKey(t *testing.T) {
 }
 
 // reflecting is a handler that does not ask values for what they log.
-type reflecting struct {
+type reflectingHandler struct {
 	slog.Handler
 	out io.Writer
 }
 
-func (h reflecting) Handle(_ context.Context, r slog.Record) error {
+func (h reflectingHandler) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		fmt.Fprintf(h.out, "%s=%+v\n", a.Key, a.Value.Any())
 		return true
@@ -539,7 +541,7 @@ func (h reflecting) Handle(_ context.Context, r slog.Record) error {
 func TestAuditLogWithAHandlerThatReflects(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	observe := jwtgate.AuditLog(slog.New(reflecting{slog.NewTextHandler(io.Discard, nil), &log}))
+	observe := jwtgate.AuditLog(slog.New(reflectingHandler{slog.NewTextHandler(io.Discard, nil), &log}))
 	observe(t.Context(), jwtgate.Event{Token: &jwtgate.Token{Subject: "alice\n", KeyID: "key-1"}})
 	assert.Contains(t, log.String(), `alice\n`)
 	assert.NotContains(t, log.String(), "key-1", "a field that is not for logs")

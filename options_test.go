@@ -75,7 +75,7 @@ func ExampleOptions_validate() {
 		panic(err)
 	}
 	for _, user := range []string{"alice", "mallory"} {
-		_, err := gate.Verify(context.Background(), hs256(map[string]any{"sub": user}))
+		_, err := gate.Verify(context.Background(), hs256Token(map[string]any{"sub": user}))
 		fmt.Println(user, err)
 	}
 	// Output:
@@ -97,9 +97,9 @@ func ExampleOptions_onDeny() {
 	if err != nil {
 		panic(err)
 	}
-	w := serve(gate.Handler(subject), request("GET"))
+	w := serve(gate.Handler(writeSubject), request("GET"))
 	fmt.Println(w.Code, w.Header().Get("Location"))
-	w = serve(gate.Require(jwtgate.Scope("admin")).Handler(subject), request("GET", "Cookie: __Host-session="+hs256(nil)))
+	w = serve(gate.Require(jwtgate.Scope("admin")).Handler(writeSubject), request("GET", "Cookie: __Host-session="+hs256Token(nil)))
 	fmt.Println(w.Code)
 	// Output:
 	// 303 /login
@@ -118,7 +118,7 @@ func ExampleOptions_trustIssuer() {
 	if err != nil {
 		panic(err)
 	}
-	_, err = gate.Verify(context.Background(), hs256(map[string]any{"iss": "https://other.example.com/"}))
+	_, err = gate.Verify(context.Background(), hs256Token(map[string]any{"iss": "https://other.example.com/"}))
 	fmt.Println(err)
 	// Output:
 	// jwtgate: issuer not trusted: iss is "https://other.example.com/" (status 401)
@@ -127,7 +127,7 @@ func ExampleOptions_trustIssuer() {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	var nilRule jwtgate.RuleFunc
-	var nilSource *source
+	var nilSource *recordingSource
 	for _, tt := range []struct {
 		name    string
 		change  func(*jwtgate.Options)
@@ -137,7 +137,7 @@ func TestNewRefuses(t *testing.T) {
 		{"keys a nil func", func(o *jwtgate.Options) { o.Keys = jwtgate.KeySourceFunc(nil) }, "Options.Keys: none"},
 		{"keys a nil pointer", func(o *jwtgate.Options) { o.Keys = nilSource }, "Options.Keys: none"},
 		{"keys not usable", func(o *jwtgate.Options) { o.Keys = keys.PEM([]byte("x")) }, "Options.Keys: keys.PEM: it has no PEM block"},
-		{"keys complain", func(o *jwtgate.Options) { o.Keys = &source{err: errors.New("no route")} }, "Options.Keys: no route"},
+		{"keys complain", func(o *jwtgate.Options) { o.Keys = &recordingSource{err: errors.New("no route")} }, "Options.Keys: no route"},
 		{"no issuers", func(o *jwtgate.Options) { o.Issuers = nil }, "Options.Issuers: none; list the iss values"},
 		{"empty issuers", func(o *jwtgate.Options) { o.Issuers = []string{} }, "Options.Issuers: the list is empty"},
 		{"empty issuer", func(o *jwtgate.Options) { o.Issuers = []string{issuer, ""} }, "Options.Issuers: the empty string"},
@@ -202,7 +202,7 @@ func TestMessagesOfNew(t *testing.T) {
 	var messages []string
 	for message, change := range map[string]func(*jwtgate.Options){
 		"Keys: none; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM": func(o *jwtgate.Options) { o.Keys = nil },
-		"Keys: no route; mend it": func(o *jwtgate.Options) { o.Keys = &source{err: errors.New("no route; mend it")} },
+		"Keys: no route; mend it": func(o *jwtgate.Options) { o.Keys = &recordingSource{err: errors.New("no route; mend it")} },
 		"Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none":                                     func(o *jwtgate.Options) { o.Issuers = nil },
 		"Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have none":                        func(o *jwtgate.Options) { o.Issuers = []string{} },
 		"Issuers: Issuers and AnyIssuer are set, and only one can decide; keep one":                                                 func(o *jwtgate.Options) { o.AnyIssuer = true },
@@ -257,20 +257,20 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		assert.ErrorContains(t, err, "Options."+field+":")
 	}
 	broken := errors.New("broken")
-	_, err = jwtgate.New(jwtgate.Options{Keys: &source{err: broken}, MaxAge: -1})
+	_, err = jwtgate.New(jwtgate.Options{Keys: &recordingSource{err: broken}, MaxAge: -1})
 	assert.ErrorIs(t, err, broken)
 	assert.ErrorContains(t, err, "Options.MaxAge")
 }
 
 // source tells what CheckIssuers was asked.
-type source struct {
+type recordingSource struct {
 	jwtgate.KeySource
 	err   error
 	asked []string
 	calls int
 }
 
-func (s *source) CheckIssuers(issuers []string) error {
+func (s *recordingSource) CheckIssuers(issuers []string) error {
 	s.asked, s.calls = issuers, s.calls+1
 	return s.err
 }
@@ -285,7 +285,7 @@ func TestNewAsksTheSource(t *testing.T) {
 		"any":      {func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }, []string{""}},
 		"function": {func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }, nil},
 	} {
-		s := &source{}
+		s := &recordingSource{}
 		newGate(t, tt.change, func(o *jwtgate.Options) { o.Keys = s })
 		assert.Equal(t, tt.want, s.asked, name)
 		assert.Equal(t, 1, s.calls, name)
@@ -303,13 +303,13 @@ func TestNewCopiesSlices(t *testing.T) {
 	require.NoError(t, err)
 	o.Issuers[0], o.Audiences[0], o.Algorithms[0], o.Types[0] = "x", "x", "RS256", "x"
 	o.Rules[0] = jwtgate.Scope("x")
-	_, err = gate.Verify(t.Context(), hs256(nil))
+	_, err = gate.Verify(t.Context(), hs256Token(nil))
 	require.NoError(t, err)
 
 	rules := []jwtgate.Rule{jwtgate.Scope("orders:read")}
 	strict := gate.Require(rules...)
 	rules[0] = jwtgate.Scope("x")
-	_, err = strict.Verify(t.Context(), hs256(nil))
+	_, err = strict.Verify(t.Context(), hs256Token(nil))
 	require.NoError(t, err)
 }
 
@@ -319,9 +319,9 @@ func TestDefaults(t *testing.T) {
 	// that a pause between here and Verify cannot make the first token expire.
 	synctest.Test(t, func(t *testing.T) {
 		gate := newGate(t, func(o *jwtgate.Options) { o.Now = nil })
-		_, err := gate.Verify(t.Context(), hs256(map[string]any{"iat": nil, "exp": time.Now().Add(time.Minute).Unix()}))
+		_, err := gate.Verify(t.Context(), hs256Token(map[string]any{"iat": nil, "exp": time.Now().Add(time.Minute).Unix()}))
 		require.NoError(t, err)
-		_, err = gate.Verify(t.Context(), hs256(map[string]any{"iat": nil, "exp": time.Now().Add(-time.Minute).Unix()}))
+		_, err = gate.Verify(t.Context(), hs256Token(map[string]any{"iat": nil, "exp": time.Now().Add(-time.Minute).Unix()}))
 		require.ErrorIs(t, err, jwtgate.ErrExpired)
 	})
 
@@ -329,10 +329,10 @@ func TestDefaults(t *testing.T) {
 	for _, name := range []string{"EdDSA", "Ed25519"} {
 		gate := newGate(t, func(o *jwtgate.Options) {
 			o.Algorithms = []string{name}
-			o.Keys = keys.Static(must(jwtgate.NewKey("", name, public(edKey()))))
+			o.Keys = keys.Static(must(jwtgate.NewKey("", name, publicKey(edKey()))))
 		})
 		for _, alg := range []string{"EdDSA", "Ed25519"} {
-			_, err := gate.Verify(t.Context(), sign("EdDSA", edKey(), `{"alg":"`+alg+`"}`, payload(nil)))
+			_, err := gate.Verify(t.Context(), sign("EdDSA", edKey(), `{"alg":"`+alg+`"}`, claimsJSON(nil)))
 			require.NoError(t, err)
 		}
 	}

@@ -76,7 +76,7 @@ func TestSnippets(t *testing.T) {
 	snippets := map[string]string{} // complete programs, by the name of their package's directory
 	add := func(origin, prelude, snippet string) {
 		if !strings.HasPrefix(snippet, "package ") {
-			snippet = complete(prelude, snippet)
+			snippet = completeProgram(prelude, snippet)
 		}
 		name := strings.ReplaceAll(filepath.ToSlash(origin), "/", "-")
 		snippets[fmt.Sprintf("%s-%02d", name, len(snippets))] = snippet
@@ -127,7 +127,7 @@ func TestSnippets(t *testing.T) {
 }
 
 // complete makes a program of a snippet that is a few statements or a function.
-func complete(prelude, snippet string) string {
+func completeProgram(prelude, snippet string) string {
 	if strings.HasPrefix(snippet, "func ") {
 		prelude = strings.TrimSuffix(prelude, "\nfunc main() {}\n") + "\nfunc main() {}\n"
 	} else {

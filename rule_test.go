@@ -18,7 +18,7 @@ func ExampleScope() {
 		panic(err)
 	}
 	_, err = gate.Require(jwtgate.Scope("orders:read", "orders:delete")).Check(
-		request("GET", "Authorization: Bearer "+hs256(nil)))
+		request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	fmt.Println(err)
 	// Output:
 	// jwtgate: not enough rights: lacks scope "orders:delete" (status 403)
@@ -31,7 +31,7 @@ func ExampleClaim() {
 	if err != nil {
 		panic(err)
 	}
-	token := hs256(map[string]any{"realm_access": map[string]any{"roles": []string{"user", "admin"}}})
+	token := hs256Token(map[string]any{"realm_access": map[string]any{"roles": []string{"user", "admin"}}})
 	_, err = gate.Require(admin).Check(request("GET", "Authorization: Bearer "+token))
 	fmt.Println(err)
 	// Output:
@@ -44,7 +44,7 @@ func ExampleAnyOf() {
 	if err != nil {
 		panic(err)
 	}
-	_, err = gate.Require(rule).Check(request("GET", "Authorization: Bearer "+hs256(nil)))
+	_, err = gate.Require(rule).Check(request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	fmt.Println(err)
 	// Output:
 	// <nil>
@@ -63,10 +63,10 @@ func ExampleRuleFunc() {
 		panic(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/{tenant}/orders", gate.Require(tenant).Handler(subject))
+	mux.Handle("/{tenant}/orders", gate.Require(tenant).Handler(writeSubject))
 	for _, client := range []string{"acme", "other"} {
 		r := must(http.NewRequest("GET", "/acme/orders", nil))
-		r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"client_id": client}))
+		r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"client_id": client}))
 		fmt.Println(serve(mux, r).Code)
 	}
 	// Output:
@@ -76,7 +76,7 @@ func ExampleRuleFunc() {
 
 func TestClaim(t *testing.T) {
 	t.Parallel()
-	token := hs256(map[string]any{
+	token := hs256Token(map[string]any{
 		"role": "admin", "roles": []any{"user", "admin", 7, true, nil}, "verified": true, "tenant": 42, "rate": 1.5, "nothing": nil,
 		"realm_access":             map[string]any{"roles": []string{"a", "b"}, "": "empty"},
 		"https://example.com/role": "gold", "a/b": "slash", "m~n": "tilde", "/x": "leading", "a.b": "dot",
@@ -149,9 +149,9 @@ func (r structRule) Check(*http.Request, *jwtgate.Token) error { return r.err }
 func TestRuleOfAnyKind(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)
-	_, err := gate.Require(structRule{}).Verify(t.Context(), hs256(nil))
+	_, err := gate.Require(structRule{}).Verify(t.Context(), hs256Token(nil))
 	require.NoError(t, err)
-	_, err = gate.Require(&structRule{errors.New("no")}).Verify(t.Context(), hs256(nil))
+	_, err = gate.Require(&structRule{errors.New("no")}).Verify(t.Context(), hs256Token(nil))
 	require.Error(t, err)
 }
 

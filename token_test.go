@@ -33,7 +33,7 @@ func ExampleSubject() {
 	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("orders of", jwtgate.Subject(r.Context()))
 	}))
-	serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	// Output:
 	// orders of alice
 }
@@ -52,7 +52,7 @@ func ExampleFromContext() {
 		fmt.Println(token.Subject, "until", token.Expires.Format(time.TimeOnly))
 		fmt.Println("may delete:", slices.Contains(token.Scopes, "orders:delete"))
 	}))
-	serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	// Output:
 	// alice until 01:30:00
 	// may delete: false
@@ -72,7 +72,7 @@ func ExampleDecode() {
 		fmt.Println(claims.Email, claims.Plan, err)
 	}))
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer "+hs256(map[string]any{"email": "alice@example.com", "plan": "gold"}))
+	r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"email": "alice@example.com", "plan": "gold"}))
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output:
 	// alice@example.com gold <nil>
@@ -84,7 +84,7 @@ func ExampleToken_Decode() {
 	if err != nil {
 		panic(err)
 	}
-	token, err := gate.Verify(context.Background(), hs256(map[string]any{
+	token, err := gate.Verify(context.Background(), hs256Token(map[string]any{
 		"email": "alice@example.com", "realm_access": map[string]any{"roles": []string{"user", "admin"}},
 	}))
 	if err != nil {
@@ -121,7 +121,7 @@ func ExampleToken_LogValue() {
 	if err != nil {
 		panic(err)
 	}
-	token, err := gate.Verify(context.Background(), hs256(nil))
+	token, err := gate.Verify(context.Background(), hs256Token(nil))
 	if err != nil {
 		panic(err)
 	}
@@ -141,7 +141,7 @@ func ExampleToken_LogValue() {
 // acceptance 42
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	token, err := newGate(t).Verify(t.Context(), hs256(map[string]any{
+	token, err := newGate(t).Verify(t.Context(), hs256Token(map[string]any{
 		"big": json.RawMessage("12345678901234567890123"), "id": json.RawMessage("9007199254740993"), "rate": json.RawMessage("0.1000000000000000055"),
 	}))
 	require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestTokenLogValue(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	raw := hs256(map[string]any{"sub": "al\nice", "jti": strings.Repeat("j", 1000)})
+	raw := hs256Token(map[string]any{"sub": "al\nice", "jti": strings.Repeat("j", 1000)})
 	token, err := newGate(t).Verify(t.Context(), raw)
 	require.NoError(t, err)
 	logger.Info("hello", "token", token)
@@ -224,7 +224,7 @@ func TestHandler_Context(t *testing.T) {
 	outer, cancel := context.WithCancelCause(context.Background())
 	var inner context.Context
 	serve(newGate(t).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r.Context() })),
-		request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(outer))
+		request("GET", "Authorization: Bearer "+hs256Token(nil)).WithContext(outer))
 	require.NotNil(t, inner)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
@@ -249,7 +249,7 @@ func TestHandler_ContextInside(t *testing.T) {
 	}
 	var inner context.Context
 	serve(newGate(t).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r.Context() })),
-		request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(&tenant{context.Background(), "s3cret"}))
+		request("GET", "Authorization: Bearer "+hs256Token(nil)).WithContext(&tenant{context.Background(), "s3cret"}))
 	require.NotNil(t, inner)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.Equal(t, "*jwtgate_test.tenant.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
@@ -289,7 +289,7 @@ func TestOneTokenForARequest(t *testing.T) {
 			assert.Nil(t, r.Context().Value("no such key"))
 		}))
 		for range 3 {
-			serve(handler, request("GET", "Authorization: Bearer "+hs256(nil)))
+			serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
 		}
 	}
 }
@@ -299,7 +299,7 @@ func TestTokensAreApart(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 16} {
 		gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = size })
-		token := hs256(map[string]any{"aud": []string{audience, "x"}})
+		token := hs256Token(map[string]any{"aud": []string{audience, "x"}})
 		for range 3 {
 			got, err := gate.Verify(t.Context(), token)
 			require.NoError(t, err)
@@ -322,7 +322,7 @@ func TestTokenOutlivesItsRequest(t *testing.T) {
 		type key struct{}
 		handle := func() weak.Pointer[[1 << 20]byte] {
 			large := new([1 << 20]byte)
-			serve(gate.Handler(subject), request("GET", "Authorization: Bearer "+hs256(nil)).WithContext(context.WithValue(t.Context(), key{}, large)))
+			serve(gate.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(nil)).WithContext(context.WithValue(t.Context(), key{}, large)))
 			return weak.Make(large)
 		}
 		for range 2 {

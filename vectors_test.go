@@ -56,14 +56,14 @@ func readVector(t testing.TB, name string) vector {
 
 // gate returns one with the keys of v. Unless changed, it looks at the signature
 // and at the time, which is a minute before the examples expire.
-func (v vector) gate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
+func (v vector) newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
 	t.Helper()
 	return newGate(t, append([]func(*jwtgate.Options){func(o *jwtgate.Options) {
 		o.Keys = v.source()
 		o.Issuers, o.AnyIssuer = nil, true
 		o.Audiences, o.AnyAudience = nil, true
 		o.AllowNoSubject = true
-		o.Now = at(vectorExpires.Add(-time.Minute))
+		o.Now = fixedClock(vectorExpires.Add(-time.Minute))
 	}}, change...)...)
 }
 
@@ -113,10 +113,10 @@ func TestVectorsWithClaims(t *testing.T) {
 			t.Parallel()
 			v := readVector(t, tt.name)
 			gateAt := func(now time.Time) *jwtgate.Gate {
-				return v.gate(t, func(o *jwtgate.Options) {
+				return v.newGate(t, func(o *jwtgate.Options) {
 					o.Issuers, o.AnyIssuer = []string{tt.issuer}, false
 					o.Leeway = time.Minute
-					o.Now = at(now)
+					o.Now = fixedClock(now)
 				})
 			}
 			gate := gateAt(vectorExpires.Add(-time.Minute))
@@ -175,12 +175,12 @@ func TestVectorsWithText(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := readVector(t, name)
-			gate := v.gate(t)
+			gate := v.newGate(t)
 			requireSignedText(t, gate, v.Token)
 			requireForgeriesRefused(t, gate, v.Token)
 			header, rest, _ := strings.Cut(v.Token, ".")
 			payload, signature, _ := strings.Cut(rest, ".")
-			for _, i := range places(payload) {
+			for _, i := range bytesToChange(payload) {
 				_, err := gate.Verify(t.Context(), header+"."+withBitChanged(payload, i)+"."+signature)
 				requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrSignature)
 			}
@@ -191,7 +191,7 @@ func TestVectorsWithText(t *testing.T) {
 // RFC 7520 gives its RSA and its EC key the same ID.
 func TestVectorsOfOneKeyID(t *testing.T) {
 	t.Parallel()
-	gate := readVector(t, "RFC 7520 4.8").gate(t)
+	gate := readVector(t, "RFC 7520 4.8").newGate(t)
 	// acceptance 29
 	for _, name := range []string{"RFC 7520 4.1", "RFC 7520 4.3", "RFC 7520 4.4"} {
 		requireSignedText(t, gate, readVector(t, name).Token)
@@ -210,14 +210,14 @@ func requireSignedText(t testing.TB, gate *jwtgate.Gate, token string) {
 func requireForgeriesRefused(t testing.TB, gate *jwtgate.Gate, token string) {
 	t.Helper()
 	dot := strings.LastIndexByte(token, '.')
-	for _, i := range places(token[dot+1:]) {
+	for _, i := range bytesToChange(token[dot+1:]) {
 		_, err := gate.Verify(t.Context(), token[:dot+1]+withBitChanged(token[dot+1:], i))
 		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrSignature)
 	}
 }
 
 // places returns where to change a segment: at its ends and in the middle.
-func places(segment string) []int {
+func bytesToChange(segment string) []int {
 	n := base64.RawURLEncoding.DecodedLen(len(segment))
 	return []int{0, n / 2, n - 1}
 }
@@ -226,7 +226,7 @@ func places(segment string) []int {
 func withBitChanged(segment string, i int) string {
 	b := must(base64.RawURLEncoding.DecodeString(segment))
 	b[i] ^= 1
-	return encode(b)
+	return base64url(b)
 }
 
 // Unsecured tokens are refused for the signature they lack, and with one for
@@ -235,7 +235,7 @@ func TestVectorsUnsecured(t *testing.T) {
 	t.Parallel()
 	v := readVector(t, "RFC 7515 A.5") // and RFC 7519 section 6.1
 	good := readVector(t, "RFC 7515 A.1")
-	gate := good.gate(t)
+	gate := good.newGate(t)
 	_, err := gate.Verify(t.Context(), good.Token)
 	require.NoError(t, err)
 	_, goodRest, _ := strings.Cut(good.Token, ".")
@@ -265,7 +265,7 @@ func TestVectorsInJSON(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := readVector(t, name)
-			gate := v.gate(t)
+			gate := v.newGate(t)
 			type signer struct {
 				Protected, Signature string
 				Header               struct{ Alg string }
@@ -316,7 +316,7 @@ func TestVectorsDetached(t *testing.T) {
 	whole := strings.Split(readVector(t, "RFC 7520 4.4").Token, ".")
 	require.Equal(t, []string{header, signature}, []string{whole[0], whole[2]})
 	// acceptance 13
-	requireFormRefused(t, v.gate(t), v.Token)
+	requireFormRefused(t, v.newGate(t), v.Token)
 }
 
 // Encryption does not tell who made a token, since the key to encrypt with is
@@ -331,7 +331,7 @@ func TestVectorsEncrypted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireFormRefused(t, readVector(t, "RFC 7515 A.2").gate(t), readVector(t, name).Token)
+			requireFormRefused(t, readVector(t, "RFC 7515 A.2").newGate(t), readVector(t, name).Token)
 		})
 	}
 }

@@ -36,7 +36,7 @@ func ExampleGate_Verify() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, credential := range []string{hs256(nil), hs256(map[string]any{"exp": 0})} {
+	for _, credential := range []string{hs256Token(nil), hs256Token(map[string]any{"exp": 0})} {
 		token, err := gate.Verify(context.Background(), credential)
 		switch {
 		case errors.Is(err, jwtgate.ErrUnavailable):
@@ -61,9 +61,9 @@ func TestVerifyAlgorithms(t *testing.T) {
 			if name == "Ed25519" {
 				method = "EdDSA"
 			}
-			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", method)) })
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("k1", method)) })
 			header := fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, name)
-			token := sign(method, private(method), header, payload(nil))
+			token := sign(method, privateKey(method), header, claimsJSON(nil))
 			for range 2 { // the second time the header is known
 				got, err := gate.Verify(t.Context(), token)
 				require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestVerifyAlgorithms(t *testing.T) {
 // what was done to it.
 func TestVerifyRefusesMalformedTokens(t *testing.T) {
 	t.Parallel()
-	good := hs256(nil)
+	good := hs256Token(nil)
 	header, rest, _ := strings.Cut(good, ".")
 	body, signature, _ := strings.Cut(rest, ".")
 	signed := func(input string) string { return signEncoded("HS256", secret, input) }
@@ -121,67 +121,67 @@ func TestVerifyRefusesMalformedTokens(t *testing.T) {
 		{"line break in claims", signed(header + "." + body[:8] + "\n" + body[8:])},
 		{"carriage return in header", signed(header[:8] + "\r\n" + header[8:] + "." + body)},
 		{"line break at the end", good + "\n"},
-		{"trailing bits in header", signed(withTrailingBits(encode(`{"alg":"HS256"} `)) + "." + body)},
-		{"trailing bits in claims", signed(header + "." + withTrailingBits(encode(payload(map[string]any{"x": strings.Repeat("x", 4-len(payload(nil)+`,"x":""`)%3)}))))},
+		{"trailing bits in header", signed(withTrailingBits(base64url(`{"alg":"HS256"} `)) + "." + body)},
+		{"trailing bits in claims", signed(header + "." + withTrailingBits(base64url(claimsJSON(map[string]any{"x": strings.Repeat("x", 4-len(claimsJSON(nil)+`,"x":""`)%3)}))))},
 		{"trailing bits in signature", header + "." + body + "." + withTrailingBits(signature)},
 		{"lone character at the end", signed(header + "." + body + "AAA"[:(5-len(body)%4)%4])},
 		// acceptance 15, 16 for the header
-		{"header is not JSON", sign("HS256", secret, `alg=HS256`, payload(nil))},
-		{"header is an array", sign("HS256", secret, `["HS256"]`, payload(nil))},
-		{"header is null", sign("HS256", secret, `null`, payload(nil))},
-		{"header with data behind", sign("HS256", secret, `{"alg":"HS256"}{}`, payload(nil))},
-		{"header with a comma behind", sign("HS256", secret, `{"alg":"HS256",}`, payload(nil))},
-		{"header with invalid UTF-8", sign("HS256", secret, "{\"alg\":\"HS256\",\"x\":\"\xff\"}", payload(nil))},
-		{"header with a byte order mark", sign("HS256", secret, "\ufeff{\"alg\":\"HS256\"}", payload(nil))},
-		{"header nested too deeply", sign("HS256", secret, `{"alg":"HS256","x":`+strings.Repeat("[", 32)+strings.Repeat("]", 32)+`}`, payload(nil))},
-		{"duplicate alg", sign("HS256", secret, `{"alg":"none","alg":"HS256"}`, payload(nil))},
-		{"alg in two cases", sign("HS256", secret, `{"alg":"HS256","Alg":"none"}`, payload(nil))},
-		{"alg twice by an escape", sign("HS256", secret, `{"alg":"HS256","\u0061lg":"none"}`, payload(nil))},
-		{"duplicate within a parameter", sign("HS256", secret, `{"alg":"HS256","jwk":{"k":1,"k":2}}`, payload(nil))},
+		{"header is not JSON", sign("HS256", secret, `alg=HS256`, claimsJSON(nil))},
+		{"header is an array", sign("HS256", secret, `["HS256"]`, claimsJSON(nil))},
+		{"header is null", sign("HS256", secret, `null`, claimsJSON(nil))},
+		{"header with data behind", sign("HS256", secret, `{"alg":"HS256"}{}`, claimsJSON(nil))},
+		{"header with a comma behind", sign("HS256", secret, `{"alg":"HS256",}`, claimsJSON(nil))},
+		{"header with invalid UTF-8", sign("HS256", secret, "{\"alg\":\"HS256\",\"x\":\"\xff\"}", claimsJSON(nil))},
+		{"header with a byte order mark", sign("HS256", secret, "\ufeff{\"alg\":\"HS256\"}", claimsJSON(nil))},
+		{"header nested too deeply", sign("HS256", secret, `{"alg":"HS256","x":`+strings.Repeat("[", 32)+strings.Repeat("]", 32)+`}`, claimsJSON(nil))},
+		{"duplicate alg", sign("HS256", secret, `{"alg":"none","alg":"HS256"}`, claimsJSON(nil))},
+		{"alg in two cases", sign("HS256", secret, `{"alg":"HS256","Alg":"none"}`, claimsJSON(nil))},
+		{"alg twice by an escape", sign("HS256", secret, `{"alg":"HS256","\u0061lg":"none"}`, claimsJSON(nil))},
+		{"duplicate within a parameter", sign("HS256", secret, `{"alg":"HS256","jwk":{"k":1,"k":2}}`, claimsJSON(nil))},
 		// acceptance 17
-		{"crit", sign("HS256", secret, `{"alg":"HS256","crit":["exp"],"exp":1}`, payload(nil))},
-		{"empty crit", sign("HS256", secret, `{"alg":"HS256","crit":[]}`, payload(nil))},
-		{"null crit", sign("HS256", secret, `{"alg":"HS256","crit":null}`, payload(nil))},
-		{"b64 false", sign("HS256", secret, `{"alg":"HS256","b64":false}`, payload(nil))},
-		{"b64 false and critical", sign("HS256", secret, `{"alg":"HS256","b64":false,"crit":["b64"]}`, payload(nil))},
-		{"b64 as a string", sign("HS256", secret, `{"alg":"HS256","b64":"true"}`, payload(nil))},
+		{"crit", sign("HS256", secret, `{"alg":"HS256","crit":["exp"],"exp":1}`, claimsJSON(nil))},
+		{"empty crit", sign("HS256", secret, `{"alg":"HS256","crit":[]}`, claimsJSON(nil))},
+		{"null crit", sign("HS256", secret, `{"alg":"HS256","crit":null}`, claimsJSON(nil))},
+		{"b64 false", sign("HS256", secret, `{"alg":"HS256","b64":false}`, claimsJSON(nil))},
+		{"b64 false and critical", sign("HS256", secret, `{"alg":"HS256","b64":false,"crit":["b64"]}`, claimsJSON(nil))},
+		{"b64 as a string", sign("HS256", secret, `{"alg":"HS256","b64":"true"}`, claimsJSON(nil))},
 		// acceptance 23
-		{"cty JWT", sign("HS256", secret, `{"alg":"HS256","cty":"JWT"}`, payload(nil))},
-		{"cty jwt", sign("HS256", secret, `{"alg":"HS256","cty":"jWt"}`, payload(nil))},
-		{"cty application/jwt", sign("HS256", secret, `{"alg":"HS256","cty":"application/JWT"}`, payload(nil))},
-		{"cty is a number", sign("HS256", secret, `{"alg":"HS256","cty":1}`, payload(nil))},
-		{"JWE header in three segments", sign("HS256", secret, `{"alg":"HS256","enc":"A256GCM"}`, payload(nil))},
-		{"nested token as claims", signed(header + "." + encode(good))},
+		{"cty JWT", sign("HS256", secret, `{"alg":"HS256","cty":"JWT"}`, claimsJSON(nil))},
+		{"cty jwt", sign("HS256", secret, `{"alg":"HS256","cty":"jWt"}`, claimsJSON(nil))},
+		{"cty application/jwt", sign("HS256", secret, `{"alg":"HS256","cty":"application/JWT"}`, claimsJSON(nil))},
+		{"cty is a number", sign("HS256", secret, `{"alg":"HS256","cty":1}`, claimsJSON(nil))},
+		{"JWE header in three segments", sign("HS256", secret, `{"alg":"HS256","enc":"A256GCM"}`, claimsJSON(nil))},
+		{"nested token as claims", signed(header + "." + base64url(good))},
 		// acceptance 24
-		{"kid is a number", sign("HS256", secret, `{"alg":"HS256","kid":1}`, payload(nil))},
-		{"kid is null", sign("HS256", secret, `{"alg":"HS256","kid":null}`, payload(nil))},
-		{"kid is an array", sign("HS256", secret, `{"alg":"HS256","kid":["a"]}`, payload(nil))},
-		{"kid of 257 bytes", sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat("k", 257)+`"}`, payload(nil))},
-		{"kid of 257 bytes by escapes", sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat(`\u006b`, 257)+`"}`, payload(nil))},
-		{"alg is a number", sign("HS256", secret, `{"alg":256}`, payload(nil))},
-		{"typ is a number", sign("HS256", secret, `{"alg":"HS256","typ":1}`, payload(nil))},
+		{"kid is a number", sign("HS256", secret, `{"alg":"HS256","kid":1}`, claimsJSON(nil))},
+		{"kid is null", sign("HS256", secret, `{"alg":"HS256","kid":null}`, claimsJSON(nil))},
+		{"kid is an array", sign("HS256", secret, `{"alg":"HS256","kid":["a"]}`, claimsJSON(nil))},
+		{"kid of 257 bytes", sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat("k", 257)+`"}`, claimsJSON(nil))},
+		{"kid of 257 bytes by escapes", sign("HS256", secret, `{"alg":"HS256","kid":"`+strings.Repeat(`\u006b`, 257)+`"}`, claimsJSON(nil))},
+		{"alg is a number", sign("HS256", secret, `{"alg":256}`, claimsJSON(nil))},
+		{"typ is a number", sign("HS256", secret, `{"alg":"HS256","typ":1}`, claimsJSON(nil))},
 		// acceptance 15, 16 for the claims
 		{"claims are not JSON", sign("HS256", secret, `{"alg":"HS256"}`, `iss=x`)},
-		{"claims are an array", sign("HS256", secret, `{"alg":"HS256"}`, `[`+payload(nil)+`]`)},
+		{"claims are an array", sign("HS256", secret, `{"alg":"HS256"}`, `[`+claimsJSON(nil)+`]`)},
 		{"claims are a string", sign("HS256", secret, `{"alg":"HS256"}`, `"x"`)},
-		{"claims with data behind", sign("HS256", secret, `{"alg":"HS256"}`, payload(nil)+`{}`)},
-		{"claims with NUL behind", sign("HS256", secret, `{"alg":"HS256"}`, payload(nil)+"\x00")},
-		{"claims with invalid UTF-8", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", "al\xffce", 1))},
-		{"claims with an overlong encoding", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", "al\xc1\xa9ce", 1))},
-		{"claims with a lone surrogate", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", `al\ud800ce`, 1))},
-		{"claims with a number beyond a double", hs256(map[string]any{"x": json.RawMessage("1e309")})},
-		{"header with a number beyond a double", sign("HS256", secret, `{"alg":"HS256","x":[-1e555]}`, payload(nil))},
-		{"claims with a control character", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(payload(nil), "alice", "al\tce", 1))},
-		{"claims nested too deeply", hs256(map[string]any{"x": json.RawMessage(strings.Repeat("[", 32) + strings.Repeat("]", 32))})},
-		{"duplicate sub", sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"admin",`+payload(nil)[1:])},
-		{"sub in two cases", hs256(map[string]any{"SUB": "admin"})},
-		{"sub in two cases of Unicode", hs256(map[string]any{"\u017fub": "admin"})},
-		{"sub twice by an escape", sign("HS256", secret, `{"alg":"HS256"}`, `{"\u0073ub":"admin",`+payload(nil)[1:])},
-		{"duplicate iss behind", sign("HS256", secret, `{"alg":"HS256"}`, strings.TrimSuffix(payload(nil), "}")+`,"iss":"https://evil.example"}`)},
-		{"duplicate at depth", hs256(map[string]any{"realm_access": json.RawMessage(`{"roles":[],"roles":["admin"]}`)})},
-		{"two cases at depth", hs256(map[string]any{"realm_access": []any{map[string]any{"roles": 1, "Roles": 2}}})},
+		{"claims with data behind", sign("HS256", secret, `{"alg":"HS256"}`, claimsJSON(nil)+`{}`)},
+		{"claims with NUL behind", sign("HS256", secret, `{"alg":"HS256"}`, claimsJSON(nil)+"\x00")},
+		{"claims with invalid UTF-8", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(claimsJSON(nil), "alice", "al\xffce", 1))},
+		{"claims with an overlong encoding", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(claimsJSON(nil), "alice", "al\xc1\xa9ce", 1))},
+		{"claims with a lone surrogate", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(claimsJSON(nil), "alice", `al\ud800ce`, 1))},
+		{"claims with a number beyond a double", hs256Token(map[string]any{"x": json.RawMessage("1e309")})},
+		{"header with a number beyond a double", sign("HS256", secret, `{"alg":"HS256","x":[-1e555]}`, claimsJSON(nil))},
+		{"claims with a control character", sign("HS256", secret, `{"alg":"HS256"}`, strings.Replace(claimsJSON(nil), "alice", "al\tce", 1))},
+		{"claims nested too deeply", hs256Token(map[string]any{"x": json.RawMessage(strings.Repeat("[", 32) + strings.Repeat("]", 32))})},
+		{"duplicate sub", sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"admin",`+claimsJSON(nil)[1:])},
+		{"sub in two cases", hs256Token(map[string]any{"SUB": "admin"})},
+		{"sub in two cases of Unicode", hs256Token(map[string]any{"\u017fub": "admin"})},
+		{"sub twice by an escape", sign("HS256", secret, `{"alg":"HS256"}`, `{"\u0073ub":"admin",`+claimsJSON(nil)[1:])},
+		{"duplicate iss behind", sign("HS256", secret, `{"alg":"HS256"}`, strings.TrimSuffix(claimsJSON(nil), "}")+`,"iss":"https://evil.example"}`)},
+		{"duplicate at depth", hs256Token(map[string]any{"realm_access": json.RawMessage(`{"roles":[],"roles":["admin"]}`)})},
+		{"two cases at depth", hs256Token(map[string]any{"realm_access": []any{map[string]any{"roles": 1, "Roles": 2}}})},
 		// acceptance 26
-		{"longer than 16 KiB", hs256(map[string]any{"x": strings.Repeat("x", 16<<10)})},
+		{"longer than 16 KiB", hs256Token(map[string]any{"x": strings.Repeat("x", 16<<10)})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -209,7 +209,7 @@ func TestVerifyMaxTokenBytes(t *testing.T) {
 	t.Parallel()
 	// acceptance 26: not one byte is decoded, so what is wrong with it does not
 	// show.
-	token := hs256(nil)
+	token := hs256Token(nil)
 	exact := newGate(t, func(o *jwtgate.Options) { o.MaxTokenBytes = len(token) })
 	_, err := exact.Verify(t.Context(), token)
 	require.NoError(t, err)
@@ -220,7 +220,7 @@ func TestVerifyMaxTokenBytes(t *testing.T) {
 
 func TestVerifyAlgorithmIsTheKeys(t *testing.T) {
 	t.Parallel()
-	rsaPublic := public(rsaKey()).(*rsa.PublicKey)
+	rsaPublic := publicKey(rsaKey()).(*rsa.PublicKey)
 
 	for _, tt := range []struct {
 		name   string
@@ -242,33 +242,33 @@ func TestVerifyAlgorithmIsTheKeys(t *testing.T) {
 		// acceptance 19
 		{"HS256 with the public modulus", keys.Public(rsaPublic), `{"alg":"HS256"}`, "HS256", rsaPublic.N.Bytes()},
 		{"PS256 for an RS256 key", keys.Public(rsaPublic), `{"alg":"PS256"}`, "PS256", rsaKey()},
-		{"RS256 for a PS256 key", keys.Static(key("", "PS256")), `{"alg":"RS256"}`, "RS256", rsaKey()},
+		{"RS256 for a PS256 key", keys.Static(newKey("", "PS256")), `{"alg":"RS256"}`, "RS256", rsaKey()},
 		{"RS512 for an RS256 key", keys.Public(rsaPublic), `{"alg":"RS512"}`, "RS512", rsaKey()},
 		{"HS512 for an HS256 key", keys.HS256(secret), `{"alg":"HS512"}`, "HS512", secret},
-		{"ES256 for a P-384 key", keys.Static(key("", "ES384")), `{"alg":"ES256"}`, "ES256", p256Key()},
-		{"EdDSA for an ES256 key", keys.Static(key("", "ES256")), `{"alg":"EdDSA"}`, "EdDSA", edKey()},
+		{"ES256 for a P-384 key", keys.Static(newKey("", "ES384")), `{"alg":"ES256"}`, "ES256", p256Key()},
+		{"EdDSA for an ES256 key", keys.Static(newKey("", "ES256")), `{"alg":"EdDSA"}`, "EdDSA", edKey()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = tt.keys })
-			_, err := gate.Verify(t.Context(), sign(tt.method, tt.key, tt.header, payload(nil)))
+			_, err := gate.Verify(t.Context(), sign(tt.method, tt.key, tt.header, claimsJSON(nil)))
 			requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrAlgorithm)
 		})
 	}
 
 	t.Run("outside the list", func(t *testing.T) { // acceptance 18
 		t.Parallel()
-		source := keys.Static(key("", "RS256"), key("", "ES256"))
+		source := keys.Static(newKey("", "RS256"), newKey("", "ES256"))
 		gate := newGate(t, func(o *jwtgate.Options) { o.Keys = source; o.Algorithms = []string{"ES256"} })
-		_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256"}`, payload(nil)))
+		_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256"}`, claimsJSON(nil)))
 		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrAlgorithm)
-		_, err = gate.Verify(t.Context(), sign("ES256", p256Key(), `{"alg":"ES256"}`, payload(nil)))
+		_, err = gate.Verify(t.Context(), sign("ES256", p256Key(), `{"alg":"ES256"}`, claimsJSON(nil)))
 		require.NoError(t, err)
 	})
 
 	t.Run("unsigned", func(t *testing.T) { // acceptance 18
 		t.Parallel()
-		input := encode(`{"alg":"none"}`) + "." + encode(payload(nil))
+		input := base64url(`{"alg":"none"}`) + "." + base64url(claimsJSON(nil))
 		_, err := newGate(t).Verify(t.Context(), input+".")
 		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
 		_, err = newGate(t).Verify(t.Context(), input+".AA")
@@ -282,16 +282,16 @@ func TestVerifySignatureForms(t *testing.T) {
 	t.Run("ECDSA", func(t *testing.T) { // acceptance 21
 		t.Parallel()
 		for algorithm, size := range map[string]int{"ES256": 32, "ES384": 48, "ES512": 66} {
-			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", algorithm)) })
-			input := encode(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." + encode(payload(nil))
-			signed := must(jwt.GetSigningMethod(algorithm).Sign(input, private(algorithm)))
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("", algorithm)) })
+			input := base64url(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." + base64url(claimsJSON(nil))
+			signed := must(jwt.GetSigningMethod(algorithm).Sign(input, privateKey(algorithm)))
 			zero := make([]byte, size)
 			h := map[string]crypto.Hash{"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512}[algorithm].New()
 			h.Write([]byte(input))
-			der := must(ecdsa.SignASN1(rand.Reader, private(algorithm).(*ecdsa.PrivateKey), h.Sum(nil)))
-			order := private(algorithm).(*ecdsa.PrivateKey).Params().N.FillBytes(make([]byte, size))
+			der := must(ecdsa.SignASN1(rand.Reader, privateKey(algorithm).(*ecdsa.PrivateKey), h.Sum(nil)))
+			order := privateKey(algorithm).(*ecdsa.PrivateKey).Params().N.FillBytes(make([]byte, size))
 
-			_, err := gate.Verify(t.Context(), input+"."+encode(signed))
+			_, err := gate.Verify(t.Context(), input+"."+base64url(signed))
 			require.NoError(t, err)
 			for name, signature := range map[string][]byte{
 				"r zero":        append(zero, signed[size:]...),
@@ -305,7 +305,7 @@ func TestVerifySignatureForms(t *testing.T) {
 				"DER":           der,
 				"r alone":       signed[:size],
 			} {
-				_, err := gate.Verify(t.Context(), input+"."+encode(signature))
+				_, err := gate.Verify(t.Context(), input+"."+base64url(signature))
 				assert.ErrorIs(t, err, jwtgate.ErrSignature, "%s %s", algorithm, name)
 			}
 		}
@@ -314,13 +314,13 @@ func TestVerifySignatureForms(t *testing.T) {
 	t.Run("RSA-PSS salt is as long as the hash", func(t *testing.T) {
 		t.Parallel()
 		for algorithm, hash := range map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512} {
-			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", algorithm)) })
-			input := encode(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." + encode(payload(nil))
+			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("", algorithm)) })
+			input := base64url(fmt.Sprintf(`{"alg":%q}`, algorithm)) + "." + base64url(claimsJSON(nil))
 			h := hash.New()
 			h.Write([]byte(input))
 			for _, salt := range []int{0, 20, hash.Size() - 1, hash.Size(), hash.Size() + 1, rsa.PSSSaltLengthAuto} {
 				signature := must(rsa.SignPSS(rand.Reader, rsaKey().(*rsa.PrivateKey), hash, h.Sum(nil), &rsa.PSSOptions{SaltLength: salt}))
-				_, err := gate.Verify(t.Context(), input+"."+encode(signature))
+				_, err := gate.Verify(t.Context(), input+"."+base64url(signature))
 				if salt == hash.Size() {
 					assert.NoError(t, err)
 				} else {
@@ -332,23 +332,23 @@ func TestVerifySignatureForms(t *testing.T) {
 
 	t.Run("HMAC is compared whole", func(t *testing.T) {
 		t.Parallel()
-		token := hs256(nil)
+		token := hs256Token(nil)
 		input := token[:strings.LastIndexByte(token, '.')]
 		signature := must(base64.RawURLEncoding.DecodeString(token[len(input)+1:]))
 		for n := 1; n < len(signature); n++ {
-			_, err := newGate(t).Verify(t.Context(), input+"."+encode(signature[:n]))
+			_, err := newGate(t).Verify(t.Context(), input+"."+base64url(signature[:n]))
 			require.ErrorIs(t, err, jwtgate.ErrSignature, "cut to %d bytes", n)
 		}
-		_, err := newGate(t).Verify(t.Context(), input+"."+encode(append(signature, 0)))
+		_, err := newGate(t).Verify(t.Context(), input+"."+base64url(append(signature, 0)))
 		require.ErrorIs(t, err, jwtgate.ErrSignature)
 	})
 
 	t.Run("Ed25519 S is reduced", func(t *testing.T) {
 		t.Parallel()
-		gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", "EdDSA")) })
-		input := encode(`{"alg":"EdDSA"}`) + "." + encode(payload(nil))
+		gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("", "EdDSA")) })
+		input := base64url(`{"alg":"EdDSA"}`) + "." + base64url(claimsJSON(nil))
 		signature := must(jwt.SigningMethodEdDSA.Sign(input, edKey()))
-		_, err := gate.Verify(t.Context(), input+"."+encode(signature))
+		_, err := gate.Verify(t.Context(), input+"."+base64url(signature))
 		require.NoError(t, err)
 		// Adding the group's order to S gives another encoding of it.
 		order := must(base64.StdEncoding.DecodeString("7dP1XBpjEljWnPei3vneFAAAAAAAAAAAAAAAAAAAABA="))
@@ -358,7 +358,7 @@ func TestVerifySignatureForms(t *testing.T) {
 			signature[32+i] = byte(carry)
 			carry >>= 8
 		}
-		_, err = gate.Verify(t.Context(), input+"."+encode(signature))
+		_, err = gate.Verify(t.Context(), input+"."+base64url(signature))
 		require.ErrorIs(t, err, jwtgate.ErrSignature)
 	})
 }
@@ -367,22 +367,22 @@ func TestVerifySignatureForms(t *testing.T) {
 func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
 	t.Parallel()
 	attacker := must(rsa.GenerateKey(rand.Reader, 2048))
-	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, encode(attacker.N.Bytes()))
-	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(key("", "RS256")) })
+	jwk := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":"AQAB"}`, base64url(attacker.N.Bytes()))
+	gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("", "RS256")) })
 	for _, extra := range []string{
 		`"jwk":` + jwk, `"jku":"https://evil.example/jwks"`, `"x5u":"https://evil.example/cert"`, `"x5c":["MIIB"]`,
 		`"jwk":1,"jku":1,"x5u":1,"x5c":1`, `"x5t":"x","x5t#S256":"x"`,
 	} {
 		header := `{"alg":"RS256",` + extra + `}`
-		_, err := gate.Verify(t.Context(), sign("RS256", attacker, header, payload(nil)))
+		_, err := gate.Verify(t.Context(), sign("RS256", attacker, header, claimsJSON(nil)))
 		require.ErrorIs(t, err, jwtgate.ErrSignature, extra)
-		_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), header, payload(nil)))
+		_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), header, claimsJSON(nil)))
 		require.NoError(t, err, extra)
 	}
 	// acceptance 23: a cty that does not mean a token says nothing.
-	_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"application/json"}`, payload(nil)))
+	_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"application/json"}`, claimsJSON(nil)))
 	require.NoError(t, err)
-	_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"`+strings.Repeat("x", 2000)+`"}`, payload(nil)))
+	_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"`+strings.Repeat("x", 2000)+`"}`, claimsJSON(nil)))
 	require.NoError(t, err)
 }
 
@@ -431,7 +431,7 @@ func TestVerifyType(t *testing.T) {
 			if tt.typ != "" {
 				header = `{"alg":"HS256","typ":` + tt.typ + `}`
 			}
-			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(profile)))
+			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, claimsJSON(profile)))
 			if tt.accepted {
 				require.NoError(t, err)
 			} else {
@@ -453,11 +453,11 @@ func TestSourceIsAskedForTrustedIssuersOnly(t *testing.T) {
 		})
 	})
 	for _, iss := range []string{strings.ToUpper(issuer), issuer + "x", issuer + "/", strings.TrimSuffix(issuer, "/"), " " + issuer, ""} {
-		_, err := gate.Verify(t.Context(), hs256(map[string]any{"iss": iss}))
+		_, err := gate.Verify(t.Context(), hs256Token(map[string]any{"iss": iss}))
 		requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrIssuer)
 	}
 	assert.Zero(t, asked)
-	_, err := gate.Verify(t.Context(), hs256(nil))
+	_, err := gate.Verify(t.Context(), hs256Token(nil))
 	requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrUnknownKey)
 	assert.Equal(t, 1, asked)
 }
@@ -487,11 +487,11 @@ func TestVerifyKeys(t *testing.T) {
 		// acceptance 30
 		{"no kid, fourth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", secret)), "", nil},
 		{"no kid, fifth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", other), hs("e", secret)), "", jwtgate.ErrSignature},
-		{"others do not count", source(key("a", "RS256"), key("a", "ES256"), hs("b", other), hs("c", other), hs("d", other), hs("a", secret)), "a", nil},
+		{"others do not count", source(newKey("a", "RS256"), newKey("a", "ES256"), hs("b", other), hs("c", other), hs("d", other), hs("a", secret)), "a", nil},
 		{"none", source(), "a", jwtgate.ErrUnknownKey},
 		{"nil and zero keys", source(nil, &jwtgate.Key{}), "a", jwtgate.ErrUnknownKey},
 		{"nil and zero keys beside a good one", source(nil, &jwtgate.Key{}, right), "a", nil},
-		{"of another algorithm", source(key("a", "RS256")), "a", jwtgate.ErrAlgorithm},
+		{"of another algorithm", source(newKey("a", "RS256")), "a", jwtgate.ErrAlgorithm},
 		{"wrong", source(wrong), "a", jwtgate.ErrSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -501,7 +501,7 @@ func TestVerifyKeys(t *testing.T) {
 			if tt.kid != "" {
 				header = fmt.Sprintf(`{"alg":"HS256","kid":%q}`, tt.kid)
 			}
-			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, payload(nil)))
+			_, err := gate.Verify(t.Context(), sign("HS256", secret, header, claimsJSON(nil)))
 			if tt.err == nil {
 				require.NoError(t, err)
 			} else {
@@ -522,16 +522,16 @@ func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {
 		change func(*jwtgate.Options)
 		asked  []question
 	}{
-		{"trusted", sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, payload(nil)), nil, []question{{issuer, "k"}}},
-		{"second issuer", hs256(map[string]any{"iss": "https://b.example"}),
+		{"trusted", sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, claimsJSON(nil)), nil, []question{{issuer, "k"}}},
+		{"second issuer", hs256Token(map[string]any{"iss": "https://b.example"}),
 			func(o *jwtgate.Options) { o.Issuers = []string{issuer, "https://b.example"} }, []question{{"https://b.example", ""}}},
-		{"any issuer", hs256(nil), func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }, []question{{"", ""}}},
-		{"untrusted issuer", hs256(map[string]any{"iss": "https://evil.example"}), nil, nil},
-		{"not approved", hs256(nil), func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return false } }, nil},
-		{"no issuer", hs256(map[string]any{"iss": nil}), nil, nil},
-		{"unsupported alg", sign("HS256", secret, `{"alg":"none","kid":"k"}`, payload(nil)), nil, nil},
-		{"malformed", hs256(nil) + "=", nil, nil},
-		{"malformed before iss", sign("HS256", secret, `{"alg":"HS256"}`, `{"a":nil,`+payload(nil)[1:]), nil, nil},
+		{"any issuer", hs256Token(nil), func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }, []question{{"", ""}}},
+		{"untrusted issuer", hs256Token(map[string]any{"iss": "https://evil.example"}), nil, nil},
+		{"not approved", hs256Token(nil), func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return false } }, nil},
+		{"no issuer", hs256Token(map[string]any{"iss": nil}), nil, nil},
+		{"unsupported alg", sign("HS256", secret, `{"alg":"none","kid":"k"}`, claimsJSON(nil)), nil, nil},
+		{"malformed", hs256Token(nil) + "=", nil, nil},
+		{"malformed before iss", sign("HS256", secret, `{"alg":"HS256"}`, `{"a":nil,`+claimsJSON(nil)[1:]), nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -568,7 +568,7 @@ func TestVerifyUnavailableKeys(t *testing.T) {
 					return []*jwtgate.Key{must(jwtgate.NewKey("", "HS256", secret))}, err
 				})
 			})
-			_, got := gate.Verify(t.Context(), hs256(nil))
+			_, got := gate.Verify(t.Context(), hs256Token(nil))
 			e := requireRefused(t, got, http.StatusServiceUnavailable, err)
 			assert.Empty(t, e.Code)
 			assert.Equal(t, "unavailable", e.Reason())
@@ -593,18 +593,18 @@ func TestVerifyRules(t *testing.T) {
 	gate := newGate(t, func(o *jwtgate.Options) {
 		o.Rules = []jwtgate.Rule{jwtgate.RuleFunc(func(r *http.Request, _ *jwtgate.Token) error { seen = r; return nil })}
 	})
-	_, err := gate.Verify(context.WithValue(t.Context(), contextKey{}, "here"), hs256(nil))
+	_, err := gate.Verify(context.WithValue(t.Context(), contextKey{}, "here"), hs256Token(nil))
 	require.NoError(t, err)
 	// Under Verify a rule may look at what there is not without a panic.
 	assert.Equal(t, "here", seen.Context().Value(contextKey{}))
 	assert.Empty(t, seen.URL.Path)
 	assert.Empty(t, seen.Header.Get("Accept"))
 	seen.Header.Set("X", "y")
-	_, err = gate.Verify(t.Context(), hs256(nil))
+	_, err = gate.Verify(t.Context(), hs256Token(nil))
 	require.NoError(t, err)
 	assert.Empty(t, seen.Header.Get("X"))
 
-	_, err = gate.Require(jwtgate.Scope("admin")).Verify(t.Context(), hs256(nil))
+	_, err = gate.Require(jwtgate.Scope("admin")).Verify(t.Context(), hs256Token(nil))
 	e := requireRefused(t, err, http.StatusForbidden, jwtgate.ErrForbidden)
 	assert.Equal(t, "admin", e.Scope)
 }
@@ -612,18 +612,20 @@ func TestVerifyRules(t *testing.T) {
 // What a refusal allocates does not grow with what was sent.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	gate := newGate(t)
-	signature := encode(strings.Repeat("x", 32))
-	token := func(header, payload string) string { return encode(header) + "." + encode(payload) + "." + signature }
+	signature := base64url(strings.Repeat("x", 32))
+	token := func(header, payload string) string {
+		return base64url(header) + "." + base64url(payload) + "." + signature
+	}
 	fill := func(s string) string { return strings.TrimSuffix(strings.Repeat(s, 11_000/len(s)), ",") }
 	for name, token := range map[string]string{
-		"unknown algorithm":      token(`{"alg":"x","x":"`+fill("x")+`"}`, payload(nil)),
-		"many header parameters": token(`{"alg":"HS256",`+fill(`"a":0,`)+`}`, payload(nil)),
-		"numbers in the header":  token(`{"alg":"HS256","x":[`+fill("1014003855441344542789772e284,")+`]}`, payload(nil)),
+		"unknown algorithm":      token(`{"alg":"x","x":"`+fill("x")+`"}`, claimsJSON(nil)),
+		"many header parameters": token(`{"alg":"HS256",`+fill(`"a":0,`)+`}`, claimsJSON(nil)),
+		"numbers in the header":  token(`{"alg":"HS256","x":[`+fill("1014003855441344542789772e284,")+`]}`, claimsJSON(nil)),
 		"numbers in the claims":  token(`{"alg":"HS256"}`, `{"x":[`+fill("1014003855441344542789772e284,")+`]}`),
 		"nested arrays":          token(`{"alg":"HS256"}`, `{"x":`+fill("[")+`}`),
 		"long issuer":            token(`{"alg":"HS256"}`, `{"iss":"`+fill("i")+`"}`),
 		"bad base64":             token(`{"alg":"HS256"}`, fill("x"))[:11_000] + "A." + signature,
-		"bad signature":          token(`{"alg":"HS256"}`, payload(map[string]any{"x": fill("x")})),
+		"bad signature":          token(`{"alg":"HS256"}`, claimsJSON(map[string]any{"x": fill("x")})),
 		"dots":                   fill("."),
 	} {
 		_, err := gate.Verify(t.Context(), token) // makes the room that is used again
@@ -675,7 +677,7 @@ func TestVerifyInterop(t *testing.T) {
 			for name, source := range sources {
 				gate := newGate(t, func(o *jwtgate.Options) {
 					o.Keys = source
-					o.Now = at(time.Unix(file.Now, 0))
+					o.Now = fixedClock(time.Unix(file.Now, 0))
 				})
 				got, err := gate.Verify(t.Context(), tt.Token)
 				require.NoError(t, err, name)
@@ -699,22 +701,22 @@ func FuzzVerifyAgreesWithGolangJWT(f *testing.F) {
 		`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT","kid":"k"}`, `{"typ":"at+jwt","alg":"HS256","x5c":[1]}`,
 		`{"alg":"HS256","crit":["b64"],"b64":false}`, ` { "\u0061lg" : "HS256" } `, `{"alg":"HS256","Alg":"none"}`,
 	} {
-		f.Add([]byte(header), []byte(payload(nil)))
+		f.Add([]byte(header), []byte(claimsJSON(nil)))
 	}
 	for _, changes := range []map[string]any{
 		{"nbf": now.Unix()}, {"exp": 1.7672292e9}, {"exp": json.RawMessage("1e300")}, {"aud": []string{"x", audience}},
 		{"sub": nil}, {"big": json.RawMessage("12345678901234567890123")}, {"SUB": "x"}, {"scope": []string{"a"}},
 		{"name": "Zo\u00eb \U0001d11e"}, {"deep": []any{map[string]any{"a": []any{nil, true}}}},
 	} {
-		f.Add([]byte(`{"alg":"HS256"}`), []byte(payload(changes)))
+		f.Add([]byte(`{"alg":"HS256"}`), []byte(claimsJSON(changes)))
 	}
-	f.Add([]byte(`{"alg":"HS256"}`), []byte(strings.ReplaceAll(payload(nil), "/", `\/`)))
+	f.Add([]byte(`{"alg":"HS256"}`), []byte(strings.ReplaceAll(claimsJSON(nil), "/", `\/`)))
 
 	gate := newGate(f, func(o *jwtgate.Options) { o.Leeway = -1 })
 	strict := jwt.NewParser(
 		jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
-		jwt.WithTimeFunc(at(now)))
+		jwt.WithTimeFunc(fixedClock(now)))
 	f.Fuzz(func(t *testing.T, header, claims []byte) {
 		token := sign("HS256", secret, string(header), string(claims))
 		got, err := gate.Verify(t.Context(), token)
@@ -743,7 +745,7 @@ func FuzzVerifyAgreesWithGolangJWT(f *testing.F) {
 // FuzzVerify hands the gate arbitrary tokens. Nothing panics, whatever the gate
 // accepts has the one signature that the key makes, and refusing is always 401.
 func FuzzVerify(f *testing.F) {
-	good := hs256(nil)
+	good := hs256Token(nil)
 	for _, token := range []string{good, good + "=", good + "\n", "." + good, good[:len(good)-1], strings.ToUpper(good), "..", "a.b.c", ""} {
 		f.Add(token)
 	}
@@ -776,10 +778,10 @@ func FuzzVerifyOnlyTheOriginal(f *testing.F) {
 	}
 	var pairs []pair
 	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
-		k := key("k1", algorithm)
+		k := newKey("k1", algorithm)
 		p := pair{gate: newGate(f, func(o *jwtgate.Options) { o.Keys = keys.Static(k); o.CacheSize = 16 }), subjects: map[string]string{}}
 		for i, subject := range []string{"alice", "bob"} {
-			p.tokens[i] = sign(algorithm, private(algorithm), `{"alg":"`+algorithm+`","kid":"k1"}`, payload(map[string]any{"sub": subject}))
+			p.tokens[i] = sign(algorithm, privateKey(algorithm), `{"alg":"`+algorithm+`","kid":"k1"}`, claimsJSON(map[string]any{"sub": subject}))
 			p.subjects[p.tokens[i]] = subject
 		}
 		pairs = append(pairs, p)
@@ -824,16 +826,16 @@ func FuzzVerifyOnlyTheOriginal(f *testing.F) {
 					parts[i] = base64.StdEncoding.EncodeToString(text)
 				}
 			case 10: // text before or inside
-				parts[i] = encode(slices.Insert(slices.Clone(text), place, []byte(c)...))
+				parts[i] = base64url(slices.Insert(slices.Clone(text), place, []byte(c)...))
 			case 11: // a bit
 				if place < len(text) {
 					text[place] ^= 1 << (steps[3] % 8)
-					parts[i] = encode(text)
+					parts[i] = base64url(text)
 				}
 			case 12: // a member once more, the name in another spelling
-				parts[i] = encode(bytes.Replace(text, []byte("{"), []byte(`{"su\u0062":"`+c+`",`), 1))
+				parts[i] = base64url(bytes.Replace(text, []byte("{"), []byte(`{"su\u0062":"`+c+`",`), 1))
 			case 13: // white space that JSON does not mind
-				parts[i] = encode(bytes.ReplaceAll(text, []byte(","), []byte(" , ")))
+				parts[i] = base64url(bytes.ReplaceAll(text, []byte(","), []byte(" , ")))
 			}
 		}
 		token := strings.Join(parts, ".")
@@ -850,13 +852,13 @@ func FuzzVerifyOnlyTheOriginal(f *testing.F) {
 // Each algorithm beside the bare check of the same signature.
 func BenchmarkVerify(b *testing.B) {
 	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
-		token := sign(algorithm, private(algorithm), fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, algorithm), payload(map[string]any{
+		token := sign(algorithm, privateKey(algorithm), fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, algorithm), claimsJSON(map[string]any{
 			"nbf": now.Unix(), "client_id": "web", "name": "Alice", "email": "alice@example.com", "roles": []string{"admin", "user"},
 		}))
 		dot := strings.LastIndexByte(token, '.')
 		signature := must(base64.RawURLEncoding.DecodeString(token[dot+1:]))
 		b.Run(algorithm+"/bare", func(b *testing.B) {
-			method, key := jwt.GetSigningMethod(algorithm), public(private(algorithm))
+			method, key := jwt.GetSigningMethod(algorithm), publicKey(privateKey(algorithm))
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := method.Verify(token[:dot], signature, key); err != nil {
@@ -866,7 +868,7 @@ func BenchmarkVerify(b *testing.B) {
 		})
 		for name, size := range map[string]int{"gate": 0, "cached": 16} {
 			b.Run(algorithm+"/"+name, func(b *testing.B) {
-				gate := newGate(b, func(o *jwtgate.Options) { o.Keys = keys.Static(key("k1", algorithm)); o.CacheSize = size })
+				gate := newGate(b, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("k1", algorithm)); o.CacheSize = size })
 				b.ReportAllocs()
 				for b.Loop() {
 					if _, err := gate.Verify(b.Context(), token); err != nil {
