@@ -21,7 +21,7 @@ func ExampleGate_Deny() {
 	if err != nil {
 		panic(err)
 	}
-	// A handler that finds out late that the request must be refused.
+	// The handler refuses a request that the gate let pass.
 	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if jwtgate.Subject(r.Context()) != "bob" {
 			gate.Deny(w, r, fmt.Errorf("%w: the order is bob's", jwtgate.ErrForbidden))
@@ -41,7 +41,7 @@ func TestDenyWithoutError(t *testing.T) {
 	assert.Equal(t, 503, w.Code)
 }
 
-// A handler that has begun to describe its own body may still refuse.
+// Deny removes headers that describe a body the handler meant to send.
 func TestDenyDropsWhatWasSaidOfAnotherBody(t *testing.T) {
 	t.Parallel()
 	body := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) { io.WriteString(w, "no") }
@@ -57,8 +57,7 @@ func TestDenyDropsWhatWasSaidOfAnotherBody(t *testing.T) {
 	}
 }
 
-// A ResponseWriter that looks at what is written sees the body, whatever other
-// methods it has got from the one it embeds.
+// A ResponseWriter that embeds another one and overrides Write sees the body that Deny writes.
 func TestDenyWrites(t *testing.T) {
 	t.Parallel()
 	w := &recordingWriter{ResponseRecorder: httptest.NewRecorder()}
@@ -67,6 +66,7 @@ func TestDenyWrites(t *testing.T) {
 	assert.NotEmpty(t, w.seen.String())
 }
 
+// A recordingWriter keeps a copy of the body.
 type recordingWriter struct {
 	*httptest.ResponseRecorder
 	seen bytes.Buffer
@@ -90,8 +90,8 @@ func TestChallenge(t *testing.T) {
 		{"realm", "my service", &jwtgate.Error{Status: 401}, `Bearer realm="my service"`},
 		{"realm with quotes", `a "b" \c`, &jwtgate.Error{Status: 401}, `Bearer realm="a \"b\" \\c"`},
 		{"scope", "", &jwtgate.Error{Status: 401, Scope: "a b"}, `Bearer realm="api", scope="a b"`},
-		{"scope with what has no place there", "", &jwtgate.Error{Status: 401, Scope: "a\"\\\r\n\x00b\u00e9"}, `Bearer realm="api", scope="ab"`},
-		{"code with what has no place there", "", &jwtgate.Error{Status: 401, Code: "a\"b\r\nX: y"},
+		{"scope with forbidden characters", "", &jwtgate.Error{Status: 401, Scope: "a\"\\\r\n\x00b\u00e9"}, `Bearer realm="api", scope="ab"`},
+		{"code with forbidden characters", "", &jwtgate.Error{Status: 401, Code: "a\"b\r\nX: y"},
 			`Bearer realm="api", error="abX: y", error_description="The access token is not valid."`},
 		{"no code beside 403", "", &jwtgate.Error{Status: 403}, `Bearer realm="api"`},
 	} {
@@ -106,7 +106,7 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// acceptance 2: the zero Gate has a realm to send too.
+// acceptance 2: the challenge of the zero Gate has a realm too.
 func TestChallengeOfTheZeroGate(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
@@ -140,12 +140,12 @@ func TestScopeInChallenge(t *testing.T) {
 	status, _ = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "admin orders:read orders:write us"}))
 	assert.Equal(t, 200, status)
 
-	// A rule of Options says whose tokens are ours: 401.
+	// A token that fails a rule of Options is not valid for this service: 401 instead of 403.
 	status, challenge = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "admin orders:write us"}))
 	assert.Equal(t, 401, status)
 	assert.Contains(t, challenge, `error="invalid_token"`)
 
-	// A refusal for another reason names no scope.
+	// A challenge for another reason lists no scopes.
 	_, challenge = scope("Authorization: Bearer " + hs256Token(map[string]any{"exp": 0}))
 	assert.NotContains(t, challenge, "scope")
 }
@@ -225,7 +225,7 @@ func TestOnDeny(t *testing.T) {
 			}
 		})
 		w := httptest.NewRecorder()
-		w.Header().Set("Content-Encoding", "gzip") // of a handler that thought better of it
+		w.Header().Set("Content-Encoding", "gzip") // set by a handler before it called Deny
 		gate.Deny(w, request("GET"), jwtgate.ErrForbidden)
 		assert.Equal(t, 403, w.Code)
 		assert.Empty(t, w.Header().Get("Content-Length"))
@@ -245,8 +245,8 @@ func TestOnDeny(t *testing.T) {
 	})
 }
 
-// FuzzChallenge reads whatever challenge comes out back by the grammar of RFC
-// 9110 section 11.6.1: one scheme, and each parameter once.
+// FuzzChallenge parses the challenge by the grammar of RFC 9110 section 11.6.1: one scheme, and
+// each parameter at most once.
 func FuzzChallenge(f *testing.F) {
 	f.Add("api", "invalid_token", "a b", 401)
 	f.Add(`"\`, `"`, "\r\nSet-Cookie: x", 403)
@@ -278,6 +278,7 @@ func FuzzChallenge(f *testing.F) {
 	})
 }
 
+// parseChallenge returns the parameters of a Bearer challenge.
 func parseChallenge(t *testing.T, challenge string) map[string]string {
 	rest, ok := strings.CutPrefix(challenge, "Bearer ")
 	require.True(t, ok, challenge)

@@ -17,6 +17,7 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
+// For a remembered token the gate still checks the key, the issuer, the times and Validate.
 // acceptance 48
 func TestRememberedTokens(t *testing.T) {
 	t.Parallel()
@@ -52,7 +53,8 @@ func TestRememberedTokens(t *testing.T) {
 	require.NoError(t, verify())
 	assert.True(t, cached())
 
-	// A key made anew is the same key; one with other material is not.
+	// A second Key with the same ID, algorithm and material is the same key. A Key with other material
+	// is not.
 	set(must(jwtgate.NewKey("k", "HS256", secret)))
 	require.NoError(t, verify())
 	assert.True(t, cached())
@@ -63,8 +65,7 @@ func TestRememberedTokens(t *testing.T) {
 	set(must(jwtgate.NewKey("k", "HS256", secret)))
 	require.NoError(t, verify())
 
-	// A key that is given another ID, which its tokens have named all along, is
-	// verified with anew.
+	// If the same key gets another ID, the gate verifies the signature again.
 	set(must(jwtgate.NewKey("", "HS256", secret)))
 	require.NoError(t, verify())
 	assert.False(t, cached())
@@ -82,7 +83,7 @@ func TestRememberedTokens(t *testing.T) {
 	invalid = nil
 	require.NoError(t, verify())
 
-	// Another token in its place, even one that differs in its last byte only.
+	// A token with one more byte is another token.
 	_, err := gate.Verify(t.Context(), token+"A")
 	require.Error(t, err)
 
@@ -92,8 +93,7 @@ func TestRememberedTokens(t *testing.T) {
 	require.ErrorIs(t, verify(), jwtgate.ErrNotYetValid)
 }
 
-// acceptance 48: at any time, a remembered token gets the answer that it would
-// get if it were not.
+// At any time, a gate answers a remembered token as a gate without a cache does. acceptance 48
 func TestRememberedTimes(t *testing.T) {
 	t.Parallel()
 	random := mathrand.New(mathrand.NewPCG(1, 2))
@@ -147,12 +147,13 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	fill(0, 1000)
 	before := heapInUse()
-	// What a gate remembers of a token and of a header has more than 117 bytes each: 9,000 of either
-	// would take more than 1 MiB.
+	// 9,000 more entries, of tokens or of headers, would take more than 1 MiB: an entry has more than
+	// 117 bytes.
 	fill(1000, 10_000)
 	assert.Less(t, heapInUse(), before+1<<20)
 }
 
+// heapInUse returns the number of bytes that are allocated after a garbage collection.
 func heapInUse() uint64 {
 	runtime.GC()
 	var stats runtime.MemStats

@@ -195,7 +195,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"profile with azp for client_id", rfc9068, map[string]any{"azp": "web", "uid": 7}, jwtgate.ErrClaim},
 		{"profile without iat", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iat": nil}, jwtgate.ErrClaim},
 		{"profile without jti", rfc9068, map[string]any{"client_id": "web", "uid": 7, "jti": nil}, jwtgate.ErrClaim},
-		// The other claims that a Token has fields for.
+		// The other claims that Token has fields for
 		{"jti a number", none, map[string]any{"jti": 1}, jwtgate.ErrClaim},
 		{"client_id an array", none, map[string]any{"client_id": []string{"web"}}, jwtgate.ErrClaim},
 		{"azp a number", none, map[string]any{"azp": 1}, jwtgate.ErrClaim},
@@ -231,8 +231,9 @@ func TestVerifyClaims(t *testing.T) {
 		})
 	}
 
-	t.Run("confirmed once", func(t *testing.T) { // acceptance 44: remembered tokens too are confirmed each time
+	t.Run("confirmed each time", func(t *testing.T) {
 		t.Parallel()
+		// acceptance 44: Confirm is called for remembered tokens too.
 		his := true
 		gate := newGate(t, func(o *jwtgate.Options) {
 			o.CacheSize = 16

@@ -25,8 +25,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// A rule with an answer of its own: the user has to sign in anew, as RFC 9470 has
-// it, before money moves.
+// A rule chooses its own answer: before a payment, the user must have signed in within the last ten
+// minutes (RFC 9470).
 func ExampleError() {
 	recent := jwtgate.RuleFunc(func(_ *http.Request, t *jwtgate.Token) error {
 		var claims struct {
@@ -35,7 +35,7 @@ func ExampleError() {
 		if err := t.Decode(&claims); err != nil {
 			return err
 		}
-		if now.Sub(time.Unix(claims.AuthTime, 0)) > 10*time.Minute { // now is time.Now() elsewhere
+		if now.Sub(time.Unix(claims.AuthTime, 0)) > 10*time.Minute { // use time.Now() in place of now
 			return &jwtgate.Error{Status: 401, Code: "insufficient_user_authentication", Err: errors.New("signed in too long ago")}
 		}
 		return nil
@@ -51,7 +51,7 @@ func ExampleError() {
 	// 401 Bearer realm="api", error="insufficient_user_authentication", error_description="The access token is not valid."
 }
 
-// The reason is a label of a metric: one of a few, whatever a client sends.
+// Reason makes a good metric label: it has only a few values, whatever clients send.
 func ExampleError_Reason() {
 	counts := map[string]int{} // a counter of your metrics library, safe for concurrent use
 	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
@@ -76,27 +76,27 @@ func ExampleError_Reason() {
 	// map[allowed:1 audience:1 expired:1 malformed:1]
 }
 
-// The table from error to answer, for each place an error can come from.
+// TestErrorsToAnswers is the table from error to status, for each place that an error can come from.
 // acceptance 10, 55
 func TestErrorsToAnswers(t *testing.T) {
 	t.Parallel()
 	plain := errors.New("some trouble")
 	wrap := func(err error) error { return fmt.Errorf("looking: %w", err) }
 	const (
-		options = iota // a rule of Options
+		options = iota // Options.Rules
 		confirm
 		require
 		validate
 		source
 		extract
-		caller // of Deny
+		caller // Gate.Deny
 		places
 	)
 	for _, tt := range []struct {
 		name   string
 		err    error
 		status [places]int
-		code   string // where the status is that of the first place
+		code   string // of the challenge, in every place with the same status as the first place
 	}{
 		{"plain", plain, [...]int{401, 401, 403, 503, 503, 400, 503}, "invalid_token"},
 		{"forbidden", jwtgate.ErrForbidden, [...]int{401, 401, 403, 403, 403, 403, 403}, "invalid_token"},
@@ -112,7 +112,7 @@ func TestErrorsToAnswers(t *testing.T) {
 		{"own answer", &jwtgate.Error{Status: 403, Code: "insufficient_scope", Err: plain}, [...]int{403, 403, 403, 403, 403, 403, 403}, "insufficient_scope"},
 		{"own answer, wrapped", wrap(&jwtgate.Error{Status: 401, Code: "insufficient_user_authentication", Err: plain}), [...]int{401, 401, 401, 401, 401, 401, 401}, "insufficient_user_authentication"},
 		{"own answer without status", &jwtgate.Error{Err: plain}, [...]int{401, 401, 403, 503, 503, 400, 503}, "invalid_token"},
-		{"own answer that would let pass", &jwtgate.Error{Status: 200, Err: plain}, [...]int{401, 401, 403, 503, 503, 400, 503}, "invalid_token"},
+		{"own answer with status 200", &jwtgate.Error{Status: 200, Err: plain}, [...]int{401, 401, 403, 503, 503, 400, 503}, "invalid_token"},
 		{"own answer of another kind", &jwtgate.Error{Status: 500, Err: jwtgate.ErrRevoked}, [...]int{401, 401, 401, 401, 401, 401, 401}, "invalid_token"},
 		{"nil of its type", (*jwtgate.Error)(nil), [...]int{401, 401, 403, 503, 503, 400, 503}, "invalid_token"},
 	} {
@@ -170,7 +170,7 @@ func TestErrorsToAnswers(t *testing.T) {
 						continue
 					}
 					assert.Equal(t, status, e.Status)
-					// Whatever was returned, one of the sentinels tells.
+					// The error always matches the sentinel of its status.
 					switch status {
 					case 400:
 						assert.ErrorIs(t, err, jwtgate.ErrRequest)
@@ -219,7 +219,7 @@ func TestErrorText(t *testing.T) {
 	assert.Equal(t, "jwtgate: status 401", (&jwtgate.Error{Status: 401}).Error())
 	assert.Equal(t, "jwtgate: token revoked (status 401)", (&jwtgate.Error{Status: 401, Err: jwtgate.ErrRevoked}).Error())
 
-	// acceptance 33: what a token says is escaped and cut.
+	// acceptance 33: values of a token are escaped and truncated.
 	for _, claims := range []map[string]any{
 		{"iss": "https://evil.example/\nlevel=INFO msg=forged\u2028\u202e"},
 		{"iss": strings.Repeat("\u0001", 1000)},
@@ -237,7 +237,7 @@ func TestErrorText(t *testing.T) {
 	assert.NotContains(t, err.Error(), "\n")
 }
 
-// A rule may return one Error each time. What a gate adds to it is not for the others.
+// A rule may return the same Error each time, because a gate adds scopes to a copy.
 func TestErrorsOfRulesAreCopied(t *testing.T) {
 	t.Parallel()
 	shared := &jwtgate.Error{Status: 403, Code: "insufficient_scope", Scope: "a", Err: errors.New("too little")}
@@ -290,7 +290,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	assert.Equal(t, `key "k" for HS256`, fmt.Sprint(k))
 }
 
-// What the documentation of each sentinel says of the log is what it says.
+// The "In the log" line in the doc comment of each sentinel is the text of a real error.
 func TestErrorsAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	down := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
@@ -335,7 +335,7 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 			o.Issuers = []string{"https://auth.example.com"}
 			o.Keys = &keys.Remote{
 				Client:  &http.Client{Transport: transport},
-				Timeout: time.Minute, // longer than a busy machine takes for one request
+				Timeout: time.Minute, // the default of 5 seconds could end on a busy machine
 				Logger:  slog.New(slog.DiscardHandler),
 			}
 		}, with("iss", "https://auth.example.com")},

@@ -18,7 +18,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// What counts as a token in the Authorization header, and what as none.
+// Bearer distinguishes a token, no token, and a bad request.
 func ExampleBearer() {
 	for _, authorization := range []string{"Bearer abc", "bearer  abc", "Basic abc", "Bearer abc def", "Bearer"} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -35,8 +35,8 @@ func ExampleBearer() {
 	// Bearer          ""  no token: false  bad request: true
 }
 
-// A gateway has its own use for Authorization, and passes the token on in another
-// header. It must not let a client set that.
+// A gateway uses Authorization for itself and passes the token on in another header. The gateway
+// must not let clients set that header.
 func ExampleHeader() {
 	extract := jwtgate.Header("X-Forwarded-Access-Token") // for Options.Extract
 	r := httptest.NewRequest("GET", "/", nil)
@@ -50,15 +50,15 @@ func ExampleHeader() {
 	// bad request: more than one line of header "X-Forwarded-Access-Token"
 }
 
-// A web page keeps its token in a cookie. Browsers attach that to the requests of
-// other sites as well, which have to be kept out first.
+// A web page keeps its token in a cookie. Browsers also send the cookie with requests that other
+// sites make, so CrossOriginProtection rejects those requests first.
 func ExampleCookie() {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.HS256([]byte("a secret of thirty-two bytes....")),
 		Issuers:   []string{"https://auth.example.com/"},
 		Audiences: []string{"https://api.example.com"},
 		Extract:   jwtgate.Cookie("__Host-session"),
-		Now:       fixedClock(now), // for this example alone: its token is an old one
+		Now:       fixedClock(now), // for this example only, whose token has a fixed expiry
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -68,7 +68,7 @@ func ExampleCookie() {
 	for _, site := range []string{"same-origin", "cross-site"} {
 		r := httptest.NewRequest("POST", "/orders", nil)
 		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: hs256Token(nil)})
-		r.Header.Set("Sec-Fetch-Site", site) // as the browser has it
+		r.Header.Set("Sec-Fetch-Site", site) // set by the browser
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		fmt.Println(site, w.Code)
@@ -79,8 +79,8 @@ func ExampleCookie() {
 }
 
 func ExampleFirstOf() {
-	// An API for programs and for a web page: the header counts, and the cookie
-	// where there is none.
+	// Programs send the token in the Authorization header, a web page in a cookie. If a request has
+	// both, the header counts.
 	extract := jwtgate.FirstOf(jwtgate.Bearer, jwtgate.Cookie("__Host-session"))
 	r := httptest.NewRequest("GET", "/", nil)
 	r.AddCookie(&http.Cookie{Name: "__Host-session", Value: "from-the-cookie"})
@@ -125,9 +125,9 @@ func TestExtractors(t *testing.T) {
 		{"first, header before cookie", first, []string{"Cookie: session=c", "X-Token: h"}, "h", nil},
 		{"first, bearer before all", first, []string{"Cookie: session=c", "X-Token: h", "Authorization: Bearer b"}, "b", nil},
 		{"first, Basic is none", first, []string{"Cookie: session=c", "Authorization: Basic eDp5"}, "c", nil},
-		{"first, a bad one is not passed over", first, []string{"Cookie: session=c", "Authorization: Bearer b b"}, "", jwtgate.ErrRequest},
+		{"first, a bad token is not skipped", first, []string{"Cookie: session=c", "Authorization: Bearer b b"}, "", jwtgate.ErrRequest},
 		{"too many cookies", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 3000)}, "", jwtgate.ErrRequest},
-		{"as many cookies as may be", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 2999)}, "abc", nil},
+		{"largest number of cookies", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 2999)}, "abc", nil},
 		{"first, two cookies", first, []string{"Cookie: session=c; session=d"}, "", jwtgate.ErrRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestExtractors(t *testing.T) {
 			}
 
 			gate := newGate(t, func(o *jwtgate.Options) { o.Extract = tt.extract })
-			status := 401 // abc is no token either
+			status := 401 // the extracted value, abc, is not a JWT
 			if errors.Is(tt.err, jwtgate.ErrRequest) {
 				status = 400
 			}
@@ -149,7 +149,7 @@ func TestExtractors(t *testing.T) {
 		})
 	}
 
-	t.Run("one that could not look is not passed over", func(t *testing.T) {
+	t.Run("an extractor that failed is not skipped", func(t *testing.T) {
 		t.Parallel()
 		down := func(*http.Request) (string, error) {
 			return "", fmt.Errorf("%w: the session store: %w", jwtgate.ErrNoToken, context.DeadlineExceeded)
@@ -173,8 +173,8 @@ var (
 	otherScheme   = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+( |$)")
 )
 
-// FuzzBearer holds the reading of the Authorization header against the grammar
-// of RFC 9110 and RFC 6750, written down another way.
+// FuzzBearer compares Bearer with the grammar of RFC 9110 section 11.4 and RFC 6750 section 2.1,
+// which the patterns above express as regular expressions.
 func FuzzBearer(f *testing.F) {
 	for _, value := range []string{"", "Bearer", "Bearer ", "bearer abc", "Bearer  a.b-c_d~e+f/g==", "Bearer a b", "Basic eDp5", "Bearer\tx", "Bearer =", " Bearer x", "Bearer x,y"} {
 		f.Add(value, "")

@@ -27,33 +27,46 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
+// What all tests of the package share: the clock, keys, tokens that a gate accepts, gates, and
+// requests.
+
 const (
 	issuer   = "https://auth.example.com/"
 	audience = "https://api.example.com"
 )
 
-// now is the time in all tests that do not tell another one.
+// now is the time of every gate, unless a test sets another clock.
 var now = time.Date(2026, time.January, 1, 0, 30, 0, 0, time.UTC)
 
+// fixedClock returns an Options.Now that always returns t.
 func fixedClock(t time.Time) func() time.Time { return func() time.Time { return t } }
 
+// secret is the HS256 key of hs256Token and of newGate.
 var secret = []byte("a secret of thirty-two bytes....")
 
-// allAlgorithms is every algorithm under its usual name.
+// allAlgorithms lists every supported algorithm. Ed25519 is another name of EdDSA.
 var allAlgorithms = []string{
 	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512",
 	"PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 }
 
-// private returns a private key for an algorithm, the same at each call.
+// privateKey returns a key that signs with algorithm, the same one at each call.
 func privateKey(algorithm string) any {
 	if strings.HasPrefix(algorithm, "HS") {
 		return []byte(strings.Repeat("secret..", 8))
 	}
-	return map[string]func() any{
-		"RS": rsaKey, "PS": rsaKey, "Ed": edKey,
-		"ES256": p256Key, "ES384": p384Key, "ES512": p521Key,
-	}[map[bool]string{true: algorithm, false: algorithm[:2]}[algorithm[:2] == "ES"]]()
+	switch algorithm {
+	case "ES256":
+		return p256Key()
+	case "ES384":
+		return p384Key()
+	case "ES512":
+		return p521Key()
+	case "EdDSA":
+		return edKey()
+	default: // RS256 to PS512
+		return rsaKey()
+	}
 }
 
 var (
@@ -67,7 +80,7 @@ var (
 	p521Key = sync.OnceValue(func() any { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
 )
 
-// public returns what a verifier of a private key needs.
+// publicKey returns the public key of private, or private itself if it is a secret.
 func publicKey(private any) any {
 	if signer, ok := private.(crypto.Signer); ok {
 		return signer.Public()
@@ -75,23 +88,26 @@ func publicKey(private any) any {
 	return private
 }
 
+// newKey returns the key that verifies tokens signed with privateKey(algorithm).
 func newKey(kid, algorithm string) *jwtgate.Key {
 	return must(jwtgate.NewKey(kid, algorithm, publicKey(privateKey(algorithm))))
 }
 
+// base64url encodes s as the segments of a token are encoded.
 func base64url[T string | []byte](s T) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// sign signs any header and payload, well-formed or not.
+// sign returns a token with the given header and payload. It signs malformed ones too.
 func sign(algorithm string, private any, header, payload string) string {
 	return signEncoded(algorithm, private, base64url(header)+"."+base64url(payload))
 }
 
+// signEncoded appends a signature to input, which is two encoded segments and a dot.
 func signEncoded(algorithm string, private any, input string) string {
 	return input + "." + base64url(must(jwt.GetSigningMethod(algorithm).Sign(input, private)))
 }
 
-// claims returns the claims of a good token with some of them replaced, or
-// left out where the value is nil.
+// claimsWith returns the claims of a token that newGate accepts, with changes made to them. A
+// change to nil removes the claim.
 func claimsWith(changes map[string]any) map[string]any {
 	all := map[string]any{
 		"iss": issuer, "sub": "alice", "aud": audience, "jti": "token-1",
@@ -103,16 +119,17 @@ func claimsWith(changes map[string]any) map[string]any {
 	return all
 }
 
+// claimsJSON returns claimsWith(changes) as JSON.
 func claimsJSON(changes map[string]any) string {
 	return string(must(json.Marshal(claimsWith(changes))))
 }
 
-// hs256 returns a token signed with secret.
+// hs256Token returns a token with claimsWith(changes), signed with secret.
 func hs256Token(changes map[string]any) string {
 	return sign("HS256", secret, `{"alg":"HS256"}`, claimsJSON(changes))
 }
 
-// options returns those of a gate that accepts hs256(nil).
+// options returns the options of a gate that accepts hs256Token(nil), with changes made to them.
 func options(change ...func(*jwtgate.Options)) jwtgate.Options {
 	o := jwtgate.Options{
 		Keys:      keys.HS256(secret),
@@ -126,6 +143,7 @@ func options(change ...func(*jwtgate.Options)) jwtgate.Options {
 	return o
 }
 
+// newGate returns a gate with options(change...).
 func newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
 	t.Helper()
 	gate, err := jwtgate.New(options(change...))
@@ -133,17 +151,19 @@ func newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
 	return gate
 }
 
+// failingSource returns a source that returns err and no keys.
 func failingSource(err error) jwtgate.KeySource {
 	return jwtgate.KeySourceFunc(func(context.Context, string, string) ([]*jwtgate.Key, error) { return nil, err })
 }
 
-// subject answers with the subject it finds.
+// writeSubject writes the subject in the request's context, a comma, and whether the context has
+// a token: "alice,true" or ",false".
 var writeSubject = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, ok := jwtgate.FromContext(r.Context())
 	fmt.Fprintf(w, "%s,%t", jwtgate.Subject(r.Context()), ok)
 })
 
-// request returns one with the given lines of header, "Name: value".
+// request returns a request with the given header lines, each of the form "Name: value".
 func request(method string, lines ...string) *http.Request {
 	r := httptest.NewRequest(method, "/path?query", nil)
 	for _, line := range lines {
@@ -153,13 +173,14 @@ func request(method string, lines ...string) *http.Request {
 	return r
 }
 
+// serve returns what h responds to r.
 func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
 }
 
-// requireRefused asserts what every refusal has in common, and which it is.
+// requireRefused requires err to be an *Error with the given status that wraps sentinel.
 func requireRefused(t testing.TB, err error, status int, sentinel error) *jwtgate.Error {
 	t.Helper()
 	var e *jwtgate.Error
@@ -169,7 +190,7 @@ func requireRefused(t testing.TB, err error, status int, sentinel error) *jwtgat
 	return e
 }
 
-// requireDenial asserts what all refusals have in common. acceptance 11
+// requireDenial asserts the headers and the body that all denials have in common. acceptance 11
 func requireDenial(t testing.TB, w *httptest.ResponseRecorder) {
 	t.Helper()
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
@@ -181,6 +202,7 @@ func requireDenial(t testing.TB, w *httptest.ResponseRecorder) {
 	assert.Len(t, body, 2)
 }
 
+// must returns v. It panics if err is not nil.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -27,8 +27,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// A key with an ID of its own, for an algorithm that keys.Public does not
-// choose by itself.
+// NewKey makes a key with an ID, for an algorithm that keys.Public does not choose by default.
 func ExampleNewKey() {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -43,14 +42,14 @@ func ExampleNewKey() {
 	// key "2026-01" for PS256
 }
 
-// A source of one's own: it answers from memory, and tells "there is none" from
-// "cannot tell".
+// A custom source answers from memory. It returns no key and no error if there is no such key, and an
+// error if it cannot know.
 func ExampleKeySourceFunc() {
 	key, err := jwtgate.NewKey("2026-01", "HS256", []byte("a secret of thirty-two bytes...."))
 	if err != nil {
 		panic(err)
 	}
-	var vault sync.Map // that a goroutine of yours keeps up to date
+	var vault sync.Map // kept up to date by a goroutine of yours
 	vault.Store("2026-01", key)
 	source := jwtgate.KeySourceFunc(func(_ context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 		if issuer != "https://auth.example.com/" {
@@ -141,7 +140,7 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"RSA exponent 65536", "RS256", rsaWith(65536), "exponent 65536"},
 		{"RSA exponent negative", "RS256", rsaWith(-3), "exponent -3"},
 		{"RSA exponent 2^31-2", "RS256", rsaWith(1<<31 - 2), "exponent"},
-		{"RSA exponent as large as can be", "RS256", rsaWith(math.MaxInt - 1 + math.MaxInt>>32&1), "exponent"}, // which is even on 32 bits
+		{"RSA exponent of MaxInt", "RS256", rsaWith(math.MaxInt - 1 + math.MaxInt>>32&1), "exponent"}, // MaxInt-1 on 32 bits, where MaxInt is allowed
 		{"RSA for ES256", "ES256", rsaPublic, "needs an *ecdsa.PublicKey"},
 		{"nil ECDSA", "ES256", nilECDSA, "the ECDSA key is nil"},
 		{"zero ECDSA", "ES256", &ecdsa.PublicKey{}, "the ECDSA key is nil"},
@@ -191,9 +190,9 @@ func TestNewKeyTakesWhatIsStrongEnough(t *testing.T) {
 	assert.Empty(t, (&jwtgate.Key{}).Algorithm())
 }
 
-// For a key of small order somebody without a private key finds signatures
-// soon: R and S zero, but for the one bit that makes R the neutral point. Each
-// key that is refused for it is of that kind.
+// NewKey refuses an Ed25519 key of small order, because anybody can forge signatures for it. The test
+// forges one for each refused key: with S zero and R the neutral point, a signature is valid for
+// about one message in eight, or more.
 func TestNewKeyRefusesEd25519OfSmallOrder(t *testing.T) {
 	t.Parallel()
 	for _, y := range []string{
@@ -219,10 +218,10 @@ func TestNewKeyRefusesEd25519OfSmallOrder(t *testing.T) {
 	}
 }
 
-// A key is refused if its bytes are no point: half of all are not.
+// NewKey refuses bytes that are not a point of the curve. About half of all byte strings are points.
 func TestNewKeyRefusesEd25519OffTheCurve(t *testing.T) {
 	t.Parallel()
-	for _, y := range []string{"ed", "ee", "ff"} { // p, p+1, 2^255-1: not reduced
+	for _, y := range []string{"ed", "ee", "ff"} { // p, p+1 and 2^255-1 are not reduced modulo p
 		_, err := jwtgate.NewKey("", "EdDSA", ed25519.PublicKey(must(hex.DecodeString(y+strings.Repeat("ff", 30)+"7f"))))
 		require.ErrorContains(t, err, "not a point", y)
 	}
@@ -243,7 +242,7 @@ func TestNewKeyRefusesEd25519OffTheCurve(t *testing.T) {
 	}
 }
 
-// What NewKey was given may be changed afterwards.
+// NewKey copies its argument, so a caller may change it afterwards.
 func TestNewKeyCopies(t *testing.T) {
 	t.Parallel()
 	mine := bytes.Clone(secret)

@@ -30,13 +30,13 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Guarding a whole mux, and one of its routes more strictly.
+// The gate guards a whole mux. One route also requires a scope.
 func Example() {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.HS256([]byte("a secret of thirty-two bytes....")),
 		Issuers:   []string{"https://auth.example.com/"},
 		Audiences: []string{"https://api.example.com"},
-		Now:       fixedClock(now), // for this example alone: its token is an old one
+		Now:       fixedClock(now), // for this example only, whose token has a fixed expiry
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -67,7 +67,7 @@ func Example() {
 	// 403 {"error":"insufficient_scope","error_description":"The access token does not grant what this request needs."}
 }
 
-// Some routes are guarded, and others are for everybody.
+// The gate guards one route. The other one is public.
 func ExampleGate_Handler() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -95,8 +95,8 @@ func ExampleGate_Handler() {
 	// /me 200 hello alice
 }
 
-// Whoever may read orders may not delete them. The challenge names the scope that
-// is wanted.
+// One scope allows reading orders and another one deleting them. The challenge of a refusal lists
+// the required scopes.
 func ExampleGate_Require() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -151,7 +151,7 @@ func ExampleGate_Optional() {
 	// 401 {"error":"invalid_token","error_description":"The access token has expired."}
 }
 
-// For frameworks with handlers of their own.
+// Check is for frameworks that do not use http.Handler.
 func ExampleGate_Check() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -173,10 +173,10 @@ func ExampleGate_Check() {
 	// 401 Bearer realm="api"
 }
 
-// A readiness probe: a service without keys gets no requests yet.
+// A readiness probe reports that the service has no keys yet.
 func ExampleGate_Ready() {
 	issuer := httptest.NewServer(http.NotFoundHandler())
-	issuer.Close() // it is down
+	issuer.Close() // the issuer is down
 
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      &keys.Remote{Logger: slog.New(slog.DiscardHandler)},
@@ -190,7 +190,7 @@ func ExampleGate_Ready() {
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := gate.Ready(ctx); err != nil { // which tells of each issuer
+		if err := gate.Ready(ctx); err != nil { // err names each issuer without keys
 			http.Error(w, "no keys to verify tokens with", http.StatusServiceUnavailable)
 		}
 	})
@@ -232,7 +232,7 @@ func TestHandlerAnswers(t *testing.T) {
 		{"scheme alone", []string{"Authorization: Bearer"}, 400, bad},
 		{"scheme and space", []string{"Authorization: Bearer "}, 400, bad},
 		{"empty line", []string{"Authorization: "}, 400, bad},
-		{"token alone", []string{"Authorization: " + good}, 401, bare}, // reads as a scheme
+		{"token alone", []string{"Authorization: " + good}, 401, bare}, // the token is read as the name of a scheme
 		{"two tokens", []string{"Authorization: Bearer " + good + " " + good}, 400, bad},
 		{"two credentials", []string{"Authorization: Bearer " + good + ", Basic eDp5"}, 400, bad},
 		{"quoted", []string{`Authorization: Bearer "` + good + `"`}, 400, bad},
@@ -255,7 +255,7 @@ func TestHandlerAnswers(t *testing.T) {
 		{"two lines", []string{"Authorization: Bearer " + good, "Authorization: Bearer " + good}, 400, bad},
 		{"two lines, one Basic", []string{"Authorization: Basic eDp5", "Authorization: Bearer " + good}, 400, bad},
 		{"two lines, one empty", []string{"Authorization: Bearer " + good, "Authorization: "}, 400, bad},
-		// A token68 that is no token.
+		// The credential is a token68, but not a token that the gate accepts.
 		{"not a JWT", []string{"Authorization: Bearer abc"}, 401, invalid},
 		{"base64 alphabet", []string{"Authorization: Bearer a+/~b="}, 401, invalid},
 		{"expired", []string{"Authorization: Bearer " + hs256Token(map[string]any{"exp": 0})}, 401, expired},
@@ -298,7 +298,7 @@ func TestHandlerLooksAtNothingElse(t *testing.T) {
 	assert.Equal(t, 401, w.Code)
 	body, err := io.ReadAll(r.Body)
 	require.NoError(t, err)
-	assert.Equal(t, form, string(body), "the body was read")
+	assert.Equal(t, form, string(body), "the gate must leave the body unread")
 }
 
 // acceptance 11
@@ -357,7 +357,7 @@ func TestOptional(t *testing.T) {
 			}
 		})
 	}
-	t.Run("keys not to be had", func(t *testing.T) {
+	t.Run("keys unavailable", func(t *testing.T) {
 		t.Parallel()
 		down := newGate(t, func(o *jwtgate.Options) { o.Keys = failingSource(errors.New("down")) })
 		assert.Equal(t, 503, serve(down.Optional(writeSubject), request("GET", good)).Code)
@@ -376,7 +376,7 @@ func TestOptional(t *testing.T) {
 			assert.Equal(t, 200, serve(gate.Optional(writeSubject), request("GET")).Code)
 			assert.Equal(t, 401, serve(gate.Handler(writeSubject), request("GET")).Code)
 		}
-		// One that chose another answer gets that.
+		// An extractor can choose another status.
 		unsure := &jwtgate.Error{Status: 503, Err: jwtgate.ErrNoToken}
 		gate := newGate(t, func(o *jwtgate.Options) { o.Extract = func(*http.Request) (string, error) { return "", unsure } })
 		assert.Equal(t, 503, serve(gate.Optional(writeSubject), request("GET")).Code)
@@ -563,7 +563,7 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 	fmt.Fprintf(conn, "POST /trailers HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\nX-Sum: 42\r\n\r\n", good)
 	response, err = http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	assert.Equal(t, "42", string(must(io.ReadAll(response.Body))), "a trailer that was not announced")
+	assert.Equal(t, "42", string(must(io.ReadAll(response.Body))), "the handler must see a trailer that no Trailer header announced")
 
 	response, err = get("/trailer")
 	require.NoError(t, err)
@@ -588,7 +588,7 @@ func TestHandlerOnTheWire(t *testing.T) {
 		"white space around":   {"Authorization: \t Bearer " + good + " \t", 200},
 		"no white space":       {"Authorization:Bearer " + good, 200},
 		"two lines":            {"Authorization: Bearer " + good + "\r\nauthorization: Bearer " + good, 400},
-		"folded":               {"Authorization: Bearer\r\n " + good, 200}, // net/http unfolds into one space
+		"folded":               {"Authorization: Bearer\r\n " + good, 200}, // net/http replaces the line break by one space
 		"folded token":         {"Authorization: Bearer " + good[:20] + "\r\n " + good[20:], 400},
 		"space before colon":   {"Authorization : Bearer " + good, 400},
 		"NUL":                  {"Authorization: Bearer " + good + "\x00", 400},
@@ -610,8 +610,8 @@ func TestHandlerOnTheWire(t *testing.T) {
 	}
 }
 
-// What the whole middleware allocates, beyond what the bare signature check
-// does. It does not depend on the machine, and must not grow.
+// TestAllocations limits how often the whole middleware allocates, not counting the allocations of
+// the signature check. The number is the same on every machine.
 func TestAllocations(t *testing.T) {
 	next := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if jwtgate.Subject(r.Context()) != "alice" {
@@ -640,7 +640,7 @@ func TestAllocations(t *testing.T) {
 		method, public := jwt.GetSigningMethod(algorithm), publicKey(privateKey(algorithm))
 		bare := leastAllocations(func() { require.NoError(t, method.Verify(token[:dot], signature, public)) })
 		if algorithm == "HS256" {
-			bare = 0 // the gate keeps its keyed hashes
+			bare = 0 // the gate reuses its HMAC states
 		}
 		source := func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("k1", algorithm)) }
 		cached := func(o *jwtgate.Options) { o.CacheSize = 16 }
@@ -662,8 +662,9 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// leastAllocations returns what f allocates when nothing takes away the room
-// it uses again, as the garbage collector and the race detector do at times.
+// leastAllocations returns the least number of allocations of f in 50 runs. A single run may count
+// more, because the garbage collector empties each sync.Pool, and the race detector makes a
+// sync.Pool drop values at random.
 func leastAllocations(f func()) float64 {
 	least := math.Inf(1)
 	for range 50 {
@@ -672,7 +673,7 @@ func leastAllocations(f func()) float64 {
 	return least
 }
 
-// discarded is a ResponseWriter that allocates nothing.
+// A discardingWriter is a ResponseWriter that allocates nothing.
 type discardingWriter struct {
 	header http.Header
 	status int
@@ -718,7 +719,7 @@ func TestConcurrentRequestsWhileKeysRotate(t *testing.T) {
 	serving.Wait()
 }
 
-// acceptance 47, for a source that fetches
+// The source waits, as it does for a fetch, until the client's context ends. acceptance 47
 func TestClientsCancellationEndsTheWait(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, func(o *jwtgate.Options) {
@@ -733,7 +734,7 @@ func TestClientsCancellationEndsTheWait(t *testing.T) {
 	assert.Equal(t, 503, w.Code)
 }
 
-// The whole middleware beside a handler without it.
+// BenchmarkHandler compares the whole middleware with a handler without a gate.
 func BenchmarkHandler(b *testing.B) {
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	r := request("GET", "Authorization: Bearer "+hs256Token(nil))
@@ -758,7 +759,7 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// A gate derived from another does not change it, nor its siblings.
+// Require changes neither the gate it is called on nor other gates derived from that gate.
 func TestRequireLeavesTheGateAlone(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t).Require(jwtgate.Scope("orders:read"), jwtgate.Scope("orders:write")).Require(jwtgate.Claim("iss", issuer))

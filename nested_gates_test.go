@@ -15,12 +15,13 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// Gates of one family inside one another.
+// TestNestedGates puts gates inside one another. Gates derived from the same New are one family: an
+// inner gate reuses the token that the outer gate verified for the same request.
 func TestNestedGates(t *testing.T) {
 	t.Parallel()
 
-	// nested returns two gates of a family around change and h, and how often
-	// the inner one verified and the outer one did.
+	// nested returns two nested gates of one family. The outer one calls change on the request before
+	// the inner one sees it. verified counts the verifications of both gates.
 	nested := func(t *testing.T, cacheSize int, change func(*http.Request) *http.Request) (handler http.Handler, verified *int) {
 		verified = new(int)
 		gate := newGate(t, func(o *jwtgate.Options) {
@@ -40,7 +41,7 @@ func TestNestedGates(t *testing.T) {
 		change func(*http.Request) *http.Request
 		status int
 		body   string
-		again  bool // verified again
+		again  bool // the inner gate verifies the token again
 	}{
 		{"same request", func(r *http.Request) *http.Request { return r }, 200, "alice,true", false},
 		{"prefix stripped", func(r *http.Request) *http.Request {
@@ -89,7 +90,7 @@ func TestNestedGates(t *testing.T) {
 			r.Host = "other.example.com"
 			return r
 		}, 200, "alice,true", true},
-		{"a request of its own", func(r *http.Request) *http.Request {
+		{"another request with the same context", func(r *http.Request) *http.Request {
 			sub := must(http.NewRequestWithContext(r.Context(), "GET", "/path?query", nil))
 			sub.Header.Set("Authorization", alice)
 			return sub
@@ -116,7 +117,7 @@ func TestNestedGates(t *testing.T) {
 			}
 			for _, cacheSize := range []int{0, 16} {
 				handler, verified := nested(t, cacheSize, tt.change)
-				for range 3 { // from the second on a token may be remembered
+				for range 3 { // a gate with a cache remembers the token from the second time on
 					*verified = 0
 					w := serve(handler, request("GET", "Authorization: "+alice))
 					assert.Equal(t, tt.status, w.Code)
@@ -134,7 +135,7 @@ func TestNestedGates(t *testing.T) {
 		other := newGate(t, func(o *jwtgate.Options) { o.Audiences = []string{"https://other.example.com"} })
 		w := serve(newGate(t).Handler(other.Handler(writeSubject)), request("GET", "Authorization: "+alice))
 		assert.Equal(t, 401, w.Code)
-		same := newGate(t) // the same options make another family all the same
+		same := newGate(t) // two calls of New make two families, even with the same options
 		w = serve(newGate(t).Handler(same.Handler(writeSubject)), request("GET", "Authorization: "+alice))
 		assert.Equal(t, 200, w.Code)
 	})
@@ -165,7 +166,7 @@ func TestNestedGates(t *testing.T) {
 
 	t.Run("refused before", func(t *testing.T) {
 		t.Parallel()
-		// What Observe was shown beside a refusal never passes a gate.
+		// Observe gets the token of a refused request. No gate accepts that token from a context.
 		var refused *jwtgate.Token
 		revoked := jwtgate.ErrRevoked
 		gate := newGate(t, func(o *jwtgate.Options) {
@@ -180,10 +181,10 @@ func TestNestedGates(t *testing.T) {
 		require.ErrorIs(t, err, jwtgate.ErrRevoked)
 	})
 
-	t.Run("granted for no request", func(t *testing.T) {
+	t.Run("token of no request", func(t *testing.T) {
 		t.Parallel()
-		// Neither a token that was refused, nor one that Verify took, stands for
-		// a request with as little in it as can be.
+		// A gate does not reuse a token from Verify, accepted or refused, even for a request that has
+		// nothing but the token.
 		for _, cacheSize := range []int{0, 4} {
 			var seen *jwtgate.Token
 			var revoked error
@@ -204,7 +205,7 @@ func TestNestedGates(t *testing.T) {
 		}
 	})
 
-	t.Run("written over", func(t *testing.T) { // acceptance 52
+	t.Run("token overwritten by the handler", func(t *testing.T) { // acceptance 52
 		t.Parallel()
 		for _, cacheSize := range []int{0, 4} {
 			gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = cacheSize })
@@ -254,10 +255,10 @@ func TestNestedGates(t *testing.T) {
 			inner.ServeHTTP(w, r)
 		})), request("GET", "Authorization: "+alice))
 		assert.Equal(t, 200, w.Code)
-		assert.Equal(t, ",false", w.Body.String(), "the parent's identity was lent")
+		assert.Equal(t, ",false", w.Body.String(), "an anonymous request must not get the identity of the outer request")
 	})
 
-	t.Run("requests that came from no server", func(t *testing.T) {
+	t.Run("requests without RequestURI", func(t *testing.T) {
 		t.Parallel()
 		confirmed := 0
 		gate := newGate(t, func(o *jwtgate.Options) {
@@ -290,7 +291,7 @@ func TestNestedGates(t *testing.T) {
 		assert.Equal(t, 200, serve(gate.Handler(writeSubject), r).Code)
 		assert.Equal(t, 1, verified)
 
-		// A token of Verify belongs to no request.
+		// A token returned by Verify belongs to no request, so the gate verifies it again.
 		token, err = gate.Verify(t.Context(), strings.TrimPrefix(alice, "Bearer "))
 		require.NoError(t, err)
 		r = request("GET", "Authorization: "+alice)

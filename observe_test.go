@@ -48,7 +48,7 @@ func ExampleAuditLog() {
 }
 
 func ExampleAuditLogPseudonymous() {
-	// One that was made with: openssl rand -hex 32
+	// The key was made with: openssl rand -hex 32
 	key := []byte("b04ff1ac07a9ddbba8f5a1b0ef4f0d4b5b3f4c2e7ac0f6de8a9f1d7d2f8e6c35")
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -64,15 +64,15 @@ func ExampleAuditLogPseudonymous() {
 	}
 	serve(gate.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(nil)))
 
-	// Whoever has the key finds what alice did.
+	// With the key, the records of alice can be found.
 	fmt.Println(jwtgate.Pseudonym(key, "https://auth.example.com/", "alice"))
 	// Output:
 	// level=INFO msg="jwtgate: allow" token.iss=https://auth.example.com/ token.sub=pseudonym-5fd7e1b309d5fa18d00fc0e02b53cc6e token.jti=token-1 method=GET path=/path decision=allow
 	// pseudonym-5fd7e1b309d5fa18d00fc0e02b53cc6e
 }
 
-// takesTime makes each decision of a gate take seconds on the clock of synctest. On the real
-// clock a fast machine with a coarse clock would measure 0.
+// takesTime makes each decision of a gate take one or two seconds of synctest's clock, so that
+// Event.Duration is positive. On the real clock, a decision may take less than one tick.
 func takesTime(o *jwtgate.Options) {
 	o.Now = func() time.Time { time.Sleep(time.Second); return now }
 	extract := o.Extract
@@ -84,7 +84,7 @@ func takesTime(o *jwtgate.Options) {
 
 func TestObserve(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // whose clock is exact, for Event.Duration
+	synctest.Test(t, func(t *testing.T) { // see takesTime
 		down := errors.New("the database is down")
 		var validate error
 		var events []jwtgate.Event
@@ -124,11 +124,11 @@ func TestObserve(t *testing.T) {
 		e = last(t)
 		assert.Nil(t, e.Token)
 		assert.NoError(t, e.Err)
-		assert.True(t, e.Err == nil, "a nil *Error in an error")
+		assert.True(t, e.Err == nil, "Err must not be a nil *Error")
 
 		serve(gate.Require(jwtgate.Scope("admin")).Handler(writeSubject), request("GET", good))
 		e = last(t)
-		assert.Equal(t, "alice", e.Token.Subject, "a token that was verified")
+		assert.Equal(t, "alice", e.Token.Subject, "the event has the token, which was verified")
 		requireRefused(t, e.Err, 403, jwtgate.ErrForbidden)
 
 		validate = down
@@ -152,7 +152,7 @@ func TestObserve(t *testing.T) {
 		require.NoError(t, err)
 		last(t)
 
-		// A gate inside another of its family reports only refusals.
+		// A gate inside another gate of its family reports only refusals.
 		serve(gate.Handler(gate.Handler(writeSubject)), request("GET", good))
 		last(t)
 		serve(gate.Handler(gate.Require(jwtgate.Scope("admin")).Handler(writeSubject)), request("GET", good))
@@ -165,7 +165,7 @@ func TestObserve(t *testing.T) {
 
 func TestAuditLog(t *testing.T) {
 	var log bytes.Buffer
-	// acceptance 33: a handler that escapes nothing itself.
+	// acceptance 33: the audit log escapes values even if the slog handler does not.
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	observe := jwtgate.AuditLog(logger)
 	r := request("GET")
@@ -193,13 +193,13 @@ func TestAuditLog(t *testing.T) {
 	assert.Contains(t, log.String(), `"decision":"allow"`)
 }
 
-// An auditedGate is one whose decisions are in a log.
+// An auditedGate is a gate with a log of its decisions.
 type auditedGate struct {
 	*jwtgate.Gate
 	log *bytes.Buffer
 }
 
-// audited returns a gate whose Observe is made by audit.
+// newAuditedGate returns a gate whose Options.Observe is made by audit. Use it inside synctest.Test.
 func newAuditedGate(t *testing.T, audit func(*slog.Logger) func(context.Context, jwtgate.Event), change ...func(*jwtgate.Options)) auditedGate {
 	t.Helper()
 	log := new(bytes.Buffer)
@@ -208,8 +208,7 @@ func newAuditedGate(t *testing.T, audit func(*slog.Logger) func(context.Context,
 	return auditedGate{newGate(t, change...), log}
 }
 
-// record returns the only record of the log, and empties it. What differs from
-// run to run is not in it.
+// record returns the only record of the log, without time and duration, and empties the log.
 func (g auditedGate) record(t *testing.T) map[string]any {
 	t.Helper()
 	var record map[string]any
@@ -236,7 +235,7 @@ func TestAuditLogRecords(t *testing.T) {
 		validate error
 		decide   func(g *jwtgate.Gate)
 		want     map[string]any
-		error    string // not in a pseudonymous record
+		error    string // only in the record of AuditLog
 		verified bool
 	}{
 		{
@@ -252,7 +251,7 @@ func TestAuditLogRecords(t *testing.T) {
 			verified: true,
 		},
 		{
-			name:   "nobody",
+			name:   "anonymous request",
 			decide: func(g *jwtgate.Gate) { serve(g.Optional(writeSubject), request("GET")) },
 			want:   map[string]any{"level": "INFO", "msg": "jwtgate: anonymous", "decision": "anonymous", "method": "GET", "path": "/path"},
 		},
@@ -321,12 +320,11 @@ func TestAuditLogRecords(t *testing.T) {
 	}
 }
 
-// Whatever a client puts where, no record has a token in it, or a character that
-// does something to a terminal.
+// No record has a token or a control character in it, wherever a client puts one.
 func TestAuditLogOfHostileRequests(t *testing.T) {
 	t.Parallel()
 	jwt := hs256Token(map[string]any{"jti": strings.Repeat("0123456789", 4)})
-	short := sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"alice"}`) // fits into a header parameter
+	short := sign("HS256", secret, `{"alg":"HS256"}`, `{"sub":"alice"}`) // short enough for a header parameter
 	const control = "\n\x1b[31m\u202e\x00\x7f\xff"
 	withHeader := func(member string) *http.Request {
 		return request("GET", "Authorization: Bearer "+sign("HS256", secret, `{"alg":"HS256",`+member+`}`, claimsJSON(nil)))
@@ -386,7 +384,7 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 					})
 					serve(gate.Handler(writeSubject), r)
 					for _, token := range []string{jwt, short} {
-						// The header, in which all tokens are the same, may stay.
+						// The header segment may be logged: it is not secret.
 						for _, segment := range strings.Split(token, ".")[1:] {
 							assert.NotContains(t, gate.log.String(), segment[:20])
 							assert.NotContains(t, gate.log.String(), segment[len(segment)-20:])
@@ -394,7 +392,7 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 					}
 					eachString(gate.record(t), func(s string) {
 						assert.LessOrEqual(t, len(s), 520)
-						assert.NotContains(t, s, "\uFFFD", "what the JSON handler makes of bytes that are no UTF-8")
+						assert.NotContains(t, s, "\uFFFD", "the JSON handler writes U+FFFD for bytes that are not UTF-8")
 						for _, c := range s {
 							assert.True(t, strconv.IsPrint(c), "%q", s)
 						}
@@ -405,7 +403,7 @@ func TestAuditLogOfHostileRequests(t *testing.T) {
 	}
 }
 
-// eachString calls f with each string that is in v, which comes from JSON.
+// eachString calls f for each string in v, a value decoded from JSON.
 func eachString(v any, f func(string)) {
 	switch v := v.(type) {
 	case string:
@@ -423,7 +421,7 @@ func TestAuditLogPath(t *testing.T) {
 	for path, want := range map[string]string{
 		"/orders/4711":                       "/orders/4711",
 		"/static/jquery.min.js":              "/static/jquery.min.js",
-		"/v1.2.3/a.b.c/e30.e30.e30":          "/v1.2.3/a.b.c/e30.e30.e30", // {} is no header
+		"/v1.2.3/a.b.c/e30.e30.e30":          "/v1.2.3/a.b.c/e30.e30.e30", // {} is not the header of a token
 		"/eyebrow.tar.gz":                    "/eyebrow.tar.gz",
 		"/keyJson.schema.json":               "/keyJson.schema.json",
 		"/eyJwYWdlIjoyfQ":                    "/eyJwYWdlIjoyfQ", // a cursor, {"page":2}
@@ -501,9 +499,9 @@ func TestPseudonym(t *testing.T) {
 		assert.NotEqual(t, alice, other)
 		assert.Len(t, other, len(alice))
 	}
-	// A subject may start with what looks like the end of a length.
+	// The length keeps these two apart, although the subject starts like the end of a length.
 	assert.NotEqual(t, jwtgate.Pseudonym(pseudonymKey, "a", "1:b"), jwtgate.Pseudonym(pseudonymKey, "a1:", "b"))
-	assert.Empty(t, jwtgate.Pseudonym(pseudonymKey, issuer, ""), "the subject of nobody")
+	assert.Empty(t, jwtgate.Pseudonym(pseudonymKey, issuer, ""), "the subject of an anonymous request")
 
 	for _, length := range []int{0, 31} {
 		key := make([]byte, length)
@@ -524,7 +522,7 @@ func TestAuditLogPseudonymousCopiesTheKey(t *testing.T) {
 	assert.Contains(t, log.String(), " token.sub="+jwtgate.Pseudonym(pseudonymKey, issuer, "alice")+" ")
 }
 
-// reflecting is a handler that does not ask values for what they log.
+// A reflectingHandler ignores slog.LogValuer and prints the fields of values.
 type reflectingHandler struct {
 	slog.Handler
 	out io.Writer
@@ -544,5 +542,5 @@ func TestAuditLogWithAHandlerThatReflects(t *testing.T) {
 	observe := jwtgate.AuditLog(slog.New(reflectingHandler{slog.NewTextHandler(io.Discard, nil), &log}))
 	observe(t.Context(), jwtgate.Event{Token: &jwtgate.Token{Subject: "alice\n", KeyID: "key-1"}})
 	assert.Contains(t, log.String(), `alice\n`)
-	assert.NotContains(t, log.String(), "key-1", "a field that is not for logs")
+	assert.NotContains(t, log.String(), "key-1", "KeyID is not for logs")
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// The keys come from the issuer, and are first fetched when a token comes.
+// The keys are fetched from the issuer when the first token arrives.
 func ExampleNew() {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      &keys.Remote{},
@@ -42,11 +42,11 @@ func ExampleNew() {
 	// jwtgate: no token (status 401)
 }
 
-// What New has to say about options that would leave the door open.
+// New reports every unsafe option at once.
 func ExampleNew_wrong() {
 	_, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.HS256([]byte("too short")),
-		Audiences: []string{""}, // an environment variable that was not set
+		Audiences: []string{""}, // from an environment variable that was not set
 	})
 	fmt.Println(err)
 	// Output:
@@ -55,8 +55,8 @@ func ExampleNew_wrong() {
 	// Options.Keys: keys.HS256: secret 1: jwtgate: key for "HS256": the secret has 9 bytes and HS256 needs at least 32 (RFC 7518 section 3.2); make one with: openssl rand -hex 32
 }
 
-// Users who are locked out, asked of a database with each token. If it does not
-// answer, that is a 503 and nobody is signed out.
+// Validate asks a database whether the user is locked out. If the database does not answer, the
+// client gets 503 and stays signed in.
 func ExampleOptions_validate() {
 	lockedOut := func(_ context.Context, user string) (bool, error) { return user == "mallory", nil }
 	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
@@ -83,15 +83,15 @@ func ExampleOptions_validate() {
 	// mallory jwtgate: token revoked: the user is locked out (status 401)
 }
 
-// A web page sends its visitors to sign in, but for those who are signed in and
-// may not, and for trouble of its own.
+// A web page redirects visitors without a valid token to its login page. Other denials keep the
+// standard answer.
 func ExampleOptions_onDeny() {
 	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
 		o.Extract = jwtgate.Cookie("__Host-session")
 		o.OnDeny = func(w http.ResponseWriter, r *http.Request, e *jwtgate.Error) {
 			if e.Status == http.StatusUnauthorized {
 				http.Redirect(w, r, "/login", http.StatusSeeOther)
-			} // the others get the standard answer
+			} // writing nothing sends the standard answer
 		}
 	}))
 	if err != nil {
@@ -106,9 +106,9 @@ func ExampleOptions_onDeny() {
 	// 403
 }
 
-// Tenants come and go while the service runs, and each has an issuer of its own.
+// Each tenant has its own issuer. Tenants are added and removed while the service runs.
 func ExampleOptions_trustIssuer() {
-	var tenants sync.Map // by issuer, kept up to date by you
+	var tenants sync.Map // from issuer to tenant, kept up to date by you
 	tenants.Store("https://acme.example.com/", "acme")
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:        &keys.Remote{}, // keeps the tenants' keys apart
@@ -191,8 +191,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Every message names the field, tells what is wrong with its value, and how to
-// mend that.
+// Every message names the field, says what is wrong with its value, and how to correct it.
 func TestMessagesOfNew(t *testing.T) {
 	t.Parallel()
 	trustAll := func(string) bool { return true }
@@ -239,7 +238,7 @@ func TestMessagesOfNew(t *testing.T) {
 		messages = append(messages, message)
 	}
 
-	// That there are no others.
+	// options.go has no message that the table above lacks.
 	added := regexp.MustCompile(`p\.add\(("(?:[^"\\]|\\.)*")`).FindAllStringSubmatch(string(must(os.ReadFile("options.go"))), -1)
 	assert.NotEmpty(t, added)
 	for _, m := range added {
@@ -262,7 +261,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 	assert.ErrorContains(t, err, "Options.MaxAge")
 }
 
-// source tells what CheckIssuers was asked.
+// A recordingSource keeps the issuers that CheckIssuers was called with.
 type recordingSource struct {
 	jwtgate.KeySource
 	err   error
@@ -315,8 +314,8 @@ func TestNewCopiesSlices(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	// Without Options.Now a gate reads the system clock. The clock of synctest stands still, so
-	// that a pause between here and Verify cannot make the first token expire.
+	// Without Options.Now a gate uses time.Now. The clock of synctest does not move here, so the first
+	// token cannot expire on a slow machine.
 	synctest.Test(t, func(t *testing.T) {
 		gate := newGate(t, func(o *jwtgate.Options) { o.Now = nil })
 		_, err := gate.Verify(t.Context(), hs256Token(map[string]any{"iat": nil, "exp": time.Now().Add(time.Minute).Unix()}))
@@ -325,7 +324,7 @@ func TestDefaults(t *testing.T) {
 		require.ErrorIs(t, err, jwtgate.ErrExpired)
 	})
 
-	// EdDSA and Ed25519 are one algorithm, under either name.
+	// EdDSA and Ed25519 are two names of one algorithm.
 	for _, name := range []string{"EdDSA", "Ed25519"} {
 		gate := newGate(t, func(o *jwtgate.Options) {
 			o.Algorithms = []string{name}
@@ -338,5 +337,5 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// A gate is used as a middleware value, such as routers take.
+// Handler has the type of a middleware, as routers expect it.
 var _ func(http.Handler) http.Handler = (&jwtgate.Gate{}).Handler

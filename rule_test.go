@@ -25,7 +25,7 @@ func ExampleScope() {
 }
 
 func ExampleClaim() {
-	// Keycloak puts the roles into an object.
+	// Keycloak puts roles into an object, so this rule follows a JSON Pointer.
 	admin := jwtgate.Claim("/realm_access/roles", "admin", "superuser")
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -50,7 +50,7 @@ func ExampleAnyOf() {
 	// <nil>
 }
 
-// A rule of one's own: the tenant in the path is the token's.
+// A custom rule requires the tenant in the path to be the client_id of the token.
 func ExampleRuleFunc() {
 	tenant := jwtgate.RuleFunc(func(r *http.Request, t *jwtgate.Token) error {
 		if r.PathValue("tenant") != t.ClientID {
@@ -141,7 +141,7 @@ func TestClaim(t *testing.T) {
 	require.ErrorIs(t, jwtgate.Claim("sub", "alice").Check(nil, &jwtgate.Token{Subject: "alice"}), jwtgate.ErrForbidden)
 }
 
-// structRule is a rule that cannot be nil.
+// A structRule is a rule whose value cannot be nil.
 type structRule struct{ err error }
 
 func (r structRule) Check(*http.Request, *jwtgate.Token) error { return r.err }

@@ -38,7 +38,7 @@ func ExampleSubject() {
 	// orders of alice
 }
 
-// The token tells more than who it is.
+// The token in the context has more than the subject.
 func ExampleFromContext() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -46,7 +46,7 @@ func ExampleFromContext() {
 	}
 	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := jwtgate.FromContext(r.Context())
-		if !ok { // there is no gate in front, or it is an Optional one
+		if !ok { // no gate in front, or the request is anonymous
 			return
 		}
 		fmt.Println(token.Subject, "until", token.Expires.Format(time.TimeOnly))
@@ -78,7 +78,7 @@ func ExampleDecode() {
 	// alice@example.com gold <nil>
 }
 
-// Claims of your own, out of a token that Verify has returned.
+// Decode reads custom claims of a token that Verify returned.
 func ExampleToken_Decode() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -103,7 +103,7 @@ func ExampleToken_Decode() {
 	// alice@example.com [user admin]
 }
 
-// A handler is tested alone with a token made by hand.
+// A handler is tested without a gate, with a hand-made token.
 func ExampleNewContext() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("hello", jwtgate.Subject(r.Context()))
@@ -115,7 +115,7 @@ func ExampleNewContext() {
 	// hello alice
 }
 
-// A log gets to know whose token it was, and not the token.
+// The log record has the issuer, the subject and the ID of the token.
 func ExampleToken_LogValue() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -128,7 +128,7 @@ func ExampleToken_LogValue() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
-				return slog.Attr{} // it differs from run to run
+				return slog.Attr{} // the time differs between runs
 			}
 			return a
 		},
@@ -171,7 +171,7 @@ func TestDecode(t *testing.T) {
 	_, err = jwtgate.Decode[map[string]any](t.Context())
 	require.ErrorIs(t, err, jwtgate.ErrNoToken)
 
-	// A token made by hand has no claims, and a nil one has nothing at all.
+	// A hand-made token has no claims to decode, and neither has a nil token.
 	require.ErrorContains(t, (&jwtgate.Token{Subject: "alice"}).Decode(&all), "made by hand")
 	var none *jwtgate.Token
 	require.Error(t, none.Decode(&all))
@@ -218,7 +218,7 @@ func TestTokenLogValue(t *testing.T) {
 	assert.Contains(t, log.String(), `token.sub="made by hand"`)
 }
 
-// The context with the token behaves like one of package context.
+// The context that a handler gets behaves like a context made by package context.
 func TestHandler_Context(t *testing.T) {
 	t.Parallel()
 	outer, cancel := context.WithCancelCause(context.Background())
@@ -229,7 +229,9 @@ func TestHandler_Context(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token)", fmt.Sprintf(verb, inner))
 	}
-	assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token).WithCancel", fmt.Sprint(must2(context.WithCancel(inner))))
+	cancellable, cancelInner := context.WithCancel(inner)
+	defer cancelInner()
+	assert.Equal(t, "context.Background.WithCancel.WithValue(jwtgate.Token).WithCancel", fmt.Sprint(cancellable))
 	derived, stop := context.WithTimeout(inner, time.Hour)
 	defer stop()
 	require.NoError(t, derived.Err())
@@ -240,7 +242,7 @@ func TestHandler_Context(t *testing.T) {
 	assert.Equal(t, "alice", jwtgate.Subject(derived))
 }
 
-// What a context holds that is none of ours is not printed.
+// Printing the context does not print the fields of a context that it wraps.
 func TestHandler_ContextInside(t *testing.T) {
 	t.Parallel()
 	type tenant struct {
@@ -256,10 +258,8 @@ func TestHandler_ContextInside(t *testing.T) {
 	}
 }
 
-func must2[T, U any](v T, _ U) T { return v }
-
-// A request's token is one, whoever asks for it first and whether it was
-// remembered or not.
+// Every call of FromContext within one request returns the same Token, whether the gate remembers
+// the token or not, and also if the first calls are concurrent.
 func TestOneTokenForARequest(t *testing.T) {
 	type otherKey struct{}
 	t.Parallel()
@@ -281,7 +281,7 @@ func TestOneTokenForARequest(t *testing.T) {
 				assert.Same(t, tokens[0], token)
 			}
 			tokens[0].Subject = "changed"
-			assert.Equal(t, "changed", jwtgate.Subject(ctx), "the handler's own changes are seen")
+			assert.Equal(t, "changed", jwtgate.Subject(ctx), "a handler sees its own changes")
 			claims, err := jwtgate.Decode[map[string]any](ctx)
 			assert.NoError(t, err)
 			assert.Equal(t, "alice", claims["sub"])
@@ -294,7 +294,7 @@ func TestOneTokenForARequest(t *testing.T) {
 	}
 }
 
-// acceptance 53
+// Changing one Token does not change another Token of the same remembered token. acceptance 53
 func TestTokensAreApart(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 16} {
@@ -311,7 +311,7 @@ func TestTokensAreApart(t *testing.T) {
 	}
 }
 
-// Whoever keeps a Token keeps nothing of its request.
+// A kept Token does not keep its request in memory.
 func TestTokenOutlivesItsRequest(t *testing.T) {
 	for _, size := range []int{0, 16} {
 		var kept []*jwtgate.Token

@@ -22,21 +22,21 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// A vector is an example that an RFC prints, with the keys that belong to it.
+// A vector is an example from an RFC, with its keys.
 type vector struct {
 	Keys      []string
 	Algorithm string
-	Token     string          // in the compact serialization
-	JSON      json.RawMessage // or in a JSON serialization
+	Token     string          // in the compact serialisation
+	JSON      json.RawMessage // or in a JSON serialisation
 
 	jwks []jwk
 }
 
-// A jwk has strings for members only. Those that a verifier does not need are
-// left out of the files, private ones above all.
+// A jwk is a JSON Web Key. The files leave out members that a verifier does not need, such as private
+// ones, and all others are strings.
 type jwk map[string]string
 
-// readVector returns a vector by a name such as "RFC 7515 A.1".
+// readVector returns the vector with the given name, such as "RFC 7515 A.1".
 func readVector(t testing.TB, name string) vector {
 	t.Helper()
 	rfc, section, _ := strings.Cut(strings.TrimPrefix(name, "RFC "), " ")
@@ -54,8 +54,8 @@ func readVector(t testing.TB, name string) vector {
 	return v
 }
 
-// gate returns one with the keys of v. Unless changed, it looks at the signature
-// and at the time, which is a minute before the examples expire.
+// newGate returns a gate with the keys of v. It checks only the signature and the times, one minute
+// before the examples expire, unless change asks for more.
 func (v vector) newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
 	t.Helper()
 	return newGate(t, append([]func(*jwtgate.Options){func(o *jwtgate.Options) {
@@ -75,7 +75,7 @@ func (v vector) source() jwtgate.KeySource {
 			continue
 		}
 		if strings.HasPrefix(v.Algorithm, "PS") {
-			// An RSA key without alg is for RS256, and the RFC gives it none.
+			// The RFC gives the RSA key no alg, and package keys would use it for RS256.
 			k = maps.Clone(k)
 			k["alg"] = v.Algorithm
 		}
@@ -97,10 +97,10 @@ func (k jwk) octets(member string) []byte {
 	return must(base64.RawURLEncoding.DecodeString(k[member]))
 }
 
-// vectorExpires is the exp of every example that has claims.
+// vectorExpires is the exp of all examples with claims.
 var vectorExpires = time.Unix(1300819380, 0).UTC()
 
-// A token whose content is claims is accepted until it expires.
+// An example whose payload is claims is accepted until it expires.
 func TestVectorsWithClaims(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, issuer, typ string }{
@@ -150,7 +150,7 @@ func TestVectorsWithClaims(t *testing.T) {
 			requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrExpired)
 
 			requireForgeriesRefused(t, gate, v.Token)
-			// The last digit of exp becomes a 1, so that these are still claims.
+			// Changing the last digit of exp to 1 leaves the payload valid claims.
 			header, rest, _ := strings.Cut(v.Token, ".")
 			payload, signature, _ := strings.Cut(rest, ".")
 			digit := strings.Index(string(must(base64.RawURLEncoding.DecodeString(payload))), "1300819380") + 9
@@ -160,8 +160,8 @@ func TestVectorsWithClaims(t *testing.T) {
 	}
 }
 
-// A token whose content is a text is refused even if its signature is good. It
-// is refused for the text then, which is looked at after the signature.
+// An example whose payload is plain text is refused although its signature is good. The payload is
+// read after the signature was verified, so the error names the claims.
 func TestVectorsWithText(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -170,7 +170,7 @@ func TestVectorsWithText(t *testing.T) {
 		"RFC 7520 4.2",
 		"RFC 7520 4.3",
 		"RFC 7520 4.4",
-		"RFC 8037 A.4", // A.5 verifies the same one
+		"RFC 8037 A.4", // A.5 verifies the same token
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +188,7 @@ func TestVectorsWithText(t *testing.T) {
 	}
 }
 
-// RFC 7520 gives its RSA and its EC key the same ID.
+// RFC 7520 gives its RSA key and its EC key the same ID.
 func TestVectorsOfOneKeyID(t *testing.T) {
 	t.Parallel()
 	gate := readVector(t, "RFC 7520 4.8").newGate(t)
@@ -198,6 +198,7 @@ func TestVectorsOfOneKeyID(t *testing.T) {
 	}
 }
 
+// requireSignedText requires gate to verify the signature of token and then to refuse its payload.
 func requireSignedText(t testing.TB, gate *jwtgate.Gate, token string) {
 	t.Helper()
 	_, err := gate.Verify(t.Context(), token)
@@ -205,8 +206,7 @@ func requireSignedText(t testing.TB, gate *jwtgate.Gate, token string) {
 	require.ErrorContains(t, err, "claims")
 }
 
-// requireForgeriesRefused asserts that no other signature than that of token
-// will do.
+// requireForgeriesRefused requires gate to refuse token with each of several changes to its signature.
 func requireForgeriesRefused(t testing.TB, gate *jwtgate.Gate, token string) {
 	t.Helper()
 	dot := strings.LastIndexByte(token, '.')
@@ -216,21 +216,21 @@ func requireForgeriesRefused(t testing.TB, gate *jwtgate.Gate, token string) {
 	}
 }
 
-// places returns where to change a segment: at its ends and in the middle.
+// bytesToChange returns the indexes of the first, the middle and the last decoded byte of segment.
 func bytesToChange(segment string) []int {
 	n := base64.RawURLEncoding.DecodedLen(len(segment))
 	return []int{0, n / 2, n - 1}
 }
 
-// withBitChanged returns segment with the lowest bit of byte i changed.
+// withBitChanged returns segment with the lowest bit of decoded byte i changed.
 func withBitChanged(segment string, i int) string {
 	b := must(base64.RawURLEncoding.DecodeString(segment))
 	b[i] ^= 1
 	return base64url(b)
 }
 
-// Unsecured tokens are refused for the signature they lack, and with one for
-// their alg.
+// An unsecured token is refused because it has no signature. With a signature added, it is refused
+// because its alg is none.
 func TestVectorsUnsecured(t *testing.T) {
 	t.Parallel()
 	v := readVector(t, "RFC 7515 A.5") // and RFC 7519 section 6.1
@@ -248,8 +248,7 @@ func TestVectorsUnsecured(t *testing.T) {
 	requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrAlgorithm)
 }
 
-// A good signature does not help a token in another form than the compact one
-// (RFC 7519 section 1).
+// A token in a JSON serialisation is refused although its signature is good (RFC 7519 section 1).
 func TestVectorsInJSON(t *testing.T) {
 	t.Parallel()
 	// acceptance 13
@@ -271,7 +270,7 @@ func TestVectorsInJSON(t *testing.T) {
 				Header               struct{ Alg string }
 			}
 			var form struct {
-				signer     // if flattened
+				signer     // of the flattened form
 				Signatures []signer
 				Payload    string
 			}
@@ -283,7 +282,8 @@ func TestVectorsInJSON(t *testing.T) {
 			for _, s := range form.Signatures {
 				input := s.Protected + "." + form.Payload
 				if s.Protected == "" {
-					// Without a protected header there is no compact form to try.
+					// Without a protected header the token has no compact form, so a gate cannot check
+					// the signature.
 					signature := must(base64.RawURLEncoding.DecodeString(s.Signature))
 					require.NoError(t, jwt.GetSigningMethod(s.Header.Alg).Verify(input, signature, v.material(t, s.Header.Alg)))
 				} else if _, err := gate.Verify(t.Context(), input+"."+s.Signature); err != nil {
@@ -295,7 +295,7 @@ func TestVectorsInJSON(t *testing.T) {
 	}
 }
 
-// material returns what verifies signatures of an algorithm without a gate.
+// material returns the key that golang-jwt needs to verify signatures of algorithm.
 func (v vector) material(t testing.TB, algorithm string) any {
 	t.Helper()
 	kty := map[string]string{"HS256": "oct", "ES512": "EC"}[algorithm]
@@ -308,7 +308,7 @@ func (v vector) material(t testing.TB, algorithm string) any {
 	return v.jwks[i].octets("k")
 }
 
-// With its content back in place the token is that of RFC 7520 section 4.4.
+// TestVectorsDetached uses the token of RFC 7520 section 4.4 without its payload.
 func TestVectorsDetached(t *testing.T) {
 	t.Parallel()
 	v := readVector(t, "RFC 7520 4.5")
@@ -319,8 +319,8 @@ func TestVectorsDetached(t *testing.T) {
 	requireFormRefused(t, v.newGate(t), v.Token)
 }
 
-// Encryption does not tell who made a token, since the key to encrypt with is
-// public. What is inside may well be signed, but nothing is decrypted.
+// An encrypted token is refused, even if it contains a signed one: the gate decrypts nothing.
+// Encryption does not show who made a token, because the key to encrypt with is public.
 func TestVectorsEncrypted(t *testing.T) {
 	t.Parallel()
 	// acceptance 23
@@ -336,7 +336,7 @@ func TestVectorsEncrypted(t *testing.T) {
 	}
 }
 
-// requireFormRefused asserts that a gate does not get as far as the claims.
+// requireFormRefused requires gate to refuse token before it reads the claims.
 func requireFormRefused(t testing.TB, gate *jwtgate.Gate, token string) {
 	t.Helper()
 	got, err := gate.Verify(t.Context(), token)

@@ -29,8 +29,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Messages of a queue carry tokens too. One that cannot be verified now is left
-// there for later.
+// A message from a queue carries a token. A message whose token cannot be verified now is put back.
 func ExampleGate_Verify() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -64,7 +63,7 @@ func TestVerifyAlgorithms(t *testing.T) {
 			gate := newGate(t, func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("k1", method)) })
 			header := fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, name)
 			token := sign(method, privateKey(method), header, claimsJSON(nil))
-			for range 2 { // the second time the header is known
+			for range 2 { // the second time the gate remembers the header
 				got, err := gate.Verify(t.Context(), token)
 				require.NoError(t, err)
 				assert.Equal(t, "alice", got.Subject)
@@ -73,7 +72,7 @@ func TestVerifyAlgorithms(t *testing.T) {
 				assert.Equal(t, "JWT", got.Type)
 			}
 
-			// The same bytes with one bit of the signature changed.
+			// One character of the signature is changed.
 			forged := []byte(token)
 			i := len(forged) - 10
 			forged[i] ^= 1
@@ -86,8 +85,7 @@ func TestVerifyAlgorithms(t *testing.T) {
 	}
 }
 
-// A token that was not changed is accepted, so each of these is refused for
-// what was done to it.
+// Every token of the table is a good token with one defect, and the gate refuses it for that defect.
 func TestVerifyRefusesMalformedTokens(t *testing.T) {
 	t.Parallel()
 	good := hs256Token(nil)
@@ -102,7 +100,7 @@ func TestVerifyRefusesMalformedTokens(t *testing.T) {
 		{"four segments", good + "." + signature},
 		{"five segments", good + "." + body + "." + signature},
 		{"dots only", ".."},
-		{"a million dots", strings.Repeat(".", 10_000)},
+		{"ten thousand dots", strings.Repeat(".", 10_000)},
 		{"no header", "." + body + "." + signature},
 		{"no claims", signed(header + ".")},
 		{"no signature", header + "." + body + "."},
@@ -194,8 +192,8 @@ func TestVerifyRefusesMalformedTokens(t *testing.T) {
 	}
 }
 
-// withTrailingBits returns another spelling of base64url whose last character
-// has unused bits.
+// withTrailingBits changes the unused bits of the last character of a base64url segment. A lenient
+// decoder decodes both segments to the same bytes.
 func withTrailingBits(segment string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(segment) - 1
@@ -207,8 +205,7 @@ func withTrailingBits(segment string) string {
 
 func TestVerifyMaxTokenBytes(t *testing.T) {
 	t.Parallel()
-	// acceptance 26: not one byte is decoded, so what is wrong with it does not
-	// show.
+	// acceptance 26: a token that is too long is not decoded, so the gate does not see its bad character.
 	token := hs256Token(nil)
 	exact := newGate(t, func(o *jwtgate.Options) { o.MaxTokenBytes = len(token) })
 	_, err := exact.Verify(t.Context(), token)
@@ -350,7 +347,7 @@ func TestVerifySignatureForms(t *testing.T) {
 		signature := must(jwt.SigningMethodEdDSA.Sign(input, edKey()))
 		_, err := gate.Verify(t.Context(), input+"."+base64url(signature))
 		require.NoError(t, err)
-		// Adding the group's order to S gives another encoding of it.
+		// S plus the order of the group is another encoding of the same number (RFC 8032 section 5.1.7).
 		order := must(base64.StdEncoding.DecodeString("7dP1XBpjEljWnPei3vneFAAAAAAAAAAAAAAAAAAAABA="))
 		carry := 0
 		for i, b := range order {
@@ -363,7 +360,7 @@ func TestVerifySignatureForms(t *testing.T) {
 	})
 }
 
-// acceptance 22: what a token says about its own key is not even looked at.
+// acceptance 22: the gate ignores header parameters that carry or name a key.
 func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
 	t.Parallel()
 	attacker := must(rsa.GenerateKey(rand.Reader, 2048))
@@ -379,7 +376,7 @@ func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
 		_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), header, claimsJSON(nil)))
 		require.NoError(t, err, extra)
 	}
-	// acceptance 23: a cty that does not mean a token says nothing.
+	// acceptance 23: the gate ignores a cty other than JWT.
 	_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"application/json"}`, claimsJSON(nil)))
 	require.NoError(t, err)
 	_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"`+strings.Repeat("x", 2000)+`"}`, claimsJSON(nil)))
@@ -394,7 +391,7 @@ func TestVerifyType(t *testing.T) {
 		name     string
 		types    []string
 		rfc9068  bool
-		typ      string // JSON; "" for absent
+		typ      string // as JSON; "" if the header has no typ
 		accepted bool
 	}{
 		{"absent", nil, false, ``, true},
@@ -441,8 +438,8 @@ func TestVerifyType(t *testing.T) {
 	}
 }
 
-// An iss that is nearly a trusted one has no key looked up for it: that might
-// make a source fetch.
+// The gate asks the source for no key of an iss that is only similar to a trusted one, because the
+// source might fetch.
 func TestSourceIsAskedForTrustedIssuersOnly(t *testing.T) {
 	t.Parallel()
 	asked := 0
@@ -487,7 +484,7 @@ func TestVerifyKeys(t *testing.T) {
 		// acceptance 30
 		{"no kid, fourth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", secret)), "", nil},
 		{"no kid, fifth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", other), hs("e", secret)), "", jwtgate.ErrSignature},
-		{"others do not count", source(newKey("a", "RS256"), newKey("a", "ES256"), hs("b", other), hs("c", other), hs("d", other), hs("a", secret)), "a", nil},
+		{"keys for other algorithms or IDs do not count", source(newKey("a", "RS256"), newKey("a", "ES256"), hs("b", other), hs("c", other), hs("d", other), hs("a", secret)), "a", nil},
 		{"none", source(), "a", jwtgate.ErrUnknownKey},
 		{"nil and zero keys", source(nil, &jwtgate.Key{}), "a", jwtgate.ErrUnknownKey},
 		{"nil and zero keys beside a good one", source(nil, &jwtgate.Key{}, right), "a", nil},
@@ -511,8 +508,8 @@ func TestVerifyKeys(t *testing.T) {
 	}
 }
 
-// The source is asked for a trusted issuer and a bounded kid, and not at all
-// for a token that must be refused whatever the key.
+// The gate asks the source only for keys of trusted issuers, and not at all if it refuses the token
+// whatever the keys are.
 func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {
 	t.Parallel()
 	type question struct{ issuer, kid string }
@@ -595,7 +592,7 @@ func TestVerifyRules(t *testing.T) {
 	})
 	_, err := gate.Verify(context.WithValue(t.Context(), contextKey{}, "here"), hs256Token(nil))
 	require.NoError(t, err)
-	// Under Verify a rule may look at what there is not without a panic.
+	// Verify has no request, but a rule gets an empty one that it can read without a panic.
 	assert.Equal(t, "here", seen.Context().Value(contextKey{}))
 	assert.Empty(t, seen.URL.Path)
 	assert.Empty(t, seen.Header.Get("Accept"))
@@ -609,7 +606,7 @@ func TestVerifyRules(t *testing.T) {
 	assert.Equal(t, "admin", e.Scope)
 }
 
-// What a refusal allocates does not grow with what was sent.
+// A refusal allocates less than 4 KiB, even for a token of 11 KB.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	gate := newGate(t)
 	signature := base64url(strings.Repeat("x", 32))
@@ -628,10 +625,10 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 		"bad signature":          token(`{"alg":"HS256"}`, claimsJSON(map[string]any{"x": fill("x")})),
 		"dots":                   fill("."),
 	} {
-		_, err := gate.Verify(t.Context(), token) // makes the room that is used again
+		_, err := gate.Verify(t.Context(), token) // allocates the buffers that later calls reuse
 		require.Error(t, err, name)
-		// The least of many, since the garbage collector takes that room away at
-		// times, and the race detector at random.
+		// The least of 50, because the garbage collector empties each sync.Pool, and the race detector
+		// makes a sync.Pool drop values at random.
 		least := uint64(math.MaxUint64)
 		for range 50 {
 			var before, after runtime.MemStats
@@ -644,7 +641,7 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 	}
 }
 
-// Tokens signed by other people's libraries, in other languages.
+// TestVerifyInterop verifies tokens that libraries in other languages signed.
 func TestVerifyInterop(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -693,9 +690,8 @@ func TestVerifyInterop(t *testing.T) {
 	assert.GreaterOrEqual(t, len(libraries), 2)
 }
 
-// FuzzVerifyAgreesWithGolangJWT signs whatever header and claims it is given.
-// What the gate accepts, golang-jwt in its strictest configuration accepts too,
-// and both read the same claims.
+// FuzzVerifyAgreesWithGolangJWT signs any header and claims. If the gate accepts the token,
+// golang-jwt in its strictest configuration accepts it too, and both read the same claims.
 func FuzzVerifyAgreesWithGolangJWT(f *testing.F) {
 	for _, header := range []string{
 		`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT","kid":"k"}`, `{"typ":"at+jwt","alg":"HS256","x5c":[1]}`,
@@ -742,8 +738,8 @@ func FuzzVerifyAgreesWithGolangJWT(f *testing.F) {
 	})
 }
 
-// FuzzVerify hands the gate arbitrary tokens. Nothing panics, whatever the gate
-// accepts has the one signature that the key makes, and refusing is always 401.
+// FuzzVerify gives the gate arbitrary tokens. The gate never panics, every token it accepts has the
+// signature that the key makes, and every refusal has status 401.
 func FuzzVerify(f *testing.F) {
 	good := hs256Token(nil)
 	for _, token := range []string{good, good + "=", good + "\n", "." + good, good[:len(good)-1], strings.ToUpper(good), "..", "a.b.c", ""} {
@@ -766,14 +762,13 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzVerifyOnlyTheOriginal changes genuine tokens step by step, in their bytes and
-// in their structure, and puts parts of two together. What passes is what was
-// signed, to the byte. (ES256 has a second form of each signature, which no step
-// here makes.)
+// FuzzVerifyOnlyTheOriginal changes a genuine token step by step: its bytes, its structure, and
+// parts that come from a second genuine token. The gate accepts only the tokens that were signed, to
+// the byte. (ES256 has a second valid form of each signature. No step makes that form.)
 func FuzzVerifyOnlyTheOriginal(f *testing.F) {
 	type pair struct {
 		gate     *jwtgate.Gate
-		subjects map[string]string // of the two genuine tokens
+		subjects map[string]string // by genuine token
 		tokens   [2]string
 	}
 	var pairs []pair
@@ -807,34 +802,34 @@ func FuzzVerifyOnlyTheOriginal(f *testing.F) {
 				parts[i] = part[:at] + part[min(at+1, len(part)):]
 			case 2: // replace
 				parts[i] = part[:at] + c + part[min(at+1, len(part)):]
-			case 3: // cut short
+			case 3: // truncate
 				parts[i] = part[:at]
-			case 4: // the other token's
+			case 4: // take the other token's segment
 				parts[i] = others[i%3]
-			case 5: // one more segment
+			case 5: // add a segment
 				parts = slices.Insert(parts, i, part)
-			case 6: // one less
+			case 6: // remove a segment
 				parts = slices.Delete(parts, i, i+1)
-			case 7: // another order
+			case 7: // swap two segments
 				parts[0], parts[i] = parts[i], parts[0]
-			case 8: // other trailing bits
+			case 8: // change the trailing bits
 				if err == nil && len(part)%4 > 1 && !strings.ContainsAny(part, "\r\n") {
 					parts[i] = withTrailingBits(part)
 				}
-			case 9: // padded, with the other alphabet
+			case 9: // encode as standard base64, with padding
 				if err == nil {
 					parts[i] = base64.StdEncoding.EncodeToString(text)
 				}
-			case 10: // text before or inside
+			case 10: // insert into the decoded text
 				parts[i] = base64url(slices.Insert(slices.Clone(text), place, []byte(c)...))
-			case 11: // a bit
+			case 11: // flip a bit
 				if place < len(text) {
 					text[place] ^= 1 << (steps[3] % 8)
 					parts[i] = base64url(text)
 				}
-			case 12: // a member once more, the name in another spelling
+			case 12: // add a duplicate of sub, with an escape in its name
 				parts[i] = base64url(bytes.Replace(text, []byte("{"), []byte(`{"su\u0062":"`+c+`",`), 1))
-			case 13: // white space that JSON does not mind
+			case 13: // add white space between the JSON members
 				parts[i] = base64url(bytes.ReplaceAll(text, []byte(","), []byte(" , ")))
 			}
 		}
@@ -849,7 +844,7 @@ func FuzzVerifyOnlyTheOriginal(f *testing.F) {
 	})
 }
 
-// Each algorithm beside the bare check of the same signature.
+// BenchmarkVerify compares Verify with the bare check of the same signature, for each algorithm.
 func BenchmarkVerify(b *testing.B) {
 	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
 		token := sign(algorithm, privateKey(algorithm), fmt.Sprintf(`{"typ":"JWT","alg":%q,"kid":"k1"}`, algorithm), claimsJSON(map[string]any{
