@@ -34,6 +34,7 @@ func ExampleGate_Deny() {
 	// 403 {"error":"insufficient_scope","error_description":"The access token does not grant what this request needs."}
 }
 
+// Deny answers a nil error with 503, and never lets the request pass.
 func TestDenyWithoutError(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
@@ -114,6 +115,7 @@ func TestChallengeOfTheZeroGate(t *testing.T) {
 	assert.Equal(t, `Bearer realm="api"`, w.Header().Get("WWW-Authenticate"))
 }
 
+// If a request has no token or lacks a scope, the challenge lists the scopes that the gate requires.
 // acceptance 41, 57
 func TestScopeInChallenge(t *testing.T) {
 	t.Parallel()
@@ -150,6 +152,7 @@ func TestScopeInChallenge(t *testing.T) {
 	assert.NotContains(t, challenge, "scope")
 }
 
+// Retry-After is a whole number of seconds, at least one. The default is 5.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)
@@ -160,6 +163,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// OnDeny may write the status and the body. The gate sends what OnDeny leaves out.
 // acceptance 54
 func TestOnDeny(t *testing.T) {
 	t.Parallel()

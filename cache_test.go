@@ -128,6 +128,7 @@ func TestRememberedTimes(t *testing.T) {
 	}
 }
 
+// The memory of a gate does not grow with the number of tokens, headers and issuers it has seen.
 // acceptance 56
 func TestMemoryIsBounded(t *testing.T) {
 	if testing.Short() {

@@ -264,6 +264,7 @@ func TestVerifyClaims(t *testing.T) {
 	})
 }
 
+// Token.Subject is the claim that SubjectClaim names. A whole number becomes its decimal text.
 // acceptance 39
 func TestVerifySubjectClaim(t *testing.T) {
 	t.Parallel()

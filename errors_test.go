@@ -249,6 +249,7 @@ func TestErrorsOfRulesAreCopied(t *testing.T) {
 	assert.Equal(t, "a", shared.Scope)
 }
 
+// No value of the package prints a key, a token or a signature, whatever the fmt verb.
 // acceptance 50
 func TestNothingSecretIsPrinted(t *testing.T) {
 	t.Parallel()

@@ -92,6 +92,7 @@ func ExampleFirstOf() {
 	// from-the-header <nil>
 }
 
+// Header and Cookie refuse ambiguous requests, and FirstOf tries extractors in order.
 // acceptance 8
 func TestExtractors(t *testing.T) {
 	t.Parallel()

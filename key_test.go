@@ -71,6 +71,7 @@ func ExampleKeySourceFunc() {
 	// [] <nil>
 }
 
+// NewKey refuses weak keys, private keys, keys of another type, and public keys used as secrets.
 // acceptance 20
 func TestNewKeyRefuses(t *testing.T) {
 	t.Parallel()

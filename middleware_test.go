@@ -284,6 +284,7 @@ func TestHandlerAnswers(t *testing.T) {
 	}
 }
 
+// The gate reads no token from the query, the body, a cookie or another header.
 // acceptance 7
 func TestHandlerLooksAtNothingElse(t *testing.T) {
 	t.Parallel()
@@ -301,6 +302,7 @@ func TestHandlerLooksAtNothingElse(t *testing.T) {
 	assert.Equal(t, form, string(body), "the gate must leave the body unread")
 }
 
+// The refusal of a HEAD request has the same headers, and no body.
 // acceptance 11
 func TestHandlerHEAD(t *testing.T) {
 	t.Parallel()
@@ -311,6 +313,7 @@ func TestHandlerHEAD(t *testing.T) {
 	assert.Empty(t, w.Body.String())
 }
 
+// A CORS preflight without a token is refused, unless middleware outside the gate answers it.
 // acceptance 12
 func TestHandlerExemptsNoPreflight(t *testing.T) {
 	t.Parallel()
@@ -327,6 +330,7 @@ func TestHandlerExemptsNoPreflight(t *testing.T) {
 	assert.Equal(t, 204, serve(outside, r).Code)
 }
 
+// Optional lets a request without credentials pass, and refuses bad credentials as Handler does.
 // acceptance 43
 func TestOptional(t *testing.T) {
 	t.Parallel()
@@ -383,6 +387,7 @@ func TestOptional(t *testing.T) {
 	})
 }
 
+// A mistake in the code that sets up a gate panics with a message that says how to correct it.
 // acceptance 49
 func TestMistakesAtSetUp(t *testing.T) {
 	t.Parallel()
@@ -488,6 +493,7 @@ func TestReady(t *testing.T) {
 	assert.NoError(t, ready(func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }))
 }
 
+// Handlers behind a gate can panic, hijack, flush, and use trailers and uploads as without a gate.
 // acceptance 46
 func TestHandlerStaysOutOfTheWay(t *testing.T) {
 	gate := newGate(t)

@@ -138,6 +138,7 @@ func ExampleToken_LogValue() {
 	// level=INFO msg="order placed" token.iss=https://auth.example.com/ token.sub=alice token.jti=token-1
 }
 
+// Decode keeps numbers exact, and fails for a Token that no gate verified.
 // acceptance 42
 func TestDecode(t *testing.T) {
 	t.Parallel()

@@ -215,6 +215,7 @@ func TestVerifyMaxTokenBytes(t *testing.T) {
 	assert.ErrorContains(t, e, "more than")
 }
 
+// The key decides the algorithm. A header with another alg is refused.
 func TestVerifyAlgorithmIsTheKeys(t *testing.T) {
 	t.Parallel()
 	rsaPublic := publicKey(rsaKey()).(*rsa.PublicKey)
@@ -273,6 +274,7 @@ func TestVerifyAlgorithmIsTheKeys(t *testing.T) {
 	})
 }
 
+// Each signature has one accepted form.
 func TestVerifySignatureForms(t *testing.T) {
 	t.Parallel()
 
@@ -383,6 +385,7 @@ func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// typ must be one of Options.Types, by default absent, JWT or at+jwt, and at+jwt under RFC9068.
 // acceptance 25
 func TestVerifyType(t *testing.T) {
 	t.Parallel()
@@ -459,6 +462,7 @@ func TestSourceIsAskedForTrustedIssuersOnly(t *testing.T) {
 	assert.Equal(t, 1, asked)
 }
 
+// The gate tries at most four keys that have the algorithm and the ID of the token.
 func TestVerifyKeys(t *testing.T) {
 	t.Parallel()
 	other := []byte(strings.Repeat("o", 32))
@@ -549,6 +553,7 @@ func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {
 	}
 }
 
+// An error of the key source is 503, even if the source also returns keys.
 // acceptance 10, 55
 func TestVerifyUnavailableKeys(t *testing.T) {
 	t.Parallel()
