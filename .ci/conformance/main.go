@@ -1,12 +1,12 @@
-// Command conformance writes .github/CONFORMANCE.md: the rules that the library
-// keeps to, as rules.md has them, each with the tests that show it. A test names
-// the rules that it shows in a comment, such as "acceptance 17" or "acceptance
-// 13-15, 26", inside of it or before it.
+// Command conformance writes .github/CONFORMANCE.md: the rules in rules.md, each
+// with the tests that show that the library follows it. A test names its rules in
+// a comment, such as "acceptance 17" or "acceptance 13-15, 26", inside the test
+// function or before it.
 //
 //	go run ./.ci/conformance          writes the page
-//	go run ./.ci/conformance -check   fails if the page is not current
+//	go run ./.ci/conformance -check   fails if the page is out of date
 //
-// Both fail if a rule has no test, or a comment names a rule that there is not.
+// Both fail if a rule has no test, or if a comment names a rule that does not exist.
 package main
 
 import (
@@ -41,11 +41,11 @@ var (
 	isTest    = regexp.MustCompile(`^(Test|Fuzz|Example|Benchmark)`)
 )
 
-// documentationOnly stands under a rule that no test can show.
+// documentationOnly is the line below a rule that no test can show.
 const documentationOnly = "    - Documentation only"
 
 func main() {
-	check := flag.Bool("check", false, "write nothing, and fail if the page is not current")
+	check := flag.Bool("check", false, "write nothing, and fail if the page is out of date")
 	flag.Parse()
 	if err := conformance(*check); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
@@ -70,16 +70,16 @@ func conformance(check bool) error {
 		return err
 	}
 	if string(got) != want {
-		return fmt.Errorf("%s is not current; write it with: go run ./.ci/conformance\n%s", page, difference(string(got), want))
+		return fmt.Errorf("%s is out of date; write it with: go run ./.ci/conformance\n%s", page, difference(string(got), want))
 	}
 	return nil
 }
 
-// A test is one function that shows something.
+// A test is a function that shows that the library follows a rule.
 type test struct{ file, function string }
 
-// scan returns the tests that name a rule in a comment, by its number. It looks
-// into nested modules too.
+// scan returns the tests that name a rule in a comment, by the number of the rule.
+// It also reads nested modules.
 func scan(root string) (map[int][]test, error) {
 	tests := map[int][]test{}
 	return tests, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -103,7 +103,7 @@ func scan(root string) (map[int][]test, error) {
 			for _, match := range naming.FindAllStringSubmatch(group.Text(), -1) {
 				function := functionAt(file, group)
 				if function == "" {
-					return fmt.Errorf("%s: no function has, or follows, the comment %q", files.Position(group.Pos()), match[0])
+					return fmt.Errorf("%s: the comment %q is neither inside a function nor before one", files.Position(group.Pos()), match[0])
 				}
 				for _, number := range numbers(match[1]) {
 					tests[number] = append(tests[number], test{filepath.ToSlash(path), function})
@@ -114,8 +114,8 @@ func scan(root string) (map[int][]test, error) {
 	})
 }
 
-// functionAt returns the name of the function that has the comment inside, or
-// else of the next one.
+// functionAt returns the name of the function that contains the comment, or else
+// of the next function. It returns "" if there is none.
 func functionAt(file *ast.File, comment *ast.CommentGroup) string {
 	for _, declaration := range file.Decls {
 		if f, ok := declaration.(*ast.FuncDecl); ok && comment.Pos() < f.End() {
@@ -140,8 +140,8 @@ func numbers(list string) (all []int) {
 	return all
 }
 
-// render returns the page: rules.md with links, and with the tests of each rule
-// behind it.
+// render returns the page: rules.md with links to the RFCs, and with the tests of
+// each rule below it.
 func render(tests map[int][]test) (string, error) {
 	var b strings.Builder
 	b.WriteString("<!-- Written by go run ./.ci/conformance from .ci/conformance/rules.md and the tests. -->\n\n")
@@ -173,12 +173,12 @@ func render(tests map[int][]test) (string, error) {
 	}
 	finish()
 	for _, number := range slices.Sorted(maps.Keys(tests)) {
-		errs = append(errs, fmt.Errorf("%s: %s names rule %d, which there is not", tests[number][0].file, tests[number][0].function, number))
+		errs = append(errs, fmt.Errorf("%s: %s names rule %d, which does not exist", tests[number][0].file, tests[number][0].function, number))
 	}
 	return b.String(), errors.Join(errs...)
 }
 
-// link returns a reference to an RFC as a link.
+// link turns a reference to an RFC into a Markdown link.
 func link(reference string) string {
 	match := section.FindStringSubmatch(reference)
 	address := "https://www.rfc-editor.org/rfc/rfc" + match[1]
@@ -188,7 +188,7 @@ func link(reference string) string {
 	return fmt.Sprintf("[%s](%s)", reference, address)
 }
 
-// show names tests, file by file.
+// show lists the names of tests, grouped by file.
 func show(tests []test) string {
 	slices.SortFunc(tests, func(a, b test) int { return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.function, b.function)) })
 	var files []string
@@ -206,7 +206,7 @@ func show(tests []test) string {
 	return strings.Join(files, "; ")
 }
 
-// difference returns the lines that only one of two texts has.
+// difference returns the lines that are in only one of the two texts.
 func difference(got, want string) string {
 	var b strings.Builder
 	for _, side := range []struct{ sign, text, other string }{{"-", got, want}, {"+", want, got}} {
