@@ -22,19 +22,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain keeps alive about as much memory as a small service does. With the
-// few kilobytes that a benchmark needs, the garbage collector would run every
-// few milliseconds, and how that goes with two processors is what the fastest
-// benchmarks would measure.
+// TestMain keeps as much memory alive as a small service does. With the few
+// kilobytes that a benchmark needs, the garbage collector would run every few
+// milliseconds, and the fastest benchmarks would measure the collector.
 func TestMain(m *testing.M) {
 	service := make([]byte, 32<<20)
 	m.Run()
 	runtime.KeepAlive(service)
 }
 
-// A contender does one thing that is measured beside others. newRun returns
-// what does it once and tells whether it came out as it must; each goroutine
-// has its own.
+// A contender is one side of a comparison. newRun returns a function that does the
+// measured work once and reports whether the result is right. Each goroutine has to
+// call newRun, because the function need not be safe for concurrent use.
 type contender struct {
 	name   string
 	newRun func(testing.TB) func() bool
@@ -43,11 +42,11 @@ type contender struct {
 // run measures a contender on one goroutine.
 func (c contender) run(b *testing.B) {
 	run := c.newRun(b)
-	require.True(b, run()) // and jwtgate-cached remembers the token
+	require.True(b, run()) // from now on jwtgate-cached remembers the token
 	b.ReportAllocs()
 	for b.Loop() {
 		if !run() {
-			b.Fatal("it did not come out as it must")
+			b.Fatal("the result is wrong")
 		}
 	}
 }
@@ -60,15 +59,15 @@ func (c contender) runParallel(b *testing.B) {
 		run := c.newRun(b)
 		for pb.Next() {
 			if !run() {
-				b.Error("it did not come out as it must")
+				b.Error("the result is wrong")
 				return
 			}
 		}
 	})
 }
 
-// BenchmarkAccept is the whole way of a request with a good token, from the
-// Authorization header to the handler that reads the subject.
+// BenchmarkAccept measures a request with a good token, from the Authorization
+// header to the handler that reads the subject.
 func BenchmarkAccept(b *testing.B) {
 	for _, alg := range algorithms {
 		for _, c := range accepting(b, alg) {
@@ -85,7 +84,7 @@ func BenchmarkAcceptParallel(b *testing.B) {
 	}
 }
 
-// accepting returns the bare cryptography and all peers that have alg.
+// accepting returns the bare cryptography and all peers that support alg.
 func accepting(tb testing.TB, alg string) []contender {
 	token := goodToken(alg)
 	contenders := bare(alg, token)
@@ -104,8 +103,8 @@ func serving(name string, handler http.Handler, token string, want int) contende
 	}}
 }
 
-// bare returns what checks the signature of a token and nothing else, given
-// the decoded signature and the input that was signed.
+// bare returns contenders that only check the signature of a token. The signature is
+// decoded before the measurement.
 func bare(alg, token string) []contender {
 	dot := strings.LastIndexByte(token, '.')
 	input, signature := []byte(token[:dot]), must(base64.RawURLEncoding.DecodeString(token[dot+1:]))
@@ -115,13 +114,13 @@ func bare(alg, token string) []contender {
 	switch key := ours[alg]().public.(type) {
 	case []byte:
 		return []contender{
-			// As anybody writes it, golang-jwt among them.
+			// The usual way, which golang-jwt uses too.
 			{"bare", always(func() bool {
 				h := hmac.New(sha256.New, key)
 				h.Write(input)
 				return hmac.Equal(signature, h.Sum(nil))
 			})},
-			// Keyed once, which spares two of the blocks that are hashed.
+			// Keyed once, which saves hashing two blocks.
 			{"bare-reset", func(testing.TB) func() bool {
 				h, sum := hmac.New(sha256.New, key), make([]byte, 0, sha256.Size)
 				return func() bool {
@@ -150,8 +149,8 @@ func bare(alg, token string) []contender {
 	}
 }
 
-// BenchmarkContext is what no middleware can do without that hands something
-// on in the request's context.
+// BenchmarkContext measures what every middleware needs that puts a value into the
+// request's context.
 func BenchmarkContext(b *testing.B) {
 	for _, c := range contexts() {
 		b.Run("what="+c.name, c.run)
@@ -170,8 +169,8 @@ func contexts() []contender {
 	with := func(change func(context.Context) context.Context) func(testing.TB) func() bool {
 		return func(testing.TB) func() bool {
 			r := newRequest("token")
-			// What is kept is not optimised away. The padding is for the other
-			// goroutines, whose requests are kept elsewhere.
+			// Storing the request keeps the compiler from optimising the call away. The
+			// padding keeps the goroutines from sharing a cache line.
 			kept := new(struct {
 				request *http.Request
 				_       [120]byte
@@ -188,8 +187,8 @@ func contexts() []contender {
 	}
 }
 
-// BenchmarkRefuse is the whole way of a request with a bad token, the answer
-// included. jwtgate-check decides only.
+// BenchmarkRefuse measures a request with a bad token, including the answer.
+// jwtgate-check calls Check, which writes no answer.
 func BenchmarkRefuse(b *testing.B) {
 	for _, bad := range badTokens {
 		for _, c := range refusing(b, bad.token()) {
@@ -215,8 +214,7 @@ func refusing(tb testing.TB, token string) []contender {
 
 const forgedSmall, forgedLarge = 1 << 10, 15 << 10
 
-// BenchmarkRefuseSize shows whether the refusal of a longer token takes more
-// memory.
+// BenchmarkRefuseSize shows whether refusing a longer token allocates more memory.
 func BenchmarkRefuseSize(b *testing.B) {
 	for i, bad := range forgedOf(forgedSmall) {
 		for _, sized := range []struct {
@@ -229,7 +227,8 @@ func BenchmarkRefuseSize(b *testing.B) {
 	}
 }
 
-// Ten times the claims, in tokens of 1.6 and of 16 KiB. Longer ones are refused.
+// The larger token has ten times the claims and ten times the size: 16 KiB, the most
+// that a gate accepts.
 const manySmall, manyLarge = (16 << 10) / 10, 16 << 10
 
 func BenchmarkClaims(b *testing.B) {
@@ -239,9 +238,9 @@ func BenchmarkClaims(b *testing.B) {
 	}
 }
 
-// BenchmarkCache fills a cache of 10,000 with three times as many tokens, so
-// that all but one in a thousand of its places are taken, and weighs it. What it
-// must keep for a token is its text and its claims.
+// BenchmarkCache fills a cache of 10,000 places with 30,000 tokens and measures the
+// memory that it holds. So many tokens leave only one place in a thousand empty. For
+// each token the cache has to keep at least the text and the claims.
 func BenchmarkCache(b *testing.B) {
 	const size = 10_000
 	tokens, needed := distinctTokens(3 * size)
@@ -254,8 +253,8 @@ func BenchmarkCache(b *testing.B) {
 	}
 }
 
-// distinctTokens returns tokens that differ in jti, and the mean number of
-// bytes in one and its claims.
+// distinctTokens returns n tokens that differ in jti. bytes is the mean length of a
+// token plus its decoded claims.
 func distinctTokens(n int) (tokens []string, bytes float64) {
 	private, h := ours["HS256"]().private, header("HS256", nil)
 	for i := range n {
@@ -268,9 +267,9 @@ func distinctTokens(n int) (tokens []string, bytes float64) {
 }
 
 type filledCache struct {
-	bytes      int64 // the whole gate, its cache full
+	bytes      int64 // of the gate with its cache full
 	hits       int   // tokens that were still remembered
-	grownSince int64 // after all tokens came once more
+	grownSince int64 // further bytes after verifying all tokens again
 }
 
 func fillCache(tb testing.TB, size int, tokens []string) (filled filledCache) {
@@ -290,9 +289,9 @@ func fillCache(tb testing.TB, size int, tokens []string) (filled filledCache) {
 	full := heap()
 	filled.bytes = full - before
 
-	// A token that is not remembered takes the place of another. Since each
-	// comes once, the hits are still no more than there were to begin with. The
-	// latest, which are the most likely ones, come first.
+	// Verifying a forgotten token evicts a remembered one. Each token is verified once,
+	// so the hits are at most the tokens that were remembered at the start. The latest
+	// tokens come first, because they are the most likely to be remembered.
 	for _, token := range slices.Backward(tokens) {
 		_, err := gate.Verify(ctx, token)
 		require.NoError(tb, err)
@@ -302,8 +301,8 @@ func fillCache(tb testing.TB, size int, tokens []string) (filled filledCache) {
 	return filled
 }
 
-// heap returns how much memory is in use. The second collection takes what
-// pools have kept from the first.
+// heap returns the bytes in use. The second collection frees what pools have kept
+// through the first.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -312,7 +311,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-func TestContendersComeOutAsTheyMust(t *testing.T) {
+func TestContendersReturnTheRightResult(t *testing.T) {
 	for _, alg := range algorithms {
 		token := goodToken(alg)
 		wrong := token[:len(token)-8] + "AAAA" + token[len(token)-4:]

@@ -15,12 +15,12 @@ const (
 	chartWidth = 960
 	margin     = 36
 	barLeft    = 276 // where all bars start
-	barWidth   = 516 // of the longest
+	barWidth   = 516 // of the longest bar
 	rowHeight  = 27
 	barHeight  = 17
 )
 
-// A chart has a panel for each algorithm, with a scale of its own.
+// A chart has a panel for each algorithm. Each panel has its own scale.
 type chart struct {
 	Title              string
 	Subtitle           []string
@@ -30,7 +30,7 @@ type chart struct {
 	FooterY            int
 	Footer             []string
 	BarLeft, BarHeight int
-	Description        string // for who cannot see it
+	Description        string // read by screen readers
 }
 
 type panel struct {
@@ -44,7 +44,7 @@ type panel struct {
 type chartBar struct {
 	Label, Class, Ratio, Time string
 	Y                         int
-	Length, After             float64 // After is where the numbers stand
+	Length, After             float64 // After is where the numbers start
 }
 
 // writeChart draws how long it takes to accept a request, as multiples of the
@@ -62,12 +62,12 @@ func newChart(d description, s *samples) chart {
 		Title: "The price of a JWT middleware, in bare signature checks",
 		Subtitle: []string{
 			"Time to accept a request with a token of 12 claims, from the Authorization header to the handler that reads the subject.",
-			fmt.Sprintf("One core, medians of %d rounds. Each panel has a linear scale of its own. Less is better.", d.rounds),
+			fmt.Sprintf("One core, medians of %d rounds. Each panel has its own linear scale. Less is better.", d.rounds),
 		},
 		Width: chartWidth, Left: margin, Right: chartWidth - margin, BarLeft: barLeft, BarHeight: barHeight,
 	}
 	y := 138
-	for _, alg := range algorithms[:2] { // the others look like RS256
+	for _, alg := range algorithms[:2] { // the results of the others look like those of RS256
 		p := newPanel(alg, y, s)
 		c.Panels = append(c.Panels, p)
 		c.Description += describePanel(p)
@@ -86,7 +86,7 @@ func newPanel(alg string, y int, s *samples) panel {
 	base := on(1, accept(alg, "bare"))
 	p := panel{Name: alg, Y: y, Top: y + 14, Note: "bare check: " + duration(s.of(base).median())}
 	if alg == "HS256" {
-		p.Note += ", with hmac.New for each. go-oidc has no HMAC."
+		p.Note += ", with hmac.New for each check. go-oidc does not support HMAC."
 	}
 	measured := slices.DeleteFunc(slices.Clone(libraries), func(l library) bool {
 		return l.name == "bare-reset" || len(s.of(on(1, accept(alg, l.name)))) == 0
@@ -110,7 +110,7 @@ func newPanel(alg string, y int, s *samples) panel {
 		length := scale * ratio(l).median()
 		after := barLeft + length
 		if after < p.One && p.One < after+120 {
-			after = p.One // or its line would cross the numbers
+			after = p.One // otherwise the line at 1 would cross the numbers
 		}
 		p.Bars = append(p.Bars, chartBar{
 			Label:  l.label,
@@ -135,7 +135,7 @@ func describePanel(p panel) string {
 	return b.String() + " "
 }
 
-// duration prints nanoseconds.
+// duration formats nanoseconds.
 func duration(ns float64) string {
 	if ns < 1000 {
 		return fmt.Sprintf("%.0f ns", ns)
@@ -143,7 +143,7 @@ func duration(ns float64) string {
 	return fmt.Sprintf("%.1f µs", ns/1000)
 }
 
-// wrap joins words to lines of at most width characters.
+// wrap joins words into lines of at most width characters.
 func wrap(words []string, separator string, width int) (lines []string) {
 	for _, word := range words {
 		if last := len(lines) - 1; last >= 0 && len([]rune(lines[last]+separator+word)) <= width {

@@ -17,12 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connections is how many clients there are. Each sends its next request when
-// it has the answer to the last (a closed loop).
+// connections is the number of clients. Each client sends its next request when it
+// has the answer to the last one (a closed loop).
 const connections = 16
 
-// BenchmarkLoad measures a server on loopback that is never idle. Its clients
-// are in the same process and share the processors with it.
+// BenchmarkLoad measures a server on loopback that is never idle. Its clients run
+// in the same process, so they share the processors with the server.
 func BenchmarkLoad(b *testing.B) {
 	for _, guard := range loadGuards() {
 		b.Run("lib="+guard.name, func(b *testing.B) {
@@ -44,7 +44,7 @@ func BenchmarkLoad(b *testing.B) {
 
 const loadAlgorithm = "RS256"
 
-// loadGuards returns no guard, and some of the peers.
+// loadGuards returns some of the peers, and a handler without a guard.
 func loadGuards() []peer {
 	guards := []peer{{name: "none", handler: func(testing.TB, string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, subject) })
@@ -58,7 +58,7 @@ func loadGuards() []peer {
 	return guards
 }
 
-// clients have a connection each.
+// Each of the clients has one connection.
 type clients []*client
 
 type client struct {
@@ -67,11 +67,12 @@ type client struct {
 	request []byte
 }
 
-// newClients starts a server and connects to it. All of it ends with tb.
+// newClients starts a server and connects to it. Server and connections close when tb
+// ends.
 func newClients(tb testing.TB, handler http.Handler) clients {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute} // only stops a hang
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(listener) })
 	tb.Cleanup(func() {
@@ -90,12 +91,12 @@ func newClients(tb testing.TB, handler http.Handler) clients {
 		require.NoError(tb, err)
 		tb.Cleanup(func() { conn.Close() })
 		all[i] = &client{conn, bufio.NewReader(conn), request.Bytes()}
-		require.NoError(tb, all[i].send()) // which is not measured
+		require.NoError(tb, all[i].send()) // this request is not measured
 	}
 	return all
 }
 
-// send sends n requests in all and returns how long each took.
+// send sends n requests in total, and returns the time that each took.
 func (all clients) send(n int) ([]time.Duration, error) {
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -116,8 +117,8 @@ func (all clients) send(n int) ([]time.Duration, error) {
 	return slices.Concat(latencies...), errors.Join(errs...)
 }
 
-// send sends a request and reads the answer, which must be a 204: that has no
-// body, so it ends with the first empty line.
+// send sends a request and reads the answer, which must be a 204. A 204 has no body,
+// so the answer ends with the first empty line.
 func (c *client) send() error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err

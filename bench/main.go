@@ -1,14 +1,13 @@
-// Bench measures jwtgate side by side with other libraries, in one run on one
-// machine, and tells which of jwtgate's bars are met. It takes some minutes, in
-// which the machine should do nothing else:
+// Bench compares jwtgate with other libraries, in one run on one machine, and
+// reports which of jwtgate's limits are met. A run takes about four minutes. The
+// machine should be idle meanwhile:
 //
 //	go -C bench run .
 //	go -C bench run . -o results.txt -svg chart.svg
 //
-// What is measured is in the tests of this package. A run compiles them once
-// and goes through all benchmarks several times, so that rivals alternate. The
-// numbers are medians of the rounds, and each ratio is of two benchmarks of the
-// same round.
+// The benchmarks are in the tests of this package. A run compiles them once and
+// runs all of them in several rounds, so that the libraries alternate. Each number
+// is the median of the rounds. Each ratio compares two benchmarks of the same round.
 package main
 
 import (
@@ -35,8 +34,8 @@ import (
 func main() {
 	log.SetFlags(0)
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 10, "how often to go through all benchmarks")
-	flag.DurationVar(&o.benchtime, "benchtime", 60*time.Millisecond, "how long to run each benchmark in a round")
+	flag.IntVar(&o.rounds, "rounds", 10, "how many `times` to run all benchmarks")
+	flag.DurationVar(&o.benchtime, "benchtime", 60*time.Millisecond, "how long each benchmark runs in a round")
 	flag.StringVar(&o.raw, "o", "", "write the output of the benchmarks to this `file`, for benchstat")
 	flag.StringVar(&o.chart, "svg", "", "write a chart to this `file`")
 	flag.Parse()
@@ -53,10 +52,10 @@ type options struct {
 	raw, chart string
 }
 
-// run measures and reports. What it does meanwhile goes to progress.
+// run runs the benchmarks and writes the report. Its progress messages go to progress.
 func run(ctx context.Context, o options, report, progress io.Writer) (err error) {
 	if o.rounds < 1 || o.benchtime <= 0 {
-		return errors.New("-rounds and -benchtime must be more than nothing")
+		return errors.New("-rounds and -benchtime must be more than 0")
 	}
 	raw := io.Discard
 	if o.raw != "" {
@@ -73,7 +72,7 @@ func run(ctx context.Context, o options, report, progress io.Writer) (err error)
 	}
 	defer os.RemoveAll(dir)
 
-	binary := filepath.Join(dir, "bench.test.exe") // as Windows wants it; others do not mind
+	binary := filepath.Join(dir, "bench.test.exe") // Windows needs .exe; other systems ignore it
 	fmt.Fprintln(progress, "compiling")
 	if _, err := output(ctx, "go", "test", "-c", "-o", binary, "."); err != nil {
 		return err
@@ -81,7 +80,7 @@ func run(ctx context.Context, o options, report, progress io.Writer) (err error)
 	s := new(samples)
 	for round := range o.rounds {
 		fmt.Fprintf(progress, "round %d of %d\n", round+1, o.rounds)
-		// Connections take longer to show what they can do.
+		// The benchmark of connections needs more time than the others.
 		out, err := measure(ctx, binary, o.benchtime.String(), (10 * o.benchtime).String())
 		if err != nil {
 			return err
@@ -107,7 +106,7 @@ func run(ctx context.Context, o options, report, progress io.Writer) (err error)
 	return writeChart(o.chart, about, s)
 }
 
-// measure goes through all benchmarks once and returns what they print.
+// measure runs all benchmarks once and returns their output.
 func measure(ctx context.Context, binary, benchtime, loadtime string) (all []byte, err error) {
 	for _, of := range []struct{ pattern, benchtime, cpu string }{
 		{"^Benchmark(Context|Accept|Refuse|RefuseSize|Claims)$", benchtime, "1"},
@@ -124,8 +123,8 @@ func measure(ctx context.Context, binary, benchtime, loadtime string) (all []byt
 	return all, nil
 }
 
-// output returns what a command prints. If the command fails, the error has
-// that too.
+// output returns the standard output of a command. If the command fails, the error
+// contains everything that it has printed.
 func output(ctx context.Context, name string, arguments ...string) ([]byte, error) {
 	var out, problems bytes.Buffer
 	command := exec.CommandContext(ctx, name, arguments...)
@@ -136,7 +135,7 @@ func output(ctx context.Context, name string, arguments ...string) ([]byte, erro
 	return out.Bytes(), nil
 }
 
-// A description says what the numbers are of.
+// A description says where the numbers come from.
 type description struct {
 	machine  string // "AMD EPYC, 2 cores"
 	platform string // "linux/amd64, go1.26.8"

@@ -26,17 +26,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A peer guards a handler with tokens of one algorithm, of our issuer, with one
-// key whose ID is known, and checks what jwtgate checks by default: the
-// algorithm, the key ID, typ, crit, exp (required), nbf and iat with a leeway of
-// 30 seconds, iss, aud, and a subject that is not empty. What a library does not
-// let one check stands in the comment of its function. None but jwtgate refuses
-// a claim that stands twice, apart from go-jose, and key-bound tokens, apart
-// from auth0. TestDifferences has it all.
+// A peer is a library that guards a handler. It accepts tokens of one algorithm, one
+// issuer and one key with a known ID. It is configured to check what jwtgate checks by
+// default: the algorithm, the key ID, typ, crit, exp (required), nbf and iat with a
+// leeway of 30 seconds, iss, aud, and a subject that is not empty.
+//
+// The comment of its function says which of these checks a library does not offer.
+// Duplicate claims are refused by jwtgate and go-jose only, and key-bound tokens by
+// jwtgate and auth0 only. TestDifferences has all differences.
 type peer struct {
 	name    string
 	handler func(testing.TB, string) http.Handler
-	without string // an algorithm that it does not have
+	without string // an algorithm that it does not support
 }
 
 var peers = []peer{
@@ -51,7 +52,7 @@ var peers = []peer{
 	{name: "auth0", handler: withAuth0},
 }
 
-// answer is what all guarded handlers do with the subject they were given.
+// answer is what all guarded handlers do with the subject.
 func answer(w http.ResponseWriter, got string) {
 	if got != subject {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -64,8 +65,8 @@ func withJwtgate(tb testing.TB, alg string) http.Handler {
 	return newGate(tb, alg).Handler(afterGate)
 }
 
-// withJwtgateCached remembers tokens, so it verifies each only once. The others
-// have nothing like it.
+// withJwtgateCached remembers tokens, so it checks each signature only once. The other
+// libraries do not offer this.
 func withJwtgateCached(tb testing.TB, alg string) http.Handler {
 	return newGate(tb, alg, remembering(1000)).Handler(afterGate)
 }
@@ -94,8 +95,8 @@ func newGate(tb testing.TB, alg string, changes ...func(*jwtgate.Options)) *jwtg
 	return gate
 }
 
-// byHand is a small strict middleware around a library that has none. verify
-// returns what the handler will read the subject of.
+// byHand returns a small strict middleware for a library that has no middleware. verify
+// verifies a token; the handler gets its result and calls subjectOf with it.
 func byHand[T any](verify func(*http.Request, string) (T, error), subjectOf func(T) string) http.Handler {
 	type contextKey struct{}
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,16 +124,16 @@ func byHand[T any](verify func(*http.Request, string) (T, error), subjectOf func
 
 func unauthorized(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	http.Error(w, "the token is not good", http.StatusUnauthorized)
+	http.Error(w, "the token is not valid", http.StatusUnauthorized)
 }
 
-// expectedType tells whether a typ is one of those that jwtgate accepts.
+// expectedType reports whether jwtgate accepts typ by default.
 func expectedType(typ string) bool {
 	return typ == "" || strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt")
 }
 
-// withGolangJWT reads seven claims into a struct, which costs less than all of
-// them in a map.
+// withGolangJWT decodes seven claims into a struct, which costs less than decoding all
+// claims into a map.
 func withGolangJWT(_ testing.TB, alg string) http.Handler {
 	parser, keyFunc := strictParser(alg)
 	return byHand(func(_ *http.Request, token string) (*jwt.RegisteredClaims, error) {
@@ -153,7 +154,7 @@ func strictParser(alg string) (*jwt.Parser, jwt.Keyfunc) {
 				return nil, errors.New("another type")
 			}
 		}
-		if _, found := t.Header["crit"]; found { // which golang-jwt does not look at
+		if _, found := t.Header["crit"]; found { // golang-jwt ignores it
 			return nil, errors.New("an extension that must be understood")
 		}
 		return key, nil
@@ -169,10 +170,9 @@ func strictParser(alg string) (*jwt.Parser, jwt.Keyfunc) {
 	), keyFunc
 }
 
-// withEchoJWT is the middleware in an instance of echo with one route, so the
-// cost of echo is part of it. echo-jwt's own parsing has no options for iss,
-// aud, a required exp and the leeway, hence ParseTokenFunc, with the parser of
-// withGolangJWT.
+// withEchoJWT is echo-jwt in an echo server with one route, so the cost of echo is
+// included. echo-jwt's own parser has no options for iss, aud, a required exp and the
+// leeway. So ParseTokenFunc calls the parser of withGolangJWT.
 func withEchoJWT(_ testing.TB, alg string) http.Handler {
 	parser, keyFunc := strictParser(alg)
 	e := echo.New()
@@ -197,7 +197,7 @@ func withEchoJWT(_ testing.TB, alg string) http.Handler {
 	return e
 }
 
-// jwxOptions are the checks of claims in jwx.
+// jwxOptions returns the options of jwx that check the claims.
 func jwxOptions() []jwxjwt.ValidateOption {
 	return []jwxjwt.ValidateOption{
 		jwxjwt.WithIssuer(issuer),
@@ -213,8 +213,8 @@ func jwxAlgorithm(tb testing.TB, alg string) jwa.SignatureAlgorithm {
 	return algorithm
 }
 
-// withJWX looks at kid and typ in a key provider, which is where jwx shows the
-// header.
+// withJWX checks kid, typ and crit in a key provider, because there jwx gives access to
+// the header.
 func withJWX(tb testing.TB, alg string) http.Handler {
 	algorithm, key := jwxAlgorithm(tb, alg), ours[alg]().public
 	provider := jws.KeyProviderFunc(func(_ context.Context, sink jws.KeySink, s *jws.Signature, _ *jws.Message) error {
@@ -228,7 +228,7 @@ func withJWX(tb testing.TB, alg string) http.Handler {
 		if typ, _ := h.Type(); !expectedType(typ) {
 			return errors.New("another type")
 		}
-		if _, found := h.Critical(); found { // which jwx only looks at on its fast path
+		if _, found := h.Critical(); found { // jwx checks it on its fast path only
 			return errors.New("an extension that must be understood")
 		}
 		sink.Key(algorithm, key)
@@ -246,8 +246,9 @@ func withJWX(tb testing.TB, alg string) http.Handler {
 	})
 }
 
-// withJwtauth does not look at kid and typ. Its Verifier would also look for a
-// cookie, and its FromContext would copy the claims once more.
+// withJwtauth does not check kid and typ. It calls Verify instead of Verifier, which
+// would also look for a cookie. It does not call FromContext, which would copy the
+// claims again.
 func withJwtauth(_ testing.TB, alg string) http.Handler {
 	options := append(jwxOptions(), jwxjwt.WithValidator(jwxjwt.ValidatorFunc(func(_ context.Context, t jwxjwt.Token) error {
 		if s, _ := t.Subject(); s == "" {
@@ -271,7 +272,7 @@ func withGoJose(_ testing.TB, alg string) http.Handler {
 		if err != nil {
 			return nil, err
 		}
-		h := token.Headers[0] // ParseSigned takes the compact form only, which has one
+		h := token.Headers[0] // ParseSigned accepts only the compact form, which has one header
 		if h.KeyID != keyID {
 			return nil, errors.New("unknown key")
 		}
@@ -291,8 +292,8 @@ func withGoJose(_ testing.TB, alg string) http.Handler {
 	}, func(claims *josejwt.Claims) string { return claims.Subject })
 }
 
-// withGoOIDC does not look at kid, typ and iat. Its leeway is none for exp and
-// five minutes for nbf.
+// withGoOIDC does not check kid, typ and iat. Its leeway is zero for exp and five
+// minutes for nbf.
 func withGoOIDC(_ testing.TB, alg string) http.Handler {
 	verifier := oidc.NewVerifier(issuer,
 		&oidc.StaticKeySet{PublicKeys: []crypto.PublicKey{ours[alg]().public}},
@@ -302,9 +303,9 @@ func withGoOIDC(_ testing.TB, alg string) http.Handler {
 	}, func(token *oidc.IDToken) string { return token.Subject })
 }
 
-// withAuth0 has the key in a set, which makes it look at kid, as with the keys
-// of an issuer. It does not look at typ and crit. DPoP is left at its default, by
-// which key-bound tokens are refused as plain ones.
+// withAuth0 has its key in a set, as with the keys of an issuer, so it checks kid. It
+// does not check typ and crit. With its default for DPoP it refuses key-bound tokens
+// that come as bearer tokens.
 func withAuth0(tb testing.TB, alg string) http.Handler {
 	key, err := jwk.Import(ours[alg]().public)
 	require.NoError(tb, err)

@@ -9,15 +9,15 @@ import (
 	"text/tabwriter"
 )
 
-// A library is one of those that are compared, by its name in the benchmarks
-// and in print.
+// A library takes part in the comparison. name is its name in the benchmarks, label
+// its name in the report.
 type library struct{ name, label string }
 
 var libraries = []library{
 	{"bare", "bare cryptography"},
 	{"bare-reset", "bare HMAC, keyed once"},
 	{"jwtgate", "jwtgate"},
-	{"jwtgate-cached", "jwtgate, token seen before"},
+	{"jwtgate-cached", "jwtgate, token remembered"},
 	{"golang-jwt", "golang-jwt by hand"},
 	{"echo-jwt", "echo-jwt in echo"},
 	{"go-jose", "go-jose by hand"},
@@ -27,13 +27,13 @@ var libraries = []library{
 	{"auth0", "auth0/go-jwt-middleware"},
 }
 
-// contextLabels are for what no middleware can do without.
+// contextLabels name the context operations that every middleware needs.
 var contextLabels = []library{
 	{"WithContext", "r.WithContext"},
 	{"WithValue", "r.WithContext, context.WithValue"},
 }
 
-// modules are those whose versions are printed.
+// modules are the modules whose versions the report prints.
 var modules = []string{
 	"github.com/golang-jwt/jwt/v5",
 	"github.com/labstack/echo-jwt/v5",
@@ -45,18 +45,18 @@ var modules = []string{
 	"github.com/auth0/go-jwt-middleware/v3",
 }
 
-// algorithms are the ones that are compared.
+// algorithms are the algorithms in the comparison.
 var algorithms = []string{"HS256", "RS256", "ES256", "EdDSA"}
 
-// refusals are the bad tokens, with those first that a gate can refuse before
-// it verifies a signature.
+// refusals are the bad tokens. A gate can refuse the first five before it verifies a
+// signature.
 var refusals = []string{"unknown-kid", "alg-none", "alg-confusion", "no-dots", "bad-base64", "forged", "expired"}
 
 func accept(alg, lib string) string   { return "Accept/alg=" + alg + "/lib=" + lib }
 func parallel(alg, lib string) string { return "AcceptParallel/alg=" + alg + "/lib=" + lib }
 func refuse(bad, lib string) string   { return "Refuse/case=" + bad + "/lib=" + lib }
 
-// writeReport prints what was measured and which bars were met.
+// writeReport prints the results, and which limits are met.
 func writeReport(w io.Writer, d description, s *samples) error {
 	fmt.Fprintf(w, "%s, %s, %s\n%s\nmedians of %d rounds\n", d.machine, d.platform, d.date, strings.Join(d.versions, ", "), d.rounds)
 	tables := []func(*tabwriter.Writer, *samples){accepted, refused, scaling, load, bars}
@@ -113,7 +113,7 @@ func refused(t *tabwriter.Writer, s *samples) {
 }
 
 func scaling(t *tabwriter.Writer, s *samples) {
-	row(t, "TWO CORES: accepted on two in the time that one takes for one")
+	row(t, "TWO CORES: throughput of two cores, as a multiple of one core")
 	row(t, append([]string{""}, algorithms...)...)
 	for _, l := range libraries {
 		cells := []string{"  " + l.label}
@@ -134,7 +134,7 @@ func (s *samples) contextScaling(what string) spread {
 }
 
 func load(t *tabwriter.Writer, s *samples) {
-	row(t, "LOAD: a server on loopback with RS256, its clients in the same process")
+	row(t, "LOAD: a server on loopback with RS256; its clients are in the same process")
 	row(t, "", "requests/s", "p50 µs", "p99 µs")
 	for _, l := range slices.Concat([]library{{name: "none", label: "no guard"}}, libraries) {
 		key := on(runtime.NumCPU(), "Load/lib="+l.name)
@@ -145,11 +145,11 @@ func load(t *tabwriter.Writer, s *samples) {
 	}
 }
 
-// bars prints what jwtgate wants to be, and whether it was. Rows without a
-// limit say more about the one above.
+// bars prints the limits that jwtgate has set itself, and whether they are met.
+// A row without a limit explains the row above.
 func bars(t *tabwriter.Writer, s *samples) {
 	section := func(title string) { row(t, title, "", "", "") }
-	row(t, "BARS", "limit", "measured (least–most)", "")
+	row(t, "LIMITS", "limit", "measured (least–most)", "")
 	atMost := func(what string, limit float64, measured spread) {
 		row(t, "  "+what, fmt.Sprintf("≤ %.4g×", limit), measured.times(), verdict(measured.median() <= limit))
 	}
@@ -166,13 +166,13 @@ func bars(t *tabwriter.Writer, s *samples) {
 	section("uncached, whole middleware")
 	atMost("HS256, of bare crypto/hmac", 4, s.ratio(gate("HS256"), on(1, accept("HS256", "bare"))))
 	beside("of crypto/hmac keyed once", s.ratio(gate("HS256"), on(1, accept("HS256", "bare-reset"))))
-	atLeast("HS256, golang-jwt by hand takes", 5, s.ratio(on(1, accept("HS256", "golang-jwt")), gate("HS256")))
+	atLeast("HS256, time of golang-jwt by hand", 5, s.ratio(on(1, accept("HS256", "golang-jwt")), gate("HS256")))
 	count("HS256, allocations", 10, allocs(gate("HS256")))
 	for _, alg := range algorithms[1:] {
 		atMost(alg+", of bare verification", 1.08, s.ratio(gate(alg), on(1, accept(alg, "bare"))))
 	}
 
-	section("token seen before, CacheSize on")
+	section("remembered token, with CacheSize")
 	for _, alg := range algorithms {
 		key, name := on(1, accept(alg, "jwtgate-cached")), parallel(alg, "jwtgate-cached")
 		atMost(alg+", of r.WithContext", 3, s.ratio(key, on(1, "Context/what=WithContext")))
@@ -181,10 +181,10 @@ func bars(t *tabwriter.Writer, s *samples) {
 		atLeast(alg+", throughput of two cores", 1.8, s.ratio(on(1, name), on(2, name)))
 	}
 	for _, c := range contextLabels {
-		beside("that of "+c.label, s.contextScaling(c.name))
+		beside("throughput of two cores, "+c.label, s.contextScaling(c.name))
 	}
 
-	section("refusing, of one HS256 verification by jwtgate")
+	section("refusals, as multiples of one HS256 acceptance by jwtgate")
 	for _, bad := range refusals[:5] {
 		decision := on(1, refuse(bad, "jwtgate-check"))
 		atMost(bad+", the decision", 1, s.ratio(decision, gate("HS256")))
@@ -192,14 +192,14 @@ func bars(t *tabwriter.Writer, s *samples) {
 		beside("the decision, of bare crypto/hmac", s.ratio(decision, on(1, accept("HS256", "bare"))))
 	}
 
-	section("refusing, bytes allocated for a token of 1 KiB and of 15 KiB")
+	section("refusals, bytes allocated for a token of 1 KiB and of 15 KiB")
 	for _, bad := range []string{"unknown-kid", "wrong-alg", "bad-base64", "forged"} {
 		of := func(size string) spread {
 			return s.of(on(1, "RefuseSize/case="+bad+"/size="+size+"/lib=jwtgate").in(allocated))
 		}
 		short, long := of("1024"), of("15360")
-		// None at all would be too strict: pools are emptied now and then, and
-		// filled anew.
+		// 1 % of the difference is allowed: the garbage collector empties pools now
+		// and then, and filling them again allocates.
 		const limit = (15360 - 1024) / 100
 		met := long.median()-short.median() <= limit
 		row(t, "  "+bad, fmt.Sprintf("≤ %d more", limit), short.number("%.0f")+" and "+long.number("%.0f"), verdict(met))
@@ -211,9 +211,9 @@ func bars(t *tabwriter.Writer, s *samples) {
 	section("a cache of 10,000")
 	cache := func(unit string) series { return series{"Cache", 1, unit} }
 	atMost("memory, of tokens and claims", 2, s.ratio(cache("held-B/entry"), cache("needed-B/entry")))
-	count("of 30,000 remembered, at least", 10_000, s.of(cache("hits")))
-	row(t, "    bytes for each that it may hold", "", s.of(cache("held-B/entry")).number("%.0f"), "")
-	row(t, "    more of them after another 30,000", "", s.of(cache("grown-B/entry")).number("%.1f"), "")
+	count("of 30,000 tokens still remembered, at least", 10_000, s.of(cache("hits")))
+	row(t, "    bytes for each of its 10,000 places", "", s.of(cache("held-B/entry")).number("%.0f"), "")
+	row(t, "    further bytes for each after another 30,000 tokens", "", s.of(cache("grown-B/entry")).number("%.1f"), "")
 }
 
 func verdict(met bool) string {

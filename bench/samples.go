@@ -11,13 +11,13 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// Samples are what benchmarks have measured, one value for each round.
+// samples are the results of the benchmarks, with one value for each round.
 type samples struct {
-	config map[string]string // what the test binary says of the machine
+	config map[string]string // what the test binary prints about the machine
 	values map[series][]float64
 }
 
-// A series are the values of one benchmark.
+// A series identifies the values of one benchmark in one unit.
 type series struct {
 	name string // without Benchmark and the number of processors
 	cpus int
@@ -30,10 +30,10 @@ const (
 	allocated   = "B/op"
 )
 
-// on is a series of nanoseconds.
+// on returns the series of nanoseconds of a benchmark on so many processors.
 func on(cpus int, name string) series { return series{name, cpus, nanoseconds} }
 
-// in is the series of another unit from the same benchmark.
+// in returns the series of the same benchmark in another unit.
 func (k series) in(unit string) series {
 	k.unit = unit
 	return k
@@ -63,7 +63,7 @@ func (s *samples) add(output io.Reader) error {
 				}
 			}
 			for _, v := range record.Values {
-				// benchfmt turns nanoseconds into seconds.
+				// benchfmt converts nanoseconds to seconds.
 				value := v.Value
 				if key.unit = v.Unit; v.OrigUnit != "" {
 					value, key.unit = v.OrigValue, v.OrigUnit
@@ -75,10 +75,10 @@ func (s *samples) add(output io.Reader) error {
 	return reader.Err()
 }
 
-// of returns the values of a series, none if it was not measured.
+// of returns the values of a series. There are none if it was not measured.
 func (s *samples) of(key series) spread { return s.values[key] }
 
-// ratio returns for each round by how much one series is more than another.
+// ratio returns, for each round, the value of key divided by the value of to.
 func (s *samples) ratio(key, to series) spread {
 	a, b := s.values[key], s.values[to]
 	var ratios spread
@@ -88,7 +88,7 @@ func (s *samples) ratio(key, to series) spread {
 	return ratios
 }
 
-// A spread are the values that the rounds came to.
+// A spread has one value for each round.
 type spread []float64
 
 // median returns NaN if there are no values.
@@ -100,7 +100,7 @@ func (s spread) median() float64 {
 	return (sorted[(len(s)-1)/2] + sorted[len(s)/2]) / 2
 }
 
-// times prints a ratio: the median, and between which values it lies.
+// times formats a ratio: the median, and the least and the greatest value.
 func (s spread) times() string {
 	if len(s) == 0 {
 		return missing
@@ -108,10 +108,10 @@ func (s spread) times() string {
 	return fmt.Sprintf("%.2f× (%.2f–%.2f)", s.median(), slices.Min(s), slices.Max(s))
 }
 
-// missing stands where there is no number.
+// missing is printed in place of a number that was not measured.
 const missing = "–"
 
-// number prints the median in a format, or that there is none.
+// number formats the median. It returns missing if there is no value.
 func (s spread) number(format string) string {
 	if len(s) == 0 {
 		return missing
@@ -119,7 +119,7 @@ func (s spread) number(format string) string {
 	return fmt.Sprintf(format, s.median())
 }
 
-// multiple prints the median as a ratio.
+// multiple formats the median as a ratio.
 func (s spread) multiple() string {
 	if s.median() < 0.1 {
 		return s.number("%.1g×")
@@ -127,7 +127,7 @@ func (s spread) multiple() string {
 	return s.number("%.2f×")
 }
 
-// micros prints the median of nanoseconds in microseconds.
+// micros formats the median of nanoseconds in microseconds.
 func (s spread) micros() string {
 	if len(s) == 0 {
 		return missing
@@ -135,7 +135,7 @@ func (s spread) micros() string {
 	return fmt.Sprintf("%.0f", s.median()/1000)
 }
 
-// compare orders spreads by their medians, with those without one last.
+// compare orders spreads by their medians. A spread without values comes last.
 func (s spread) compare(other spread) int {
 	if len(s) == 0 || len(other) == 0 {
 		return cmp.Compare(len(other), len(s))

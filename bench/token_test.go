@@ -34,8 +34,8 @@ const (
 // A keyPair signs and verifies for one algorithm. With HS256 both are the secret.
 type keyPair struct{ private, public any }
 
-// The issuer's keys, and those of somebody else. They are made when they are
-// asked for, since each run of a few benchmarks is a process of its own.
+// ours are the keys of the issuer, strangers the keys of somebody else. A key is made
+// at first use, because each run of a few benchmarks is a separate process.
 var ours, strangers = newKeys(), newKeys()
 
 func newKeys() map[string]func() keyPair {
@@ -67,13 +67,13 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// header is the text of a header that the gates expect, but for what changes say.
+// header returns the JSON of the header that the gates expect, with changes.
 func header(alg string, changes map[string]any) string {
 	return text(map[string]any{"alg": alg, "kid": keyID, "typ": "JWT"}, changes)
 }
 
-// payload is the text of the twelve claims of the typical access token, but
-// for what changes say.
+// payload returns the JSON of the twelve claims of a typical access token, with
+// changes.
 func payload(changes map[string]any) string {
 	now := time.Now()
 	return text(map[string]any{
@@ -84,14 +84,14 @@ func payload(changes map[string]any) string {
 	}, changes)
 }
 
-// text is the JSON of members with changes, of which nil drops a member.
+// text returns the JSON of members with changes. A change to nil removes the member.
 func text(members, changes map[string]any) string {
 	maps.Copy(members, changes)
 	maps.DeleteFunc(members, func(_ string, v any) bool { return v == nil })
 	return string(must(json.Marshal(members)))
 }
 
-// sign makes a token of the texts of its header and claims.
+// sign makes a token from the JSON of its header and claims.
 func sign(alg string, key any, header, payload string) string {
 	input := encode(header) + "." + encode(payload)
 	return input + "." + encode(string(must(jwt.GetSigningMethod(alg).Sign(input, key))))
@@ -99,13 +99,13 @@ func sign(alg string, key any, header, payload string) string {
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// goodToken is the typical access token.
+// goodToken returns a typical access token.
 func goodToken(alg string) string {
 	return sign(alg, ours[alg]().private, header(alg, nil), payload(nil))
 }
 
-// tokenWithClaims is a good token for HS256 with the given number of claims,
-// filled up to a size that is at most three bytes below the given one.
+// tokenWithClaims returns a good HS256 token with so many claims. Its length is size,
+// or up to three bytes less.
 func tokenWithClaims(claims, size int) string {
 	now := time.Now()
 	members := map[string]any{
@@ -115,7 +115,7 @@ func tokenWithClaims(claims, size int) string {
 	for i := len(members); i < claims-1; i++ {
 		members[fmt.Sprintf("c%d", i)] = i % 10
 	}
-	// The last claim is text, which makes up for the rest of the size.
+	// The last claim is text that fills the token up to size.
 	fill := func(n int) string {
 		members["fill"] = strings.Repeat("x", n)
 		return sign("HS256", ours["HS256"]().private, header("HS256", nil), text(members, nil))
@@ -123,8 +123,8 @@ func tokenWithClaims(claims, size int) string {
 	return fill((size - len(fill(0))) * 3 / 4)
 }
 
-// A badToken is one that must not get in. The cost of refusing it is measured
-// with gates for RS256.
+// A badToken is a token that must be refused. The benchmarks measure the refusal by
+// gates for RS256.
 type badToken struct {
 	name  string
 	token func() string
@@ -137,12 +137,12 @@ var badTokens = []badToken{
 	{"alg-none", func() string {
 		return encode(header("none", map[string]any{"kid": nil})) + "." + encode(payload(nil)) + "."
 	}},
-	{"alg-confusion", func() string { // HS256, with the public key for a secret
+	{"alg-confusion", func() string { // HS256 with the public key as the secret
 		der := must(x509.MarshalPKIXPublicKey(ours["RS256"]().public))
 		return sign("HS256", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), header("HS256", nil), payload(nil))
 	}},
 	{"no-dots", func() string { return strings.ReplaceAll(goodToken("RS256"), ".", "") }},
-	{"bad-base64", func() string { // of the standard alphabet, amid the claims
+	{"bad-base64", func() string { // a character of the standard alphabet in the claims
 		token := []byte(goodToken("RS256"))
 		token[len(encode(header("RS256", nil)))+100] = '+'
 		return string(token)
@@ -153,7 +153,7 @@ var badTokens = []badToken{
 	}},
 }
 
-// forged is a token of somebody else's key with our key ID.
+// forged returns a token that is signed with another key but has our key ID.
 func forged(payload string) string {
 	return sign("RS256", strangers["RS256"]().private, header("RS256", nil), payload)
 }
@@ -165,12 +165,12 @@ func forgedOf(size int) []badToken {
 	return []badToken{
 		{"unknown-kid", func() string { return sign("RS256", stranger, header("RS256", map[string]any{"kid": "key-2"}), claims) }},
 		{"wrong-alg", func() string { return sign("HS256", strangers["HS256"]().private, header("HS256", nil), claims) }},
-		{"bad-base64", func() string { return strings.Replace(forged(claims), "eHh4", "eH+4", 1) }}, // amid the fill
+		{"bad-base64", func() string { return strings.Replace(forged(claims), "eHh4", "eH+4", 1) }}, // in the fill claim
 		{"forged", func() string { return forged(claims) }},
 	}
 }
 
-// newRequest is a request as a server would hand it on, with a token.
+// newRequest returns a request with a token, as a server would receive it.
 func newRequest(token string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/orders", nil)
 	r.Header.Set("Accept", "application/json")
@@ -180,8 +180,8 @@ func newRequest(token string) *http.Request {
 	return r
 }
 
-// A response is an http.ResponseWriter that costs next to nothing, and nothing
-// that depends on what is written.
+// A response is an http.ResponseWriter with a small cost that does not depend on what
+// is written. It keeps only the status.
 type response struct {
 	header http.Header
 	status int
@@ -200,7 +200,7 @@ func (w *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// serve has a handler answer a request and returns the status.
+// serve calls the handler and returns the status of its answer.
 func (w *response) serve(handler http.Handler, r *http.Request) int {
 	clear(w.header)
 	w.status = 0
@@ -210,7 +210,7 @@ func (w *response) serve(handler http.Handler, r *http.Request) int {
 
 func newResponse() *response { return &response{header: http.Header{}} }
 
-func TestTokensHaveTheSizesTheyAreSaidToHave(t *testing.T) {
+func TestTokenSizes(t *testing.T) {
 	t.Parallel()
 	var claims map[string]any
 	assert.NoError(t, json.Unmarshal([]byte(payload(nil)), &claims))
@@ -228,7 +228,7 @@ func TestTokensHaveTheSizesTheyAreSaidToHave(t *testing.T) {
 	}
 	for _, size := range []int{forgedSmall, forgedLarge} {
 		for _, bad := range forgedOf(size) {
-			assert.InDelta(t, size, len(bad.token()), 400, bad.name) // one has a shorter signature
+			assert.InDelta(t, size, len(bad.token()), 400, bad.name) // the signature of HS256 is shorter
 		}
 	}
 }
