@@ -1,7 +1,7 @@
-// Package integration_test runs jwtgate end to end against an identity provider
-// that is somebody else's, the OpenID provider of zitadel/oidc. Both the provider
-// and the API listen on loopback. The tokens come from the provider's token
-// endpoint, and its keys are found by discovery. Run it with
+// Package integration_test tests jwtgate end to end against a third-party identity
+// provider, the OpenID provider of zitadel/oidc. Both the provider and the API listen
+// on loopback. The tokens come from the provider's token endpoint, and the gate
+// discovers the provider's keys. Run it with
 //
 //	go -C integration test ./...
 package integration_test
@@ -34,6 +34,10 @@ const (
 	audience     = "https://api.example.com"
 	noToken      = `Bearer realm="api"`
 	invalidToken = `Bearer realm="api", error="invalid_token", error_description="The access token is not valid."`
+
+	// hangGuard ends a test that hangs. It is so long that a slow machine never
+	// reaches it.
+	hangGuard = time.Minute
 )
 
 func TestAccess(t *testing.T) {
@@ -58,7 +62,7 @@ func TestRefusals(t *testing.T) {
 	p, other := startProvider(t), startProvider(t)
 	good := p.serviceToken(t, audience)
 	opaque, idToken := p.userTokens(t)
-	require.NotEqual(t, 2, strings.Count(opaque, "."), "it is a JWT")
+	require.NotEqual(t, 2, strings.Count(opaque, "."), "the access token of the web client must not be a JWT")
 	a := startAPI(t, optionsFor(p, &keys.Remote{}))
 	require.Equal(t, served(serviceID), a.get(t, good))
 
@@ -86,13 +90,13 @@ func TestRefusals(t *testing.T) {
 			require.ErrorIs(t, err, test.reason)
 		})
 	}
-	assert.EqualValues(t, 1, p.fetches.Load(), "none of them is a reason to fetch keys")
-	assert.Zero(t, other.fetches.Load(), "its issuer is not trusted")
+	assert.EqualValues(t, 1, p.fetches.Load(), "no refusal causes a fetch")
+	assert.Zero(t, other.fetches.Load(), "the issuer is not trusted, so its keys are not fetched")
 }
 
 func TestReady(t *testing.T) {
 	p := startProvider(t)
-	// If the next fetch had to wait for its turn, the test would not end.
+	// With these values the test would not end if Refresh kept to a limit.
 	remote := &keys.Remote{MinInterval: time.Hour, Timeout: time.Hour}
 	a := startAPI(t, optionsFor(p, remote))
 	require.NoError(t, a.gate.Ready(t.Context()))
@@ -100,7 +104,7 @@ func TestReady(t *testing.T) {
 	assert.EqualValues(t, 2, p.fetches.Load())
 
 	p.goDown(t)
-	require.NoError(t, a.gate.Ready(t.Context()), "there are keys")
+	require.NoError(t, a.gate.Ready(t.Context()), "the fetched keys are still in use")
 	requireRefusedConnection(t, remote.Refresh(t.Context(), p.issuer))
 	p.comeBack(t)
 	require.NoError(t, remote.Refresh(t.Context(), p.issuer))
@@ -114,7 +118,7 @@ func TestNotReady(t *testing.T) {
 	requireRefusedConnection(t, a.gate.Ready(t.Context()))
 	requireRefusedConnection(t, remote.Refresh(t.Context(), p.issuer))
 	p.comeBack(t)
-	require.NoError(t, remote.Refresh(t.Context(), p.issuer), "whatever the backoff")
+	require.NoError(t, remote.Refresh(t.Context(), p.issuer), "Refresh does not wait for the backoff")
 	require.NoError(t, a.gate.Ready(t.Context()))
 }
 
@@ -142,16 +146,16 @@ func TestRotation(t *testing.T) {
 
 			p.keys.rotate(t, test.algorithm)
 			after := p.serviceToken(t, audience)
-			assert.Equal(t, served(serviceID), a.get(t, after), "the first token of a new key")
-			assert.Equal(t, served(serviceID), a.get(t, before), "its key is still published")
-			assert.EqualValues(t, 2, p.fetches.Load(), "one for the new key")
+			assert.Equal(t, served(serviceID), a.get(t, after), "the first token with a new key")
+			assert.Equal(t, served(serviceID), a.get(t, before), "the old key is still published")
+			assert.EqualValues(t, 2, p.fetches.Load(), "one at the start, one for the new key")
 			token, err := a.gate.Verify(t.Context(), after)
 			require.NoError(t, err)
 			assert.Equal(t, string(test.algorithm), token.Algorithm)
 
 			p.keys.withdraw()
 			require.NoError(t, remote.Refresh(t.Context(), p.issuer))
-			assert.Equal(t, refused(invalidToken), a.get(t, before), "its key has been withdrawn")
+			assert.Equal(t, refused(invalidToken), a.get(t, before), "the old key is withdrawn")
 			_, err = a.gate.Verify(t.Context(), before)
 			require.ErrorIs(t, err, jwtgate.ErrUnknownKey)
 			assert.Equal(t, served(serviceID), a.get(t, after))
@@ -196,7 +200,7 @@ func TestOutageAtStart(t *testing.T) {
 	a := startAPI(t, optionsFor(p, &keys.Remote{}))
 	for range 3 {
 		assert.Equal(t, unavailable, a.get(t, token))
-		assert.Equal(t, refused(noToken), a.get(t, ""), "no keys are needed to tell")
+		assert.Equal(t, refused(noToken), a.get(t, ""), "this answer needs no keys")
 	}
 	p.comeBack(t)
 	a.eventually(t, token, served(serviceID), unavailable)
@@ -208,7 +212,7 @@ func TestFetches(t *testing.T) {
 	const crowd = 200
 	p := startProvider(t)
 	var arrived atomic.Int64
-	remote := &keys.Remote{MinInterval: time.Hour, Timeout: time.Minute}
+	remote := &keys.Remote{MinInterval: time.Hour}
 	options := optionsFor(p, remote)
 	options.Extract = func(r *http.Request) (string, error) {
 		if arrived.Add(1) == crowd {
@@ -219,7 +223,7 @@ func TestFetches(t *testing.T) {
 	a := startAPI(t, options)
 
 	first := p.serviceToken(t, audience)
-	p.hold.Lock() // until all are there to wait for the keys
+	p.hold.Lock() // until all requests have arrived
 	a.crowd(t, slices.Repeat([]string{first}, crowd), served(serviceID))
 	assert.EqualValues(t, 1, p.fetches.Load(), "at a cold start")
 
@@ -234,7 +238,7 @@ func TestFetches(t *testing.T) {
 	}
 	a.crowd(t, forged, refused(invalidToken))
 	assert.EqualValues(t, 2, p.fetches.Load(), "with forged key IDs, once the limit is reached")
-	assert.EqualValues(t, 2, p.discoveries.Load(), "one with each fetch")
+	assert.EqualValues(t, 2, p.discoveries.Load(), "one for each fetch")
 
 	stats := remote.Stats()
 	require.Len(t, stats, 1)
@@ -244,11 +248,16 @@ func TestFetches(t *testing.T) {
 	assert.Equal(t, p.issuer+"/keys", stats[0].URL)
 }
 
+// optionsFor returns options for tokens of p, with keys from remote. On a slow machine
+// a fetch may take longer than the default Timeout, so remote gets a longer one.
 func optionsFor(p *provider, remote *keys.Remote) jwtgate.Options {
+	if remote.Timeout == 0 {
+		remote.Timeout = hangGuard
+	}
 	return jwtgate.Options{Keys: remote, Issuers: []string{p.issuer}, Audiences: []string{audience}}
 }
 
-// An api is a service of ours behind a gate. It answers with the subject.
+// An api is a service behind a gate. It answers with the subject.
 type api struct {
 	gate   *jwtgate.Gate
 	server *httptest.Server
@@ -265,12 +274,12 @@ func startAPI(t *testing.T, options jwtgate.Options) *api {
 	return &api{gate, server}
 }
 
-// An answer is what matters of a response.
+// An answer has the parts of a response that the tests compare.
 type answer struct {
 	status     int
-	subject    string // if it was served
+	subject    string // of a served request
 	challenge  string
-	retryAfter bool // soon, by a number of seconds
+	retryAfter bool // Retry-After is a number from 1 to 30
 }
 
 var unavailable = answer{status: http.StatusServiceUnavailable, retryAfter: true}
@@ -287,7 +296,7 @@ func (a *api) get(t *testing.T, token string) answer {
 	return got
 }
 
-// ask may be used by any goroutine.
+// ask is safe for concurrent use.
 func (a *api) ask(ctx context.Context, token string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
 	if err != nil {
@@ -314,7 +323,7 @@ func (a *api) ask(ctx context.Context, token string) (answer, error) {
 	return got, err
 }
 
-// crowd sends one request with each of the tokens, all at once.
+// crowd sends a request with each of the tokens, all at the same time.
 func (a *api) crowd(t *testing.T, tokens []string, want answer) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -328,7 +337,7 @@ func (a *api) crowd(t *testing.T, tokens []string, want answer) {
 	wg.Wait()
 }
 
-// eventually asks until the answer is want. Until then it must be as meanwhile.
+// eventually sends requests until the answer is want. Earlier answers must be meanwhile.
 func (a *api) eventually(t *testing.T, token string, want, meanwhile answer) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -337,11 +346,11 @@ func (a *api) eventually(t *testing.T, token string, want, meanwhile answer) {
 			assert.Equal(t, meanwhile, got)
 		}
 		return got == want
-	}, 10*time.Second, 20*time.Millisecond)
+	}, hangGuard, 20*time.Millisecond)
 }
 
-// requireRefusedConnection requires that err is about a connection that was
-// refused, and not about time that has run out.
+// requireRefusedConnection requires that err reports a refused connection, not a
+// timeout.
 func requireRefusedConnection(t *testing.T, err error) {
 	t.Helper()
 	var dial *net.OpError
@@ -350,8 +359,7 @@ func requireRefusedConnection(t *testing.T, err error) {
 	assert.False(t, dial.Timeout())
 }
 
-// replaceIn returns the token with another text in its header (0) or its claims
-// (1).
+// replaceIn replaces text in the header (part 0) or the claims (part 1) of a token.
 func replaceIn(t *testing.T, token string, part int, before, after string) string {
 	t.Helper()
 	parts := strings.Split(token, ".")

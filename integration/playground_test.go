@@ -34,21 +34,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "make the screenshot of examples/playground anew")
+var update = flag.Bool("update", false, "write a new screenshot of examples/playground")
 
-// The page of examples/playground in a browser, as somebody uses it. The program
-// is built anew, but of its sources go test does not know:
+// TestPlayground uses the page of examples/playground in a browser. It builds the
+// program, but go test does not see changes of the program's sources. Run it with
+// -count=1 after a change:
 //
 //	go -C integration test -count=1 -run Playground .
 //
-// and -update makes the screenshot too.
+// With -update, TestPlaygroundScreenshot also writes a new screenshot.
 func TestPlayground(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t, startPlayground(t))
 
 	t.Run("presets", func(t *testing.T) {
 		b.open(t)
-		assert.Equal(t, outcome{"200 OK: every step passed", "handler", "passed", "passed"}, b.outcome(t), "of the first preset")
+		assert.Equal(t, outcome{"200 OK: every step passed", "handler", "passed", "passed"}, b.outcome(t), "the first preset")
 		for _, test := range []struct{ preset, summary, step, state string }{
 			{"expired", "401 Unauthorized: refused at Times", "times", "refused"},
 			{"audience", "401 Unauthorized: refused at Audience", "audience", "refused"},
@@ -85,7 +86,7 @@ func TestPlayground(t *testing.T) {
 		b.press(t, `{"iss": "https://auth.example.com/", "aud": "https://api.example.com", "sub": "bob", "exp": 1}`)
 		assert.Equal(t, outcome{"401 Unauthorized: refused at Times", "times", "refused", "refused"}, b.outcome(t))
 		assert.Contains(t, b.text(t, "#why"), "exp was 1970-01-01T00:00:01Z")
-		assert.Zero(t, eval[int](t, b, `document.querySelectorAll("[aria-pressed=true]").length`), "it is no preset any more")
+		assert.Zero(t, eval[int](t, b, `document.querySelectorAll("[aria-pressed=true]").length`), "no preset is selected after an edit")
 
 		b.tabTo(t, "[name=allowNoExpiry]")
 		b.press(t, " ")
@@ -133,7 +134,7 @@ func TestPlayground(t *testing.T) {
 		b.press(t, " ")
 		b.outcome(t)
 		assert.Equal(t, "mint", eval[string](t, b, `document.querySelector("[name=mode]:checked").value`))
-		assert.True(t, strings.HasPrefix(eval[string](t, b, `document.querySelector("#token").value`), "e30g."), "signed here again")
+		assert.True(t, strings.HasPrefix(eval[string](t, b, `document.querySelector("#token").value`), "e30g."), "the page signs the token again")
 	})
 
 	t.Run("problems", func(t *testing.T) {
@@ -182,7 +183,7 @@ func TestPlayground(t *testing.T) {
 		b.outcome(t)
 		b.testControls(t)
 		b.run(t, chromedp.EmulateViewport(1280, 900))
-		// With all that is hidden at first.
+		// Also with the controls that are hidden at first.
 		b.tabTo(t, "#source")
 		b.press(t, "a PEM")
 		b.tabTo(t, "#extract")
@@ -231,7 +232,7 @@ func TestPlayground(t *testing.T) {
 				}
 			}
 			assert.Equal(t, map[string]bool{"passed": true, "refused": true, "cannot tell": true, "not set": true, "not reached": true}, seen,
-				"each has an icon and the word")
+				"each state has an icon and a word")
 			b.tabTo(t, "#algorithms")
 			b.press(t, "none")
 			b.outcome(t)
@@ -239,21 +240,21 @@ func TestPlayground(t *testing.T) {
 			assert.Empty(t, eval[[]string](t, b, `[...document.querySelectorAll("*")].filter((e) => {
 				const style = getComputedStyle(e);
 				return style.transitionDuration !== "0s" || style.animationName !== "none";
-			}).map((e) => e.tagName)`), "what moves")
+			}).map((e) => e.tagName)`), "elements that move")
 		})
 	}
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	assert.Empty(t, b.complaints, "what the console says")
+	assert.Empty(t, b.complaints, "messages of the console")
 	assert.NotEmpty(t, b.requests)
 	for _, url := range b.requests {
 		assert.True(t, strings.HasPrefix(url, b.page), url)
-		assert.NotContains(t, url, "?", "a query ends up in logs")
+		assert.NotContains(t, url, "?", "servers log queries, which could contain the token")
 	}
 }
 
-// The picture of the README.
+// TestPlaygroundScreenshot writes the picture in the README.
 func TestPlaygroundScreenshot(t *testing.T) {
 	if !*update {
 		t.Skip("only with -update")
@@ -274,8 +275,8 @@ func TestPlaygroundScreenshot(t *testing.T) {
 	require.NoError(t, os.WriteFile("../examples/playground/screenshot.png", file.Bytes(), 0o644))
 }
 
-// paletted returns a picture with 256 colours, which takes much less room: the
-// most frequent ones that are not nearly the same.
+// paletted returns a picture with at most 256 colours, which makes a much smaller file.
+// It keeps the most frequent colours, and of similar ones only the most frequent.
 func paletted(picture image.Image) *image.Paletted {
 	count := map[color.RGBA]int{}
 	bounds := picture.Bounds()
@@ -299,8 +300,7 @@ func paletted(picture image.Image) *image.Paletted {
 	return p
 }
 
-// startPlayground builds and starts the program, and returns the address of its
-// page.
+// startPlayground builds and starts the program, and returns the URL of its page.
 func startPlayground(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "playground.exe")
@@ -323,8 +323,8 @@ func startPlayground(t *testing.T) string {
 	return page
 }
 
-// A browser has the page open in a tab, and remembers what it asked for and what
-// its console said.
+// A browser has the page open in a tab. It records the URLs of all requests and the
+// messages of the console.
 type browser struct {
 	ctx  context.Context
 	page string
@@ -334,8 +334,8 @@ type browser struct {
 	complaints []string
 }
 
-// startBrowser starts Chromium, with a profile that is new. It skips the test
-// where there is none.
+// startBrowser starts Chromium with a new profile. It skips the test if Chromium is not
+// installed.
 func startBrowser(t *testing.T, page string) *browser {
 	t.Helper()
 	var path string
@@ -350,11 +350,11 @@ func startBrowser(t *testing.T, page string) *browser {
 	}
 	profile, err := os.MkdirTemp("", "playground-test-")
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(profile) }) // t.TempDir would complain if the browser still wrote something
+	t.Cleanup(func() { _ = os.RemoveAll(profile) }) // t.TempDir would fail the test if the browser still writes
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
-		chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.WSURLReadTimeout(hangGuard),
 		chromedp.WindowSize(1280, 900),
 	}
 	for _, flag := range []string{
@@ -364,16 +364,16 @@ func startBrowser(t *testing.T, page string) *browser {
 		options = append(options, chromedp.Flag(flag, true))
 	}
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // which does not work for root
+		options = append(options, chromedp.NoSandbox) // the sandbox does not work for root
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*hangGuard)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	b := &browser{page: page}
 	b.ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	t.Cleanup(func() { _ = chromedp.Cancel(b.ctx) }) // and wait until it has gone
+	t.Cleanup(func() { _ = chromedp.Cancel(b.ctx) }) // waits until the browser has ended
 	chromedp.ListenTarget(b.ctx, b.hear)
 	b.run(t, network.Enable(), log.Enable(), runtime.Enable(), chromedp.EmulateViewport(1280, 900))
 	return b
@@ -396,7 +396,7 @@ func (b *browser) hear(event any) {
 	}
 }
 
-// forgive strikes out a complaint that a test has caused, as soon as it comes.
+// forgive waits for a complaint that a test has caused, and removes it.
 func (b *browser) forgive(t *testing.T, text string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -407,10 +407,10 @@ func (b *browser) forgive(t *testing.T, text string) {
 			b.complaints = slices.Delete(b.complaints, i, i+1)
 		}
 		return i >= 0
-	}, 20*time.Second, 20*time.Millisecond)
+	}, hangGuard, 20*time.Millisecond)
 }
 
-// asked returns how often the page has asked the program about a form.
+// asked returns the number of requests that the page has sent to the program.
 func (b *browser) asked() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -445,34 +445,34 @@ func (b *browser) click(t *testing.T, preset string) {
 	b.run(t, chromedp.Click(fmt.Sprintf("[data-preset=%q]", preset), chromedp.ByQuery))
 }
 
-// press presses keys, with modifiers if there are any.
+// press presses keys together with the modifiers.
 func (b *browser) press(t *testing.T, keys string, modifiers ...input.Modifier) {
 	t.Helper()
 	b.run(t, chromedp.KeyEvent(keys, chromedp.KeyModifiers(modifiers...)))
 }
 
-// text returns what an element says.
+// text returns the text of an element.
 func (b *browser) text(t *testing.T, selector string) string {
 	t.Helper()
 	return eval[string](t, b, fmt.Sprintf("document.querySelector(%q).textContent", selector))
 }
 
-// An outcome is what the page shows of one.
+// An outcome is the result that the page shows.
 type outcome struct {
 	Summary string
-	Step    string // the last one that was reached
+	Step    string // the last step that was reached
 	State   string // of that step
 	Whole   string // state of the outcome as a whole
 }
 
-// outcome waits until there is one for what was done last.
+// outcome waits until the page shows the result of the last action, and returns it.
 func (b *browser) outcome(t *testing.T) (o outcome) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var done bool
 		err := chromedp.Run(b.ctx, chromedp.Evaluate(`document.querySelector("#outcome").ariaBusy === "false"`, &done))
 		return err == nil && done
-	}, 20*time.Second, 20*time.Millisecond)
+	}, hangGuard, 20*time.Millisecond)
 	return eval[outcome](t, b, `(() => {
 		const last = [...document.querySelectorAll("#steps li")].findLast((item) => item.dataset.state !== "not reached");
 		return {
@@ -484,7 +484,7 @@ func (b *browser) outcome(t *testing.T) (o outcome) {
 	})()`)
 }
 
-// tabTo presses the tabulator until an element has the focus.
+// tabTo presses the Tab key until the element has the focus.
 func (b *browser) tabTo(t *testing.T, selector string) {
 	t.Helper()
 	b.tab(t, selector)
@@ -503,12 +503,14 @@ func (b *browser) tab(t *testing.T, selector string, modifiers ...input.Modifier
 			return
 		}
 	}
-	require.Fail(t, "the tabulator does not get there", selector)
+	require.Fail(t, "the Tab key does not reach the element", selector)
 }
 
-// testControls tests that the tabulator reaches each control, in the order of the
-// page and back, that one can see where it is, that it leaves the page in the end,
-// and that each control has a label, and a name for assistive technology.
+// testControls tests the controls of the page:
+//   - The Tab key reaches each control, in the order of the page and back.
+//   - The focus is visible.
+//   - The Tab key leaves the page after the last control.
+//   - Each control has a label, and a name for assistive technology.
 func (b *browser) testControls(t *testing.T) {
 	t.Helper()
 	want := eval[[]string](t, b, "controls().map(nameOf)")
@@ -518,19 +520,19 @@ func (b *browser) testControls(t *testing.T) {
 		b.run(t, chromedp.Evaluate(first+".focus({focusVisible: true})", nil))
 		for ; ; b.press(t, kb.Tab, modifiers...) {
 			name := eval[string](t, b, `document.activeElement === document.body ? "" : nameOf(document.activeElement)`)
-			if name == "" || slices.Contains(names, name) { // from the end to the beginning, perhaps
+			if name == "" || slices.Contains(names, name) { // the browser may go from the last control to the first
 				return names
 			}
 			if names = append(names, name); len(names) == 1 {
-				continue // that was not the keyboard, but the last stop of the way back is
+				continue // the script focused this control; the way back tests it with the keyboard
 			}
-			// Some of it has to be in sight, and nothing above that (WCAG 2.4.11).
+			// A part of the control is visible and not covered (WCAG 2.4.11).
 			assert.True(t, eval[bool](t, b, `(() => {
 				const style = getComputedStyle(document.activeElement);
 				const box = document.activeElement.getBoundingClientRect();
 				return style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2 && [box.top + 5, box.bottom - 5].some((y) =>
 					document.elementFromPoint(box.left + box.width / 2, y) === document.activeElement);
-			})()`), "the focus cannot be seen at %s", name)
+			})()`), "the focus is not visible at %s", name)
 		}
 	}
 	assert.Equal(t, want, stops("controls()[0]"))
@@ -539,8 +541,8 @@ func (b *browser) testControls(t *testing.T) {
 	assert.Equal(t, want, back)
 
 	assert.Empty(t, eval[[]string](t, b, `controls().filter((e) =>
-		e.labels && !e.matches("button") && ![...e.labels].some((label) => label.textContent.trim())).map(nameOf)`), "without a label")
-	// Not by the types of cdproto, which know the properties of one version only.
+		e.labels && !e.matches("button") && ![...e.labels].some((label) => label.textContent.trim())).map(nameOf)`), "controls without a label")
+	// The types of cdproto fit only one version of Chromium, so the test has its own.
 	type value struct {
 		Value any `json:"value"`
 	}
@@ -565,13 +567,13 @@ func (b *browser) testControls(t *testing.T) {
 		}
 	}
 	for name, n := range named {
-		assert.Equal(t, 1, n, "%d are called %s", n, name)
+		assert.Equal(t, 1, n, "%d elements have the name %s", n, name)
 	}
 	assert.GreaterOrEqual(t, len(named), len(want))
 }
 
-// overflowing is an expression for what does not fit the width of the window. What
-// scrolls by itself does not count.
+// overflowing is an expression for the elements that are wider than the window. It
+// leaves out elements that scroll.
 const overflowing = `(() => {
 	const wide = [...document.querySelectorAll("body *")].filter((e) =>
 		e.checkVisibility() && !e.closest("pre, .unseen, .sprite, .bare > legend, option") && e.getBoundingClientRect().right > innerWidth + 0.5);
@@ -581,9 +583,9 @@ const overflowing = `(() => {
 	return wide.map((e) => e.tagName + " " + e.className + " " + e.id);
 })()`
 
-// measures declares functions that tests use in the page.
+// measures declares JavaScript functions that the tests call in the page.
 const measures = `
-// controls returns what the tabulator stops at, by what the elements are.
+// controls returns the elements that the Tab key should reach.
 function controls() {
 	return [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")].filter((e) =>
 		e.checkVisibility() && !e.disabled && (e.type !== "radio" || e.checked));
@@ -599,7 +601,7 @@ function colour(text) {
 	return [red, green, blue, alpha];
 }
 
-// luminance and contrast are those of WCAG 2.2.
+// luminance and contrast are defined in WCAG 2.2.
 function luminance([red, green, blue]) {
 	const [r, g, b] = [red, green, blue].map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
 	return 0.2126 * r + 0.7152 * g + 0.0722 * b;
@@ -610,7 +612,7 @@ function contrast(one, other) {
 	return (light + 0.05) / (dark + 0.05);
 }
 
-// behind returns the colour that an element stands on.
+// behind returns the background colour of an element.
 function behind(e) {
 	for (; e; e = e.parentElement) {
 		const c = colour(getComputedStyle(e).backgroundColor);
@@ -621,8 +623,8 @@ function behind(e) {
 	return [255, 255, 255];
 }
 
-// faint returns what has not enough contrast: 4.5 for text (WCAG 1.4.3), 3 for
-// icons and for the edges of controls (1.4.11).
+// faint returns the elements with too little contrast. Text needs 4.5 (WCAG 1.4.3),
+// icons and the edges of controls need 3 (1.4.11).
 function faint() {
 	const found = [];
 	const measure = (e, what, foreground, background, least) => {

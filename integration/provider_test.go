@@ -25,8 +25,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// A service and a user that the example storage knows, and a client that it
-// does not.
+// The service and the user exist in the example storage. startProvider adds the web
+// client.
 const (
 	serviceID, serviceSecret = "sid1", "verysecret"
 	userName, userPassword   = "test-user2", "verysecure"
@@ -34,10 +34,10 @@ const (
 	webCallback              = "http://localhost:9999/auth/callback"
 )
 
-// client asks the provider. Its connections do not outlive their request, or one
-// of them could stand for a provider that is down.
+// client sends requests to the provider. It opens a new connection for each request:
+// a kept one could hide that the provider is down.
 var client = &http.Client{
-	Timeout:       30 * time.Second,
+	Timeout:       hangGuard,
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
@@ -50,8 +50,8 @@ type provider struct {
 	storage *storage.Storage
 	stop    func()
 
-	discoveries, fetches atomic.Int64 // of the discovery document and of the keys
-	// hold keeps the keys back while a test has it locked.
+	discoveries, fetches atomic.Int64 // requests for the discovery document, and for the keys
+	// While a test holds this lock, requests for the keys wait.
 	hold sync.RWMutex
 }
 
@@ -99,8 +99,8 @@ func (p *provider) serve(listener net.Listener) {
 	})
 }
 
-// goDown has connections to the provider refused. A test that does so is not
-// parallel: the server of another one could get the port.
+// goDown stops the provider, so that connections to it are refused. A test that calls
+// goDown must not be parallel: the server of another test could get the port.
 func (p *provider) goDown(t *testing.T) {
 	t.Helper()
 	p.stop()
@@ -111,39 +111,39 @@ func (p *provider) goDown(t *testing.T) {
 	require.Error(t, err, "something still listens there")
 }
 
-// comeBack has the provider listen where it did before.
+// comeBack starts the provider again, on the same port.
 func (p *provider) comeBack(t *testing.T) {
 	t.Helper()
 	var listener net.Listener
 	require.Eventually(t, func() bool {
-		// An outgoing connection of somebody else may have the port for a moment.
+		// Another program may use the port for an outgoing connection for a moment.
 		var err error
 		listener, err = net.Listen("tcp", p.address())
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, hangGuard, 10*time.Millisecond)
 	p.serve(listener)
 }
 
 func (p *provider) address() string { return strings.TrimPrefix(p.issuer, "http://") }
 
-// serviceToken returns an access token of the service, which is a JWT, for an
-// audience. It comes by the client credentials grant (RFC 6749 section 4.4).
+// serviceToken returns an access token of the service for an audience. The token is a
+// JWT, from the client credentials grant (RFC 6749 section 4.4).
 func (p *provider) serviceToken(t *testing.T, audience string) string {
 	t.Helper()
 	accessToken, _ := p.tokens(t, serviceID, serviceSecret, url.Values{"grant_type": {"client_credentials"}, "scope": {audience}})
 	return accessToken
 }
 
-// userTokens returns what the web client gets when the user has logged in: an
-// access token, which is opaque, and an ID token. They come by the authorization
-// code flow (OpenID Connect Core 1.0 section 3.1).
+// userTokens returns the tokens that the web client gets when the user has logged in:
+// an opaque access token and an ID token. They come from the authorization code flow
+// (OpenID Connect Core 1.0 section 3.1).
 func (p *provider) userTokens(t *testing.T) (accessToken, idToken string) {
 	t.Helper()
 	login := p.redirect(t, "/authorize", url.Values{
 		"response_type": {"code"}, "client_id": {webID}, "redirect_uri": {webCallback}, "scope": {"openid"}, "state": {"any"},
 	})
 	id := login.Get("authRequestID")
-	// In place of a login page, which a provider leaves to those who run it.
+	// This replaces the login page, which the provider does not have.
 	require.NoError(t, p.storage.CheckUsernamePassword(userName, userPassword, id))
 	callback := p.redirect(t, "/authorize/callback", url.Values{"id": {id}})
 	return p.tokens(t, webID, webSecret, url.Values{
@@ -151,7 +151,8 @@ func (p *provider) userTokens(t *testing.T) (accessToken, idToken string) {
 	})
 }
 
-// redirect returns the query of where the provider sends a browser.
+// redirect sends a request and returns the query of the URL that the provider redirects
+// to.
 func (p *provider) redirect(t *testing.T, path string, query url.Values) url.Values {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.issuer+path+"?"+query.Encode(), nil)
@@ -164,7 +165,7 @@ func (p *provider) redirect(t *testing.T, path string, query url.Values) url.Val
 	return target.Query()
 }
 
-// tokens asks the token endpoint.
+// tokens returns the answer of the token endpoint.
 func (p *provider) tokens(t *testing.T, clientID, secret string, form url.Values) (accessToken, idToken string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.issuer+"/oauth/token", strings.NewReader(form.Encode()))
@@ -185,8 +186,8 @@ func (p *provider) tokens(t *testing.T, clientID, secret string, form url.Values
 	return got.AccessToken, got.IDToken
 }
 
-// store is the example storage with keys that can be rotated, and for services
-// with JWTs as access tokens.
+// store is the example storage with two changes: its keys can be rotated, and the
+// access tokens of services are JWTs.
 type store struct {
 	*storage.Storage
 	keys *keyring
@@ -205,8 +206,8 @@ func (s store) ClientCredentials(ctx context.Context, id, secret string) (op.Cli
 	return jwtClient{c}, err
 }
 
-// ClientCredentialsTokenRequest takes the scopes for audiences: the provider
-// leaves it to its storage how to ask for one.
+// ClientCredentialsTokenRequest uses the requested scopes as audiences. The provider
+// lets its storage choose how a client requests an audience.
 func (s store) ClientCredentialsTokenRequest(ctx context.Context, id string, scopes []string) (op.TokenRequest, error) {
 	request, err := s.Storage.ClientCredentialsTokenRequest(ctx, id, scopes)
 	return audienceRequest{request}, err
@@ -220,15 +221,15 @@ type audienceRequest struct{ op.TokenRequest }
 
 func (r audienceRequest) GetAudience() []string { return r.GetScopes() }
 
-// A keyring has the provider's keys: those that are published, of which the last
-// one signs.
+// A keyring has the provider's published keys. The last one belongs to the key that
+// signs.
 type keyring struct {
 	mu      sync.Mutex
 	signer  op.SigningKey
 	publics []op.Key
 }
 
-// newKeyring starts with the key of the example storage.
+// newKeyring returns a keyring with the key of the example storage.
 func newKeyring(ctx context.Context, s *storage.Storage) (k *keyring, err error) {
 	k = &keyring{}
 	if k.signer, err = s.SigningKey(ctx); err != nil {
@@ -250,7 +251,7 @@ func (k *keyring) published() []op.Key {
 	return slices.Clone(k.publics)
 }
 
-// rotate has the provider sign with a new key, and publish it beside the others.
+// rotate makes the provider sign with a new key, and publish it beside the others.
 func (k *keyring) rotate(t *testing.T, algorithm jose.SignatureAlgorithm) {
 	t.Helper()
 	var private crypto.Signer
@@ -271,14 +272,14 @@ func (k *keyring) rotate(t *testing.T, algorithm jose.SignatureAlgorithm) {
 	k.publics = append(k.publics, key{id, algorithm, private.Public()})
 }
 
-// withdraw has the provider publish nothing but the key that signs.
+// withdraw makes the provider publish only the key that signs.
 func (k *keyring) withdraw() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.publics = k.publics[len(k.publics)-1:]
 }
 
-// A key is a private or a public one.
+// A key is a private or a public key.
 type key struct {
 	id        string
 	algorithm jose.SignatureAlgorithm
