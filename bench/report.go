@@ -59,7 +59,7 @@ func refuse(bad, lib string) string   { return "Refuse/case=" + bad + "/lib=" + 
 // writeReport prints the results, and which limits are met.
 func writeReport(w io.Writer, d description, s *samples) error {
 	fmt.Fprintf(w, "%s, %s, %s\n%s\nmedians of %d rounds\n", d.machine, d.platform, d.date, strings.Join(d.versions, ", "), d.rounds)
-	tables := []func(*tabwriter.Writer, *samples){accepted, refused, scaling, load, bars}
+	tables := []func(*tabwriter.Writer, *samples){accepted, refused, scaling, load, limits}
 	for _, table := range tables {
 		fmt.Fprintln(w)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -145,9 +145,9 @@ func load(t *tabwriter.Writer, s *samples) {
 	}
 }
 
-// bars prints the limits that jwtgate has set itself, and whether they are met.
+// limits prints the limits that jwtgate has set itself, and whether they are met.
 // A row without a limit explains the row above.
-func bars(t *tabwriter.Writer, s *samples) {
+func limits(t *tabwriter.Writer, s *samples) {
 	section := func(title string) { row(t, title, "", "", "") }
 	row(t, "LIMITS", "limit", "measured (least–most)", "")
 	atMost := func(what string, limit float64, measured spread) {
