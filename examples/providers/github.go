@@ -11,9 +11,8 @@ import (
 // Every repository on GitHub can get a token of this issuer, for any audience that its
 // workflow asks for. Only the rules refuse other repositories. The rules compare IDs,
 // because somebody else can take the name of an owner or a repository that was renamed
-// or deleted. To find the IDs, run
-//
-//	gh api repos/octo-org/octo-repo --jq '.owner.id, .id'
+// or deleted. The command "gh api repos/octo-org/octo-repo --jq '.owner.id, .id'" prints
+// the IDs.
 //
 // The rules also compare ref, because anybody who may push a branch can write a
 // workflow for it. Pull requests have other refs, with one exception: the event
