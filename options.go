@@ -234,7 +234,7 @@ func newSettings(o Options) (*settings, error) {
 		p.add("Confirm: the rule is a nil %T; leave the field out to refuse key-bound tokens", o.Confirm)
 	}
 	if strings.ContainsFunc(o.Realm, func(c rune) bool { return c < ' ' || c > '~' }) {
-		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot hold; remove them", o.Realm)
+		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot contain; remove them", o.Realm)
 	}
 	p.keys(o)
 	if len(p) > 0 {
@@ -269,16 +269,16 @@ func (p *problems) issuers(o Options) {
 	}
 	switch ways := len(set); {
 	case ways == 0:
-		p.add("Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none")
+		p.add("Issuers: no issuer is trusted; list the iss values to trust, or set AnyIssuer if the tokens have no iss")
 	case ways > 1:
-		p.add("Issuers: %s are set, and only one can decide; keep one", strings.Join(set, " and "))
+		p.add("Issuers: %s are set, and only one of them can decide; keep one", strings.Join(set, " and "))
 	case o.Issuers != nil && len(o.Issuers) == 0:
-		p.add("Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have none")
+		p.add("Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have no iss")
 	}
 	for _, issuer := range o.Issuers {
 		p.value("Issuers", issuer)
 		if len(issuer) > maxIssuerBytes {
-			p.add("Issuers: %s is longer than %d bytes, and no such iss is accepted; list the one that the tokens have", logtext.Quote(issuer), maxIssuerBytes)
+			p.add("Issuers: %s is longer than %d bytes, the longest iss that is accepted; list the iss of the tokens", logtext.Quote(issuer), maxIssuerBytes)
 		}
 	}
 }
@@ -286,9 +286,9 @@ func (p *problems) issuers(o Options) {
 func (p *problems) audiences(o Options) {
 	switch {
 	case len(o.Audiences) > 0 && o.AnyAudience:
-		p.add("Audiences: AnyAudience is set too, which would leave them unchecked; keep one of the two")
+		p.add("Audiences: AnyAudience is set too, which turns the check of aud off; keep one of the two")
 	case len(o.Audiences) == 0 && !o.AnyAudience:
-		p.add("Audiences: none; list the aud values that mean this service, or set AnyAudience if the tokens have none")
+		p.add("Audiences: no audience is accepted; list the aud values that name this service, or set AnyAudience if the tokens have no aud")
 	}
 	for _, audience := range o.Audiences {
 		p.value("Audiences", audience)
@@ -298,7 +298,7 @@ func (p *problems) audiences(o Options) {
 // value checks a string that claims are compared with, or that names a claim.
 func (p *problems) value(field, s string) {
 	if s == "" {
-		p.add("%s: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it", field)
+		p.add("%s: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value", field)
 	} else if strings.TrimSpace(s) != s {
 		p.add("%s: %q has white space around it, and no claim would match it; trim it", field, s)
 	}
@@ -314,12 +314,12 @@ func (p *problems) algorithms(names []string) map[*algorithm]bool {
 		return accepted
 	}
 	if len(names) == 0 {
-		p.add("Algorithms: the list is empty; leave the field out to accept what the keys are pinned to")
+		p.add("Algorithms: the list is empty; leave the field out to accept the algorithms of the keys")
 	}
 	for _, name := range names {
 		a := algorithms[name]
 		if a == nil {
-			p.add("Algorithms: %q is not supported; use some of %s", name, algorithmNames)
+			p.add("Algorithms: %q is not supported; choose from %s", name, algorithmNames)
 			continue
 		}
 		accepted[a] = true
@@ -333,7 +333,7 @@ func (p *problems) types(o Options) map[string]bool {
 	switch {
 	case o.RFC9068:
 		if names != nil {
-			p.add("Types: RFC9068 asks for at+jwt and nothing else; leave Types out")
+			p.add("Types: RFC9068 accepts only at+jwt; leave Types out")
 		}
 		names = []string{"at+jwt"}
 	case names == nil:
@@ -348,7 +348,7 @@ func (p *problems) types(o Options) map[string]bool {
 			continue
 		}
 		if strings.TrimSpace(name) != name || !charset.Challenge.Only(name) {
-			p.add("Types: %q is not a media type, such as \"at+jwt\"; remove white space, quotes and what is not ASCII from it", name)
+			p.add("Types: %q is not a media type, such as \"at+jwt\"; remove white space, quotes and characters beyond ASCII", name)
 		}
 		accepted[jws.MediaType(name)] = true
 	}
@@ -370,7 +370,7 @@ func (p *problems) rfc9068(o Options) {
 		{"AllowNoExpiry", "exp", o.AllowNoExpiry},
 	} {
 		if c.set {
-			p.add("%s: RFC9068 asks for %s, which this waives; remove one of the two", c.field, c.claim)
+			p.add("%s: RFC9068 requires %s, which this option waives; remove one of the two", c.field, c.claim)
 		}
 	}
 }
@@ -389,7 +389,7 @@ func (p *problems) leeway(d time.Duration) time.Duration {
 // keys lets the source report its own problems.
 func (p *problems) keys(o Options) {
 	if typednil.Is(o.Keys) {
-		p.add("Keys: none; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM")
+		p.add("Keys: there is no key source; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM")
 		return
 	}
 	source, ok := o.Keys.(IssuerChecker)

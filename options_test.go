@@ -50,8 +50,8 @@ func ExampleNew_wrong() {
 	})
 	fmt.Println(err)
 	// Output:
-	// jwtgate.New: Options.Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none
-	// Options.Audiences: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it
+	// jwtgate.New: Options.Issuers: no issuer is trusted; list the iss values to trust, or set AnyIssuer if the tokens have no iss
+	// Options.Audiences: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value
 	// Options.Keys: keys.HS256: secret 1: jwtgate: key for "HS256": the secret has 9 bytes and HS256 needs at least 32 (RFC 7518 section 3.2); make one with: openssl rand -hex 32
 }
 
@@ -133,14 +133,14 @@ func TestNewRefuses(t *testing.T) {
 		change  func(*jwtgate.Options)
 		message string
 	}{
-		{"no keys", func(o *jwtgate.Options) { o.Keys = nil }, "Options.Keys: none; use one of package keys"},
-		{"keys a nil func", func(o *jwtgate.Options) { o.Keys = jwtgate.KeySourceFunc(nil) }, "Options.Keys: none"},
-		{"keys a nil pointer", func(o *jwtgate.Options) { o.Keys = nilSource }, "Options.Keys: none"},
+		{"no keys", func(o *jwtgate.Options) { o.Keys = nil }, "Options.Keys: there is no key source; use one of package keys"},
+		{"keys a nil func", func(o *jwtgate.Options) { o.Keys = jwtgate.KeySourceFunc(nil) }, "Options.Keys: there is no key source"},
+		{"keys a nil pointer", func(o *jwtgate.Options) { o.Keys = nilSource }, "Options.Keys: there is no key source"},
 		{"keys not usable", func(o *jwtgate.Options) { o.Keys = keys.PEM([]byte("x")) }, "Options.Keys: keys.PEM: it has no PEM block"},
 		{"keys complain", func(o *jwtgate.Options) { o.Keys = &recordingSource{err: errors.New("no route")} }, "Options.Keys: no route"},
-		{"no issuers", func(o *jwtgate.Options) { o.Issuers = nil }, "Options.Issuers: none; list the iss values"},
+		{"no issuers", func(o *jwtgate.Options) { o.Issuers = nil }, "Options.Issuers: no issuer is trusted; list the iss values"},
 		{"empty issuers", func(o *jwtgate.Options) { o.Issuers = []string{} }, "Options.Issuers: the list is empty"},
-		{"empty issuer", func(o *jwtgate.Options) { o.Issuers = []string{issuer, ""} }, "Options.Issuers: the empty string"},
+		{"empty issuer", func(o *jwtgate.Options) { o.Issuers = []string{issuer, ""} }, "Options.Issuers: one value is the empty string"},
 		{"issuer not trimmed", func(o *jwtgate.Options) { o.Issuers = []string{issuer + "\n"} }, "trim it"},
 		{"issuer too long", func(o *jwtgate.Options) { o.Issuers = []string{strings.Repeat("i", 1025)} }, "longer than 1024 bytes"},
 		{"issuers and any", func(o *jwtgate.Options) { o.AnyIssuer = true }, "keep one"},
@@ -150,21 +150,21 @@ func TestNewRefuses(t *testing.T) {
 			o.AnyIssuer = true
 			o.TrustIssuer = func(string) bool { return true }
 		}, "keep one"},
-		{"no audiences", func(o *jwtgate.Options) { o.Audiences = nil }, "Options.Audiences: none; list the aud values"},
-		{"empty audiences", func(o *jwtgate.Options) { o.Audiences = []string{} }, "Options.Audiences: none"},
-		{"empty audience", func(o *jwtgate.Options) { o.Audiences = []string{""} }, "Options.Audiences: the empty string"},
+		{"no audiences", func(o *jwtgate.Options) { o.Audiences = nil }, "Options.Audiences: no audience is accepted; list the aud values"},
+		{"empty audiences", func(o *jwtgate.Options) { o.Audiences = []string{} }, "Options.Audiences: no audience is accepted"},
+		{"empty audience", func(o *jwtgate.Options) { o.Audiences = []string{""} }, "Options.Audiences: one value is the empty string"},
 		{"audience not trimmed", func(o *jwtgate.Options) { o.Audiences = []string{" " + audience} }, "trim it"},
-		{"audiences and any", func(o *jwtgate.Options) { o.AnyAudience = true }, "leave them unchecked"},
+		{"audiences and any", func(o *jwtgate.Options) { o.AnyAudience = true }, "turns the check of aud off"},
 		{"nil rule", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} }, "Options.Rules: rule 2 is nil"},
 		{"nil rule func", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{nilRule} }, "Options.Rules: rule 1 is nil"},
 		{"nil confirm func", func(o *jwtgate.Options) { o.Confirm = nilRule }, "Options.Confirm"},
-		{"unknown algorithm", func(o *jwtgate.Options) { o.Algorithms = []string{"RS257"} }, `Options.Algorithms: "RS257" is not supported; use some of HS256`},
+		{"unknown algorithm", func(o *jwtgate.Options) { o.Algorithms = []string{"RS257"} }, `Options.Algorithms: "RS257" is not supported; choose from HS256`},
 		{"algorithm none", func(o *jwtgate.Options) { o.Algorithms = []string{"none"} }, `"none" is not supported`},
 		{"algorithm in lower case", func(o *jwtgate.Options) { o.Algorithms = []string{"hs256"} }, `"hs256" is not supported`},
 		{"empty algorithms", func(o *jwtgate.Options) { o.Algorithms = []string{} }, "Options.Algorithms: the list is empty"},
 		{"empty types", func(o *jwtgate.Options) { o.Types = []string{} }, "Options.Types: the list is empty"},
 		{"type not trimmed", func(o *jwtgate.Options) { o.Types = []string{"JWT "} }, "not a media type"},
-		{"types and profile", func(o *jwtgate.Options) { o.Types = []string{"JWT"}; o.RFC9068 = true }, "Options.Types: RFC9068 asks for at+jwt"},
+		{"types and profile", func(o *jwtgate.Options) { o.Types = []string{"JWT"}; o.RFC9068 = true }, "Options.Types: RFC9068 accepts only at+jwt"},
 		{"profile and any issuer", func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true; o.RFC9068 = true }, "Options.AnyIssuer: RFC9068"},
 		{"profile and any audience", func(o *jwtgate.Options) { o.Audiences = nil; o.AnyAudience = true; o.RFC9068 = true }, "Options.AnyAudience: RFC9068"},
 		{"profile and no subject", func(o *jwtgate.Options) { o.AllowNoSubject = true; o.RFC9068 = true }, "Options.AllowNoSubject: RFC9068"},
@@ -200,29 +200,29 @@ func TestMessagesOfNew(t *testing.T) {
 	var nilRule jwtgate.RuleFunc
 	var messages []string
 	for message, change := range map[string]func(*jwtgate.Options){
-		"Keys: none; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM": func(o *jwtgate.Options) { o.Keys = nil },
+		"Keys: there is no key source; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM": func(o *jwtgate.Options) { o.Keys = nil },
 		"Keys: no route; mend it": func(o *jwtgate.Options) { o.Keys = &recordingSource{err: errors.New("no route; mend it")} },
-		"Issuers: none; list the iss values to trust, or set AnyIssuer if the tokens have none":                                     func(o *jwtgate.Options) { o.Issuers = nil },
-		"Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have none":                        func(o *jwtgate.Options) { o.Issuers = []string{} },
-		"Issuers: Issuers and AnyIssuer are set, and only one can decide; keep one":                                                 func(o *jwtgate.Options) { o.AnyIssuer = true },
-		"Issuers: Issuers and TrustIssuer and AnyIssuer are set, and only one can decide; keep one":                                 func(o *jwtgate.Options) { o.AnyIssuer, o.TrustIssuer = true, trustAll },
-		"Issuers: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it":       func(o *jwtgate.Options) { o.Issuers = []string{""} },
-		`Issuers: "https://auth.example.com/\n" has white space around it, and no claim would match it; trim it`:                    func(o *jwtgate.Options) { o.Issuers = []string{issuer + "\n"} },
-		"Issuers: \"" + long[:95] + "... is longer than 1024 bytes, and no such iss is accepted; list the one that the tokens have": func(o *jwtgate.Options) { o.Issuers = []string{long} },
-		"Audiences: none; list the aud values that mean this service, or set AnyAudience if the tokens have none":                   func(o *jwtgate.Options) { o.Audiences = nil },
-		"Audiences: AnyAudience is set too, which would leave them unchecked; keep one of the two":                                  func(o *jwtgate.Options) { o.AnyAudience = true },
-		"Audiences: the empty string is in it, which would match an empty claim; was a setting not loaded? Otherwise remove it":     func(o *jwtgate.Options) { o.Audiences = []string{audience, ""} },
-		`Audiences: " api" has white space around it, and no claim would match it; trim it`:                                         func(o *jwtgate.Options) { o.Audiences = []string{" api"} },
+		"Issuers: no issuer is trusted; list the iss values to trust, or set AnyIssuer if the tokens have no iss":                          func(o *jwtgate.Options) { o.Issuers = nil },
+		"Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have no iss":                             func(o *jwtgate.Options) { o.Issuers = []string{} },
+		"Issuers: Issuers and AnyIssuer are set, and only one of them can decide; keep one":                                                func(o *jwtgate.Options) { o.AnyIssuer = true },
+		"Issuers: Issuers and TrustIssuer and AnyIssuer are set, and only one of them can decide; keep one":                                func(o *jwtgate.Options) { o.AnyIssuer, o.TrustIssuer = true, trustAll },
+		"Issuers: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value":   func(o *jwtgate.Options) { o.Issuers = []string{""} },
+		`Issuers: "https://auth.example.com/\n" has white space around it, and no claim would match it; trim it`:                           func(o *jwtgate.Options) { o.Issuers = []string{issuer + "\n"} },
+		"Issuers: \"" + long[:95] + "... is longer than 1024 bytes, the longest iss that is accepted; list the iss of the tokens":          func(o *jwtgate.Options) { o.Issuers = []string{long} },
+		"Audiences: no audience is accepted; list the aud values that name this service, or set AnyAudience if the tokens have no aud":     func(o *jwtgate.Options) { o.Audiences = nil },
+		"Audiences: AnyAudience is set too, which turns the check of aud off; keep one of the two":                                         func(o *jwtgate.Options) { o.AnyAudience = true },
+		"Audiences: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value": func(o *jwtgate.Options) { o.Audiences = []string{audience, ""} },
+		`Audiences: " api" has white space around it, and no claim would match it; trim it`:                                                func(o *jwtgate.Options) { o.Audiences = []string{" api"} },
 		"Rules: rule 2 is nil; remove it": func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} },
-		"Algorithms: the list is empty; leave the field out to accept what the keys are pinned to":                            func(o *jwtgate.Options) { o.Algorithms = []string{} },
-		`Algorithms: "none" is not supported; use some of ` + algorithms:                                                      func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
+		"Algorithms: the list is empty; leave the field out to accept the algorithms of the keys":                             func(o *jwtgate.Options) { o.Algorithms = []string{} },
+		`Algorithms: "none" is not supported; choose from ` + algorithms:                                                      func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
 		"Types: the list is empty; leave the field out for the default, or list the typ values to accept":                     func(o *jwtgate.Options) { o.Types = []string{} },
-		`Types: "JWT " is not a media type, such as "at+jwt"; remove white space, quotes and what is not ASCII from it`:       func(o *jwtgate.Options) { o.Types = []string{"JWT "} },
-		"Types: RFC9068 asks for at+jwt and nothing else; leave Types out":                                                    func(o *jwtgate.Options) { o.RFC9068, o.Types = true, []string{"JWT"} },
-		"AnyIssuer: RFC9068 asks for iss, which this waives; remove one of the two":                                           func(o *jwtgate.Options) { o.RFC9068, o.AnyIssuer, o.Issuers = true, true, nil },
-		"AnyAudience: RFC9068 asks for aud, which this waives; remove one of the two":                                         func(o *jwtgate.Options) { o.RFC9068, o.AnyAudience, o.Audiences = true, true, nil },
-		"AllowNoSubject: RFC9068 asks for sub, which this waives; remove one of the two":                                      func(o *jwtgate.Options) { o.RFC9068, o.AllowNoSubject = true, true },
-		"AllowNoExpiry: RFC9068 asks for exp, which this waives; remove one of the two":                                       func(o *jwtgate.Options) { o.RFC9068, o.AllowNoExpiry = true, true },
+		`Types: "JWT " is not a media type, such as "at+jwt"; remove white space, quotes and characters beyond ASCII`:         func(o *jwtgate.Options) { o.Types = []string{"JWT "} },
+		"Types: RFC9068 accepts only at+jwt; leave Types out":                                                                 func(o *jwtgate.Options) { o.RFC9068, o.Types = true, []string{"JWT"} },
+		"AnyIssuer: RFC9068 requires iss, which this option waives; remove one of the two":                                    func(o *jwtgate.Options) { o.RFC9068, o.AnyIssuer, o.Issuers = true, true, nil },
+		"AnyAudience: RFC9068 requires aud, which this option waives; remove one of the two":                                  func(o *jwtgate.Options) { o.RFC9068, o.AnyAudience, o.Audiences = true, true, nil },
+		"AllowNoSubject: RFC9068 requires sub, which this option waives; remove one of the two":                               func(o *jwtgate.Options) { o.RFC9068, o.AllowNoSubject = true, true },
+		"AllowNoExpiry: RFC9068 requires exp, which this option waives; remove one of the two":                                func(o *jwtgate.Options) { o.RFC9068, o.AllowNoExpiry = true, true },
 		`SubjectClaim: "/user/id" is a path into a claim, which is not followed; name a claim of the top level, such as "id"`: func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" },
 		`SubjectClaim: "id " has white space around it, and no claim would match it; trim it`:                                 func(o *jwtgate.Options) { o.SubjectClaim = "id " },
 		"Leeway: 1h0m0s is more than 5m0s; use less, and set the clocks":                                                      func(o *jwtgate.Options) { o.Leeway = time.Hour },
@@ -230,7 +230,7 @@ func TestMessagesOfNew(t *testing.T) {
 		"MaxTokenBytes: -1 is out of range; use up to 1048576, or 0 for 16384":                                                func(o *jwtgate.Options) { o.MaxTokenBytes = -1 },
 		"CacheSize: 1048577 is out of range; use up to 1048576, or 0 to remember no token":                                    func(o *jwtgate.Options) { o.CacheSize = 1<<20 + 1 },
 		"Confirm: the rule is a nil jwtgate.RuleFunc; leave the field out to refuse key-bound tokens":                         func(o *jwtgate.Options) { o.Confirm = nilRule },
-		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot hold; remove them`:        func(o *jwtgate.Options) { o.Realm = "größe" },
+		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot contain; remove them`:     func(o *jwtgate.Options) { o.Realm = "größe" },
 	} {
 		_, err := jwtgate.New(options(change))
 		assert.EqualError(t, err, "jwtgate.New: Options."+message)

@@ -143,7 +143,7 @@ func TestPlayground(t *testing.T) {
 		b.press(t, "a", input.ModifierCtrl)
 		b.press(t, kb.Backspace)
 		assert.Equal(t, outcome{"No gate was made of these options", "", "", "refused"}, b.outcome(t))
-		assert.Equal(t, "Options.Audiences: none; list the aud values that mean this service, or set AnyAudience if the tokens have none",
+		assert.Equal(t, "Options.Audiences: no audience is accepted; list the aud values that name this service, or set AnyAudience if the tokens have no aud",
 			b.text(t, "#problems li"))
 		assert.Equal(t, "nothing: there is no outcome", b.text(t, "#answer"))
 
