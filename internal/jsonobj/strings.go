@@ -1,0 +1,136 @@
+package jsonobj
+
+import (
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// str reads a string, quotes included, and tells whether it has escapes.
+func (p *parser[T]) str(i int) (after int, escaped bool) {
+	src := p.src
+	if !has(src, i, '"') {
+		return p.fail(ErrSyntax), false
+	}
+	for i++; ; {
+		for i < len(src) && plain[src[i]] {
+			i++
+		}
+		if i == len(src) {
+			return p.fail(ErrSyntax), false
+		}
+		switch c := src[i]; {
+		case c == '"':
+			return i + 1, escaped
+		case c == '\\':
+			n := escape(src[i:])
+			if n == 0 {
+				return p.fail(ErrSyntax), false
+			}
+			escaped = true
+			i += n
+		case c < ' ':
+			return p.fail(ErrSyntax), false
+		default:
+			r, n := utf8.DecodeRuneInString(string(src[i:min(i+utf8.UTFMax, len(src))]))
+			if r == utf8.RuneError && n == 1 {
+				return p.fail(ErrUTF8), false
+			}
+			i += n
+		}
+	}
+}
+
+// plain has the bytes of a string that stand for themselves and are ASCII.
+var plain = func() (set [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		set[c] = c != '"' && c != '\\'
+	}
+	return set
+}()
+
+// escape returns the length of the escape sequence src starts with, a
+// surrogate pair counting as one, or 0 if there is none. A lone surrogate is
+// no character, and what replaces it differs between parsers (RFC 8259
+// section 8.2).
+func escape[T text](src T) int {
+	if len(src) < 2 {
+		return 0
+	}
+	switch src[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		r, ok := hex4(src)
+		switch {
+		case !ok:
+			return 0
+		case !utf16.IsSurrogate(r):
+			return 6
+		}
+		low, ok := hex4(src[6:])
+		if !ok || utf16.DecodeRune(r, low) == unicode.ReplacementChar {
+			return 0
+		}
+		return 12
+	}
+	return 0
+}
+
+// hex4 reads `\uXXXX`.
+func hex4[T text](src T) (r rune, ok bool) {
+	if len(src) < 6 || src[0] != '\\' || src[1] != 'u' {
+		return 0, false
+	}
+	for i := 2; i < 6; i++ {
+		c := rune(src[i])
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | c
+	}
+	return r, true
+}
+
+// unescape resolves the escapes of a string that str has checked.
+func unescape[T text](inner T) []byte {
+	out := make([]byte, 0, len(inner))
+	for i := 0; i < len(inner); {
+		if inner[i] != '\\' {
+			out = append(out, inner[i])
+			i++
+			continue
+		}
+		n := escape(inner[i:])
+		switch c := inner[i+1]; c {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r, _ := hex4(inner[i:])
+			if n == 12 {
+				low, _ := hex4(inner[i+6:])
+				r = utf16.DecodeRune(r, low)
+			}
+			out = utf8.AppendRune(out, r)
+		default:
+			out = append(out, c)
+		}
+		i += n
+	}
+	return out
+}

@@ -1,0 +1,100 @@
+package jws
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// AppendDecoded appends what a segment of a Compact stands for to dst. It
+// refuses, as encoding/base64 does not, line breaks, and bits at the end that
+// are not zero, which would make several spellings of one token (RFC 4648
+// section 3.5). Beside an error it appends nothing.
+func AppendDecoded(dst, segment []byte) ([]byte, error) {
+	size := len(segment) / 4 * 3
+	switch len(segment) % 4 {
+	case 1:
+		return dst, ErrEncoding
+	case 2:
+		size++
+	case 3:
+		size += 2
+	}
+	// Eight characters become six bytes, but are written as eight.
+	const spare = 2
+	dst = slices.Grow(dst, size+spare)
+	out := dst[len(dst) : len(dst)+size+spare]
+
+	var seen uint32
+	first, second, third, fourth := &values[0], &values[1], &values[2], &values[3]
+	for len(segment) >= 8 {
+		high := first[segment[0]] | second[segment[1]] | third[segment[2]] | fourth[segment[3]]
+		low := first[segment[4]] | second[segment[5]] | third[segment[6]] | fourth[segment[7]]
+		seen |= high | low
+		binary.BigEndian.PutUint64(out, uint64(high)<<40|uint64(low)<<16)
+		segment, out = segment[8:], out[6:]
+	}
+	if len(segment) >= 4 {
+		group := first[segment[0]] | second[segment[1]] | third[segment[2]] | fourth[segment[3]]
+		seen |= group
+		out[0], out[1], out[2] = byte(group>>16), byte(group>>8), byte(group)
+		segment, out = segment[4:], out[3:]
+	}
+	switch len(segment) {
+	case 2:
+		group := first[segment[0]] | second[segment[1]]
+		if group&0xffff != 0 {
+			return dst, ErrEncoding
+		}
+		seen |= group
+		out[0] = byte(group >> 16)
+	case 3:
+		group := first[segment[0]] | second[segment[1]] | third[segment[2]]
+		if group&0xff != 0 {
+			return dst, ErrEncoding
+		}
+		seen |= group
+		out[0], out[1] = byte(group>>16), byte(group>>8)
+	}
+	if seen&outside != 0 {
+		return dst, ErrEncoding
+	}
+	return dst[:len(dst)+size], nil
+}
+
+// alphabet has the characters of base64url in the order of their values (RFC
+// 4648 section 5). There is no padding: RFC 7515 section 2 leaves it out.
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// outside marks what is not in the alphabet.
+const outside = 1 << 31
+
+// values has, for each of the four characters that make three bytes, the bits
+// that it adds to them, or outside.
+var values = func() (v [4][256]uint32) {
+	for place := range v {
+		for c := range v[place] {
+			v[place][c] = outside
+		}
+		for bits, c := range []byte(alphabet) {
+			v[place][c] = uint32(bits) << (18 - 6*place)
+		}
+	}
+	return v
+}()
+
+// inAlphabet tells whether s has no character outside the alphabet.
+func inAlphabet(s []byte) bool {
+	v := &values[3]
+	for len(s) >= 8 {
+		if (v[s[0]]|v[s[1]]|v[s[2]]|v[s[3]]|v[s[4]]|v[s[5]]|v[s[6]]|v[s[7]])&outside != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for _, c := range s {
+		if v[c]&outside != 0 {
+			return false
+		}
+	}
+	return true
+}
