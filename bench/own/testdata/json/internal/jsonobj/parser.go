@@ -1,0 +1,223 @@
+package jsonobj
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"math/big"
+	"strconv"
+	"unicode/utf8"
+)
+
+// parser reads src token by token with json.Decoder. What the decoder accepts
+// and this package refuses is checked beside it: invalid UTF-8, lone
+// surrogates, depth, the range of numbers, and duplicate names.
+type parser[T text] struct {
+	src    T
+	seen   *names
+	visit  func(Member[T])
+	fields []Field
+	d      *json.Decoder
+}
+
+func (p *parser[T]) open() error {
+	if uint64(len(p.src)) > math.MaxUint32 {
+		return ErrSyntax
+	}
+	src := []byte(p.src)
+	if !utf8.Valid(src) {
+		return ErrUTF8
+	}
+	p.d = json.NewDecoder(bytes.NewReader(src))
+	p.d.UseNumber()
+	return nil
+}
+
+func (p *parser[T]) all() error {
+	if err := p.open(); err != nil {
+		return err
+	}
+	p.seen = pool.Get().(*names)
+	defer pool.Put(p.seen)
+	p.seen.hashes = p.seen.hashes[:0]
+	if start, err := p.d.Token(); err != nil || start != json.Delim('{') {
+		return ErrSyntax
+	}
+	if err := p.object(1); err != nil {
+		return err
+	}
+	if skip(p.src, p.offset()) < len(p.src) {
+		return ErrTrailing
+	}
+	return nil
+}
+
+func (p *parser[T]) find(name string) (value T, found bool, err error) {
+	if err := p.open(); err != nil {
+		return value, false, err
+	}
+	if start, err := p.d.Token(); err != nil || start != json.Delim('{') {
+		return value, false, ErrSyntax
+	}
+	for p.d.More() {
+		var f Field
+		if err := p.member(1, &f); err != nil {
+			return value, false, err
+		}
+		if string(Name(p.src, &f)) == name {
+			return Value(p.src, &f), true, nil
+		}
+	}
+	if _, err := p.d.Token(); err != nil {
+		return value, false, ErrSyntax
+	}
+	return value, false, nil
+}
+
+func (p *parser[T]) elements(dst []T) (elements []T, ok bool) {
+	if len(p.src) == 0 || p.src[0] != '[' || p.open() != nil {
+		return dst, false
+	}
+	if _, err := p.d.Token(); err != nil {
+		return dst, false
+	}
+	var raw json.RawMessage
+	for p.d.More() {
+		if p.d.Decode(&raw) != nil {
+			return dst, false
+		}
+		end := p.offset()
+		dst = append(dst, p.src[end-len(raw):end])
+	}
+	_, err := p.d.Token()
+	return dst, err == nil
+}
+
+func (p *parser[T]) offset() int { return int(p.d.InputOffset()) }
+
+// object reads an object after its opening brace.
+func (p *parser[T]) object(depth int) error {
+	outer := 0
+	if p.seen != nil {
+		outer = len(p.seen.hashes)
+	}
+	for p.d.More() {
+		var f Field
+		if err := p.member(depth, &f); err != nil {
+			return err
+		}
+		if p.seen == nil {
+			continue
+		}
+		p.seen.hashes = append(p.seen.hashes, foldedHash(p.seen, Name(p.src, &f)))
+		switch {
+		case depth > 1:
+		case p.visit != nil:
+			p.visit(Member[T]{Name: Name(p.src, &f), Value: Value(p.src, &f)})
+		default:
+			p.fields = append(p.fields, f)
+		}
+	}
+	if _, err := p.d.Token(); err != nil {
+		return ErrSyntax
+	}
+	if p.seen != nil {
+		if !p.seen.distinct(outer) {
+			return ErrDuplicate
+		}
+		p.seen.hashes = p.seen.hashes[:outer]
+	}
+	return nil
+}
+
+func (p *parser[T]) member(depth int, f *Field) (err error) {
+	start := skip(p.src, p.offset())
+	if start < len(p.src) && p.src[start] == ',' {
+		start = skip(p.src, start+1)
+	}
+	if _, err := p.d.Token(); err != nil {
+		return ErrSyntax
+	}
+	end := p.offset()
+	f.nameStart, f.nameEnd = uint32(start)+1, uint32(end)-1
+	if f.nameEscaped, err = escapes(p.src[start:end]); err != nil {
+		return err
+	}
+	start = skip(p.src, end)
+	if start < len(p.src) && p.src[start] == ':' {
+		start = skip(p.src, start+1)
+	}
+	f.valueStart = uint32(start)
+	f.valueEscaped, err = p.value(depth, start)
+	f.valueEnd = uint32(p.offset())
+	return err
+}
+
+// value reads the value that begins at start.
+func (p *parser[T]) value(depth, start int) (escaped bool, err error) {
+	token, err := p.d.Token()
+	if err != nil {
+		return false, ErrSyntax
+	}
+	switch token := token.(type) {
+	case json.Delim:
+		if depth++; depth > MaxDepth {
+			return false, ErrDepth
+		}
+		if token == '{' {
+			return false, p.object(depth)
+		}
+		return false, p.array(depth)
+	case string:
+		return escapes(p.src[start:p.offset()])
+	case json.Number:
+		if tooLarge(string(token)) {
+			return false, ErrNumber
+		}
+	}
+	return false, nil
+}
+
+func (p *parser[T]) array(depth int) error {
+	for p.d.More() {
+		start := skip(p.src, p.offset())
+		if start < len(p.src) && p.src[start] == ',' {
+			start = skip(p.src, start+1)
+		}
+		if _, err := p.value(depth, start); err != nil {
+			return err
+		}
+	}
+	if _, err := p.d.Token(); err != nil {
+		return ErrSyntax
+	}
+	return nil
+}
+
+func skip[T text](src T, i int) int {
+	for i < len(src) && (src[i] == ' ' || src[i] == '\t' || src[i] == '\n' || src[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// tooLarge reports whether a number is 1e308 or more in either direction.
+func tooLarge(number string) bool {
+	short := len(number) < 300
+	for i := 0; i < len(number) && short; i++ {
+		short = number[i]|0x20 != 'e'
+	}
+	if short {
+		return false
+	}
+	f, _ := strconv.ParseFloat(number, 64)
+	if f = math.Abs(f); f != 1e308 {
+		return f > 1e308
+	}
+	exact, _, err := big.ParseFloat(number, 10, 1<<14, big.ToZero)
+	if err != nil {
+		return true
+	}
+	power, _, _ := big.ParseFloat("1e308", 10, 1<<14, big.ToZero)
+	return exact.Abs(exact).Cmp(power) >= 0
+}
