@@ -48,7 +48,6 @@ var replacements = []replacement{
 	{name: "base64", own: "base64url decoder", library: "encoding/base64"},
 	{name: "json", own: "JSON parser", library: "encoding/json"},
 	{name: "jsonv2", own: "JSON parser", library: "encoding/json/jsontext", json2: true},
-	{name: "maphash", own: "hash of short names", library: "hash/maphash"},
 }
 
 func main() {

@@ -21,34 +21,28 @@ var (
 	seed = maphash.MakeSeed()
 )
 
-// foldedHash returns a hash that is the same for names encoding/json takes
-// for the same struct field.
+// foldedHash returns a hash of name that is the same for all names that encoding/json takes for one
+// struct field. Names of printable ASCII, which most are, are folded byte by byte.
 func foldedHash[T text](n *names, name T) uint64 {
-	if len(name) <= maxShort {
-		if h, ok := shortHash(name); ok {
-			return h
+	n.folded = append(n.folded[:0], name...)
+	for i, c := range n.folded {
+		if c >= utf8.RuneSelf {
+			n.folded = appendFolded(n.folded[:i], name[i:])
+			break
 		}
+		n.folded[i] = lower(c)
 	}
-	folded := n.folded[:0]
+	return maphash.Bytes(seed, n.folded)
+}
+
+// appendFolded appends name to dst, each rune folded.
+func appendFolded[T text](dst []byte, name T) []byte {
 	for i := 0; i < len(name); {
-		c := name[i]
-		if c < utf8.RuneSelf {
-			folded = append(folded, lower(c))
-			i++
-			continue
-		}
 		r, size := utf8.DecodeRuneInString(string(name[i:min(i+utf8.UTFMax, len(name))]))
-		folded = utf8.AppendRune(folded, foldRune(r))
+		dst = utf8.AppendRune(dst, foldRune(r))
 		i += size
 	}
-	n.folded = folded
-	if len(folded) <= maxShort {
-		// Some letters beyond ASCII are others of ASCII in another case.
-		if h, ok := shortHash(folded); ok {
-			return h
-		}
-	}
-	return maphash.Bytes(seed, folded)
+	return dst
 }
 
 func lower(c byte) byte {
