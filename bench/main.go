@@ -5,6 +5,8 @@
 //	go -C bench run .
 //	go -C bench run . -o results.txt -svg chart.svg
 //
+// The command go -C bench run ./own compares own code with the standard library.
+//
 // The benchmarks are in the tests of this package. A run compiles them once and
 // runs all of them in several rounds, so that the libraries alternate. Each number
 // is the median of the rounds. Each ratio compares two benchmarks of the same round.

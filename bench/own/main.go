@@ -1,5 +1,5 @@
 // Own measures what jwtgate gains from its own code where the standard library
-// has a counterpart. It takes about two minutes:
+// has a counterpart. It takes about a minute:
 //
 //	go -C bench run ./own             # all replacements
 //	go -C bench run ./own base64 json # some of them

@@ -17,8 +17,8 @@ import (
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
 )
 
-// reasons are what may be wrong with an object that encoding/json takes. Each
-// is found here by other means than the parser's own.
+// reasons are the reasons to refuse an object that encoding/json accepts. reasonsAgainst finds them
+// without code of the parser.
 type reasons struct {
 	invalidUTF8, loneSurrogate, tooDeep, duplicate, outOfRange bool
 }
@@ -28,7 +28,7 @@ func (r reasons) none() bool { return r == reasons{} }
 func reasonsAgainst(t *testing.T, src []byte) reasons {
 	r := reasons{invalidUTF8: !utf8.Valid(src), loneSurrogate: hasLoneSurrogate(src)}
 
-	// The names of each object that is open, outermost first; nil for arrays.
+	// The names of each open object, the outermost first; nil for an array.
 	var open [][]string
 	type state struct{ object, value bool }
 	var states []state
@@ -65,7 +65,8 @@ func reasonsAgainst(t *testing.T, src []byte) reasons {
 	}
 }
 
-// hasLoneSurrogate expects valid JSON.
+// hasLoneSurrogate reports whether src, which must be valid JSON, has the escape of a lone
+// surrogate.
 func hasLoneSurrogate(src []byte) bool {
 	unit := func(s []byte) (n int) {
 		if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
@@ -87,15 +88,15 @@ func hasLoneSurrogate(src []byte) bool {
 		case 0xdc00 <= u && u <= 0xdfff:
 			return true
 		case u < 0:
-			i++ // past the character that is escaped, which may be a backslash
+			i++ // skip the escaped character, which may be a backslash
 		}
 	}
 	return false
 }
 
-// FuzzParse holds the parser against encoding/json. Whatever it takes,
-// encoding/json takes, with the same names and the same values; and it takes
-// all that encoding/json takes, but for the reasons declared.
+// FuzzParse compares the parser with encoding/json. encoding/json accepts every object that the
+// parser accepts and finds the same names and values. The parser refuses an object that
+// encoding/json accepts only for one of the reasons.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"a":1}`, `{"sub":"alice","SUB":"admin"}`, `{"sub":1,"\u0073ub":2}`, `{"a":"\ud83d\ude00","b":"\ud83d"}`,
@@ -107,11 +108,11 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		members, err := parse(t, string(src))
-		inPeeking(t, src, members, err)
+		sameFind(t, src, members, err)
 
-		takes := json.Valid(src) && bytes.HasPrefix(bytes.TrimLeft(src, " \t\r\n"), []byte("{"))
-		if !takes {
-			require.Error(t, err, "encoding/json takes no such thing")
+		accepted := json.Valid(src) && bytes.HasPrefix(bytes.TrimLeft(src, " \t\r\n"), []byte("{"))
+		if !accepted {
+			require.Error(t, err, "encoding/json does not accept the input")
 			return
 		}
 		against := reasonsAgainst(t, src)
@@ -156,9 +157,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// inPeeking checks that Find agrees with Parse, and returns nothing but JSON
-// from what Parse does not take.
-func inPeeking(t *testing.T, src []byte, members []member, parseErr error) {
+// sameFind checks that Find agrees with Parse, and that Find returns valid JSON even from input
+// that Parse refuses.
+func sameFind(t *testing.T, src []byte, members []member, parseErr error) {
 	for _, name := range []string{"iss", "a", "", "no such name"} {
 		value, found, err := jsonobj.Find(src, name)
 		if found {

@@ -1,24 +1,27 @@
-// Package jsonobj reads JSON objects (RFC 8259) in exactly one way.
+// Package jsonobj parses JSON objects (RFC 8259) strictly. It refuses all input that parsers are
+// known to read differently:
 //
-// It refuses what parsers read differently from one another: a member that
-// stands twice at any depth, siblings that differ only in letter case (which
-// encoding/json would merge into one struct field), invalid UTF-8, lone
-// surrogates, numbers from 1e308 up, data after the object and
-// deep nesting. What passes is split
-// into members without being decoded: values stay raw until somebody needs
-// them.
+//   - duplicate names in an object, at any depth
+//   - names in one object that differ only in letter case, which encoding/json would store in the
+//     same struct field
+//   - invalid UTF-8 and lone surrogates
+//   - numbers of magnitude 1e308 or more
+//   - data after the object
+//   - nesting deeper than MaxDepth
 //
-// Every function reads a string or a byte slice. What it returns refers to
-// that input, except for names and strings written with escapes.
+// The package splits an object into its members and leaves the values raw. Callers decode only the
+// values they need.
+//
+// All functions accept a string or a byte slice. The results are slices of the input, except for
+// names and strings with escapes, which are decoded into new memory.
 package jsonobj
 
 import "errors"
 
-// MaxDepth is the deepest nesting that is read; the outermost object counts
-// as one level.
+// MaxDepth is the maximum nesting depth. The outermost object is the first level.
 const MaxDepth = 32
 
-// The reasons why an object is refused. They name no part of the input.
+// Reasons for a refusal. Their texts contain no part of the input.
 var (
 	ErrSyntax    = errors.New("not a JSON object")
 	ErrTrailing  = errors.New("data after the JSON object")
@@ -30,24 +33,23 @@ var (
 
 type text interface{ string | []byte }
 
-// A Member is one name with its value.
+// A Member is a name with its value.
 type Member[T text] struct {
-	Name  T // without quotes, escapes resolved
-	Value T // as it stands in the input, without surrounding whitespace
+	Name  T // without quotes, with escapes decoded
+	Value T // raw, without surrounding whitespace
 }
 
-// A Field is where a member stands in the input of Scan. It has no pointer into
-// the input, so that the input may be copied and what is kept of it be taken
-// from the copy.
+// A Field is the position of a member in the input of Scan. It contains offsets rather than
+// pointers, so it also applies to a copy of the input.
 type Field struct {
-	nameStart, nameEnd   uint32 // of the inside of the quotes
+	nameStart, nameEnd   uint32 // without the quotes
 	valueStart, valueEnd uint32
-	nameEscaped          bool
-	valueEscaped         bool // that is a string, and has escapes
+	nameEscaped          bool // the name has escapes
+	valueEscaped         bool // the value is a string with escapes
 }
 
-// Name returns the member's name, without quotes, escapes resolved. src is the
-// input of Scan or a copy of it.
+// Name returns the name of the member without quotes and with escapes decoded. src is the input of
+// Scan or a copy of it.
 func Name[T text](src T, f *Field) T {
 	name := src[f.nameStart:f.nameEnd]
 	if f.nameEscaped {
@@ -56,12 +58,12 @@ func Name[T text](src T, f *Field) T {
 	return name
 }
 
-// Value returns the member's value as it stands in src, without surrounding
-// whitespace.
+// Value returns the raw value of the member, without surrounding whitespace. src is the input of
+// Scan or a copy of it.
 func Value[T text](src T, f *Field) T { return src[f.valueStart:f.valueEnd] }
 
-// Text returns the text of the member's value, with escapes resolved. ok is
-// false if the value is not a string.
+// Text returns the value of the member as a string with escapes decoded. ok is false if the value
+// is not a string. src is the input of Scan or a copy of it.
 func Text[T text](src T, f *Field) (t T, ok bool) {
 	if src[f.valueStart] != '"' {
 		return t, false
@@ -73,18 +75,19 @@ func Text[T text](src T, f *Field) (t T, ok bool) {
 	return t, true
 }
 
-// Scan reads src as one JSON object and appends the places of its members to
-// dst, in their order. All of src is checked, nested values included. Beside an
-// error nothing is appended.
+// Scan parses src as one JSON object and appends the positions of its members to dst, in the order
+// of src. It checks all of src, including nested values. If it returns an error, no position is
+// appended; the returned slice has the length of dst and may have more capacity.
 func Scan[T text](src T, dst []Field) ([]Field, error) {
 	p := parser[T]{src: src, fields: dst}
-	if err := p.all(); err != nil {
-		return p.fields[:len(dst)], err // with the room it has grown
+	if err := p.document(); err != nil {
+		return p.fields[:len(dst)], err
 	}
 	return p.fields, nil
 }
 
-// Parse is Scan with the members themselves.
+// Parse parses src as Scan does and appends the members themselves to dst. If it returns an error,
+// the returned slice is nil.
 func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
 	if err := Walk(src, func(m Member[T]) { dst = append(dst, m) }); err != nil {
 		return nil, err
@@ -92,23 +95,23 @@ func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
 	return dst, nil
 }
 
-// Walk reads src as Parse does and hands each member to visit, for callers that
-// keep a few of many. An error means that nothing visit was told counts.
+// Walk parses src as Parse does and calls visit for each member. If Walk returns an error, the
+// caller must discard everything that visit has received.
 func Walk[T text](src T, visit func(Member[T])) error {
 	p := parser[T]{src: src, visit: visit}
-	return p.all()
+	return p.document()
 }
 
-// Find returns the raw value of the first member of src that is called name.
-// It reads no further than that value, so it tells nothing of the rest of src
-// and is for input that Scan has checked already, or will.
+// Find returns the raw value of the first member of src with the given name. Letter case matters.
+// Find stops after that value and does not detect duplicate names, so src must be checked with Scan
+// before or after.
 func Find[T text](src T, name string) (value T, found bool, err error) {
 	p := parser[T]{src: src}
 	return p.find(name)
 }
 
-// String returns the text of a raw value that one of this package's functions
-// has returned, with escapes resolved. ok is false if the value is not a string.
+// String decodes a raw value. ok is false if the value is not a string. raw must be a value that a
+// function of this package has returned.
 func String[T text](raw T) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
@@ -122,8 +125,8 @@ func String[T text](raw T) (s string, ok bool) {
 	return string(inner), true
 }
 
-// Elements appends the raw elements of an array that one of this package's
-// functions has returned to dst. ok is false if the value is not an array.
+// Elements appends the raw elements of an array to dst. ok is false if the value is not an array.
+// raw must be a value that a function of this package has returned.
 func Elements[T text](raw T, dst []T) (elements []T, ok bool) {
 	p := parser[T]{src: raw}
 	return p.elements(dst)

@@ -15,7 +15,7 @@ import (
 
 type member = jsonobj.Member[string]
 
-// parse reads src as a string and as bytes, which must come to the same.
+// parse parses src as a string and as bytes and requires the same result.
 func parse(t testing.TB, src string) ([]member, error) {
 	t.Helper()
 	fromString, err := jsonobj.Parse(src, nil)
@@ -30,7 +30,7 @@ func parse(t testing.TB, src string) ([]member, error) {
 	return fromString, err
 }
 
-// sameFields checks that Scan comes to the same as Parse did, and appends.
+// sameFields checks that Scan agrees with the result of Parse and appends to its argument.
 func sameFields[T string | []byte](t testing.TB, src T, members []member, parseErr error) {
 	t.Helper()
 	room, err := jsonobj.Scan(`{"room":0}`, nil)
@@ -72,14 +72,14 @@ func TestParse(t *testing.T) {
 		{"surrogate pair in a name", `{"\ud83d\ude00\uD83D\uDE01":1}`, []member{{"😀😁", "1"}}},
 		{"surrogate pair in a value", `{"a":"\uD83D\ude00"}`, []member{{"a", `"\uD83D\ude00"`}}},
 		{"escaped NUL", `{"a\u0000b":"\u0000"}`, []member{{"a\x00b", `"\u0000"`}}},
-		{"replacement character spelt out", `{"\ufffd":"` + "\ufffd" + `"}`, []member{{"\ufffd", "\"\ufffd\""}}},
+		{"replacement character", `{"\ufffd":"` + "\ufffd" + `"}`, []member{{"\ufffd", "\"\ufffd\""}}},
 		{"characters of two, three and four bytes", `{"é":"€","😀":"é"}`, []member{{"é", `"€"`}, {"😀", `"é"`}}},
 		{"DEL and line separators are no control characters", "{\"\x7f\u2028\u2029\u0085\":1}", []member{{"\x7f\u2028\u2029\u0085", "1"}}},
 		{"names that differ by more than case", `{"sub":1,"sub ":2,"su":3,"s_ub":4,"s-ub":5}`, []member{{"sub", "1"}, {"sub ", "2"}, {"su", "3"}, {"s_ub", "4"}, {"s-ub", "5"}}},
 		{"one name in parent, child and siblings' children", `{"a":{"a":1},"b":{"a":{"b":1}},"c":[{"a":1},{"a":1}]}`, []member{{"a", `{"a":1}`}, {"b", `{"a":{"b":1}}`}, {"c", `[{"a":1},{"a":1}]`}}},
-		// No sequence of code points is normalised: é is not e with an accent.
+		// Code points are not normalised: é differs from e with a combining accent.
 		{"composed and decomposed", "{\"\u00e9\":1,\"e\u0301\":2}", []member{{"\u00e9", "1"}, {"e\u0301", "2"}}},
-		// Folding is simple: one rune for one rune.
+		// Case folding is simple: it maps one rune to one rune.
 		{"sharp s is not two s", `{"ß":1,"ss":2}`, []member{{"ß", "1"}, {"ss", "2"}}},
 		{"the Turkish letters i", `{"i":1,"ı":2,"İ":3}`, []member{{"i", "1"}, {"ı", "2"}, {"İ", "3"}}},
 	} {
@@ -104,7 +104,7 @@ func TestParse_Appends(t *testing.T) {
 	assert.Equal(t, 4, cap(got), "the room given is used")
 }
 
-// A Field serves for a copy of what was scanned, and no pointer leads back.
+// A Field applies to a copy of the input and does not refer to the input.
 func TestScan_Copies(t *testing.T) {
 	t.Parallel()
 	src := []byte(`{"a":"b","\u0063":"\u0064"}`)
@@ -123,7 +123,7 @@ func TestScan_Copies(t *testing.T) {
 	}
 }
 
-// Room that a refused object has taken is there for the next.
+// Capacity allocated for a refused object is returned for the next object.
 func TestScan_KeepsRoom(t *testing.T) {
 	t.Parallel()
 	fields, err := jsonobj.Scan(strings.TrimSuffix(manyMembers(100), "}"), nil)
@@ -182,7 +182,7 @@ func TestFind(t *testing.T) {
 		{"not in another case", `{"ISS":1,"Iss":2}`, "", false, nil},
 		{"not in an inner object", `{"a":{"iss":1},"b":[{"iss":2}]}`, "", false, nil},
 		{"not among values", `{"a":"iss","b":"\"iss\":1"}`, "", false, nil},
-		{"it reads no further", `{"iss":"a"!!`, `"a"`, true, nil},
+		{"input after the value is not read", `{"iss":"a"!!`, `"a"`, true, nil},
 		{"no object", `["iss"]`, "", false, jsonobj.ErrSyntax},
 		{"nothing", ``, "", false, jsonobj.ErrSyntax},
 		{"bad before", `{"a":x,"iss":1}`, "", false, jsonobj.ErrSyntax},
@@ -244,7 +244,7 @@ func TestString(t *testing.T) {
 	}
 }
 
-// What String returns of bytes stays when the bytes are used again.
+// The result of String does not change when the bytes are overwritten.
 func TestString_Copies(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{`"alice"`, `"\u0061lice"`} {
@@ -267,10 +267,10 @@ func TestElements(t *testing.T) {
 		{"empty", `[]`, nil, true},
 		{"empty with space", "[ \n ]", nil, true},
 		{"one", `["a"]`, []string{`"a"`}, true},
-		{"several kinds", `["a",1,null,true,{"b":[1]},[2,[3]]]`, []string{`"a"`, "1", "null", "true", `{"b":[1]}`, "[2,[3]]"}, true},
-		{"space is left out", "[ \"a\" ,\t1 , [ 2 ] ]", []string{`"a"`, "1", "[ 2 ]"}, true},
+		{"elements of several kinds", `["a",1,null,true,{"b":[1]},[2,[3]]]`, []string{`"a"`, "1", "null", "true", `{"b":[1]}`, "[2,[3]]"}, true},
+		{"surrounding space is removed", "[ \"a\" ,\t1 , [ 2 ] ]", []string{`"a"`, "1", "[ 2 ]"}, true},
 		{"commas and brackets inside strings", `["a,b]","[\"c"]`, []string{`"a,b]"`, `"[\"c"`}, true},
-		{"as deep as can be", strings.TrimSuffix(strings.TrimPrefix(nested(32, "["), `{"a":`), "}"), []string{strings.Repeat("[", 30) + "1" + strings.Repeat("]", 30)}, true},
+		{"the maximum depth", strings.TrimSuffix(strings.TrimPrefix(nested(32, "["), `{"a":`), "}"), []string{strings.Repeat("[", 30) + "1" + strings.Repeat("]", 30)}, true},
 		{"a string", `"[]"`, nil, false},
 		{"an object", `{}`, nil, false},
 		{"a number", `1`, nil, false},

@@ -8,21 +8,22 @@ import (
 	"unicode/utf8"
 )
 
-// names holds the hashes of the member names of the objects being read, those
-// of the innermost last, and room to work in.
+// names detects duplicate names. hashes contains the hashes of the names of all objects that are
+// being parsed, from the outermost object to the innermost. The other fields are memory that is
+// used again.
 type names struct {
 	hashes []uint64
-	table  []uint64
-	folded []byte
+	table  []uint64 // of distinct
+	folded []byte   // of foldedHash
 }
 
 var (
-	pool = sync.Pool{New: func() any { return new(names) }}
-	seed = maphash.MakeSeed()
+	namesPool = sync.Pool{New: func() any { return new(names) }}
+	seed      = maphash.MakeSeed()
 )
 
-// foldedHash returns a hash of name that is the same for all names that encoding/json takes for one
-// struct field. Names of printable ASCII, which most are, are folded byte by byte.
+// foldedHash returns a hash of name. Names that encoding/json would store in the same struct field
+// have the same hash. The seed is random, so nobody can choose names whose hashes collide.
 func foldedHash[T text](n *names, name T) uint64 {
 	n.folded = append(n.folded[:0], name...)
 	for i, c := range n.folded {
@@ -35,7 +36,7 @@ func foldedHash[T text](n *names, name T) uint64 {
 	return maphash.Bytes(seed, n.folded)
 }
 
-// appendFolded appends name to dst, each rune folded.
+// appendFolded appends the folded runes of name to dst.
 func appendFolded[T text](dst []byte, name T) []byte {
 	for i := 0; i < len(name); {
 		r, size := utf8.DecodeRuneInString(string(name[i:min(i+utf8.UTFMax, len(name))]))
@@ -45,6 +46,7 @@ func appendFolded[T text](dst []byte, name T) []byte {
 	return dst
 }
 
+// lower returns the lower case of an ASCII letter, and any other byte unchanged.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		c += 'a' - 'A'
@@ -52,8 +54,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// foldRune returns one of the runes that are r in another case, the same for
-// all of them: the smallest, or if that is of ASCII, the lower.
+// foldRune returns the representative of all runes that differ from r in letter case only: the
+// smallest of them, in lower case if it is an ASCII letter.
 func foldRune(r rune) rune {
 	for {
 		next := unicode.SimpleFold(r)
@@ -67,13 +69,13 @@ func foldRune(r rune) rune {
 	}
 }
 
-// distinct tells whether no two hashes from index outer on are the same. Equal
-// names have equal hashes, so no duplicate goes unseen; two different names
-// share one by a chance of 2^-64, and then an object is refused in error.
+// distinct reports whether all hashes from index outer on are different. Equal names have equal
+// hashes, so every duplicate is detected. Two different names have the same hash with a probability
+// of 2^-64; the object is then refused in error.
 func (n *names) distinct(outer int) bool {
 	hashes := n.hashes[outer:]
 	if len(hashes) <= 16 {
-		var seen uint64 // a bit for each hash, by its last six
+		var seen uint64 // a bit set, indexed by the low six bits of a hash
 		for i, h := range hashes {
 			bit := uint64(1) << (h & 63)
 			if seen&bit != 0 && slices.Contains(hashes[:i], h) {
@@ -84,8 +86,8 @@ func (n *names) distinct(outer int) bool {
 		return true
 	}
 
-	// A table keeps the cost linear for whoever sends an object of thousands
-	// of members. Zero marks an empty place, so the hash 0 becomes 1.
+	// A hash table keeps the time linear for objects with thousands of members. Zero marks an empty
+	// slot, so the hash 0 becomes 1.
 	size := 1
 	for size < 2*len(hashes) {
 		size <<= 1

@@ -61,8 +61,8 @@ func TestParse_ManyMembers(t *testing.T) {
 	}
 }
 
-// Names that are one name to encoding/json are one name here: all that Unicode
-// knows as cases of one letter, and no others.
+// Two names are duplicates if Unicode folds them to the same name, as encoding/json does, and not
+// otherwise.
 func TestParse_FoldsAsUnicodeDoes(t *testing.T) {
 	t.Parallel()
 	var previous rune
@@ -106,7 +106,7 @@ func TestParse_RefusesWhatEncodingJSONWouldMerge(t *testing.T) {
 		{"client_id", "client-id", false},
 		{"é", "e\u0301", false},
 	} {
-		// A struct with one field, which encoding/json fills or leaves.
+		// A struct with one field. encoding/json sets it if the names match.
 		into := reflect.New(reflect.StructOf([]reflect.StructField{{
 			Name: "F",
 			Type: reflect.TypeFor[string](),
@@ -124,7 +124,7 @@ func TestParse_RefusesWhatEncodingJSONWouldMerge(t *testing.T) {
 	}
 }
 
-// Names of any length are duplicates in another case, and in no other way.
+// Names of any length are duplicates if they differ only in letter case, and not otherwise.
 func TestParse_CaseAtAnyLength(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= 40; size++ {
@@ -133,7 +133,7 @@ func TestParse_CaseAtAnyLength(t *testing.T) {
 			upper := name[:at] + strings.ToUpper(name[at:at+1]) + name[at+1:]
 			_, err := parse(t, `{"`+name+`":0,"`+upper+`":1}`)
 			assert.ErrorIs(t, err, jsonobj.ErrDuplicate, upper)
-			for _, flipped := range []string{string(name[at] ^ 0x20), "\u017f"} { // the case of letters alone
+			for _, flipped := range []string{string(name[at] ^ 0x20), "\u017f"} { // bit 0x20 is the case of letters only
 				other := name[:at] + flipped + name[at+1:]
 				_, err := parse(t, `{"`+name+`":0,"`+other+`":1}`)
 				if strings.EqualFold(name, other) {
@@ -146,7 +146,7 @@ func TestParse_CaseAtAnyLength(t *testing.T) {
 	}
 }
 
-// Names that share their first characters and their last are no duplicates.
+// Names with the same first and last characters are not duplicates.
 func TestParse_SimilarNames(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"%d", "p-%d", "tier%d_abc", "limit_%d_hours", "%d00000", "000000%d"} {

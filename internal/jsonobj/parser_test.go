@@ -21,7 +21,7 @@ func TestParse_Refuses(t *testing.T) {
 		want error
 	}{
 		// acceptance 15
-		{"nothing", "", jsonobj.ErrSyntax},
+		{"empty", "", jsonobj.ErrSyntax},
 		{"space", " ", jsonobj.ErrSyntax},
 		{"an array", `[]`, jsonobj.ErrSyntax},
 		{"a string", `"a"`, jsonobj.ErrSyntax},
@@ -55,7 +55,7 @@ func TestParse_Refuses(t *testing.T) {
 		{"the wrong bracket after an array", `{"a":[1}}`, jsonobj.ErrSyntax},
 		{"the wrong bracket after an object", `{"a":{"b":1]}`, jsonobj.ErrSyntax},
 		{"a comment", `{"a":1/**/}`, jsonobj.ErrSyntax},
-		{"space that is not JSON's", "{\"a\":\u00a01}", jsonobj.ErrSyntax},
+		{"whitespace that JSON does not allow", "{\"a\":\u00a01}", jsonobj.ErrSyntax},
 		{"a vertical tab", "{\v}", jsonobj.ErrSyntax},
 		{"a form feed", "{\f}", jsonobj.ErrSyntax},
 		{"a NUL", "{\x00}", jsonobj.ErrSyntax},
@@ -67,10 +67,10 @@ func TestParse_Refuses(t *testing.T) {
 		{"a comma after the object", `{},`, jsonobj.ErrTrailing},
 
 		{"a control character in a name", "{\"a\tb\":1}", jsonobj.ErrSyntax},
-		{"an escape that is none", `{"a":"\x41"}`, jsonobj.ErrSyntax},
+		{"an unknown escape", `{"a":"\x41"}`, jsonobj.ErrSyntax},
 		{"an escaped single quote", `{"a":"\'"}`, jsonobj.ErrSyntax},
-		{"an escape of too few digits", `{"a":"\u004"}`, jsonobj.ErrSyntax},
-		{"an escape with a digit that is none", `{"a":"\u00g1"}`, jsonobj.ErrSyntax},
+		{"an escape with too few digits", `{"a":"\u004"}`, jsonobj.ErrSyntax},
+		{"an escape with a letter that is no hex digit", `{"a":"\u00g1"}`, jsonobj.ErrSyntax},
 		{"an escape with a capital U", `{"a":"\U00000041"}`, jsonobj.ErrSyntax},
 
 		{"a lone high surrogate", `{"a":"\ud800"}`, jsonobj.ErrSyntax},
@@ -83,16 +83,16 @@ func TestParse_Refuses(t *testing.T) {
 		{"two surrogates in the wrong order", `{"a":"\ude00\ud83d"}`, jsonobj.ErrSyntax},
 		{"half a pair at the end of data", `{"a":"\ud83d\ude`, jsonobj.ErrSyntax},
 
-		{"a byte that starts nothing", "{\"a\":\"\xff\"}", jsonobj.ErrUTF8},
+		{"a byte that starts no character", "{\"a\":\"\xff\"}", jsonobj.ErrUTF8},
 		{"a continuation byte alone", "{\"a\":\"\x80\"}", jsonobj.ErrUTF8},
 		{"a character cut short", "{\"a\":\"\xe2\x82\"}", jsonobj.ErrUTF8},
 		{"a character cut short by the end of data", "{\"a\":\"\xe2\x82", jsonobj.ErrUTF8},
 		{"an overlong slash", "{\"a\":\"\xc0\xaf\"}", jsonobj.ErrUTF8},
-		{"a surrogate in UTF-8", "{\"a\":\"\xed\xa0\x80\"}", jsonobj.ErrUTF8},
+		{"a surrogate encoded in UTF-8", "{\"a\":\"\xed\xa0\x80\"}", jsonobj.ErrUTF8},
 		{"beyond the last code point", "{\"a\":\"\xf4\x90\x80\x80\"}", jsonobj.ErrUTF8},
 		{"Latin-1 in a name", "{\"caf\xe9\":1}", jsonobj.ErrUTF8},
 		{"invalid UTF-8 deep inside", "{\"a\":[{\"b\":[\"\xff\"]}]}", jsonobj.ErrUTF8},
-		{"invalid UTF-8 after all else", "{\"a\":1,\"b\":\"ok\",\"c\":\"\xff\"}", jsonobj.ErrUTF8},
+		{"invalid UTF-8 at the end", "{\"a\":1,\"b\":\"ok\",\"c\":\"\xff\"}", jsonobj.ErrUTF8},
 
 		// acceptance 16
 		{"a member twice", `{"sub":"alice","sub":"admin"}`, jsonobj.ErrDuplicate},
@@ -152,7 +152,7 @@ func TestParse_Numbers(t *testing.T) {
 		for _, src := range []string{`{"n":` + number + `}`, `{"n": ` + number + ` }`} {
 			got, err := parse(t, src)
 			require.NoError(t, err, src)
-			assert.Equal(t, []member{{"n", number}}, got, "every digit stays")
+			assert.Equal(t, []member{{"n", number}}, got, "the digits are unchanged")
 		}
 		_, err := parse(t, `{"n":[`+number+`,`+number+`]}`)
 		assert.NoError(t, err)
@@ -190,8 +190,8 @@ func TestParse_Literals(t *testing.T) {
 	}
 }
 
-// nested returns an object of which the innermost value is the given number of
-// levels deep, the levels being the brackets of pattern in turn.
+// nested returns an object with the given number of nesting levels. The brackets of the levels
+// repeat pattern.
 func nested(levels int, pattern string) string {
 	before, after := []byte(`{"a":`), []byte("}")
 	for i := 1; i < levels; i++ {
@@ -230,7 +230,7 @@ func TestParse_Depth(t *testing.T) {
 		deep := nested(31, "{[")
 		_, err := parse(t, `{"a":`+deep+`,"b":`+deep+`,"c":1}`)
 		assert.NoError(t, err)
-		// 31 levels inside one, an array around it, and one more.
+		// 31 levels in an array in an object: 33 levels.
 		_, err = parse(t, `{"a":`+deep+`,"b":[`+deep+`]}`)
 		assert.ErrorIs(t, err, jsonobj.ErrDepth)
 	})

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// str reads a string, quotes included, and tells whether it has escapes.
+// str parses a string with its quotes. escaped reports whether the string has escapes.
 func (p *parser[T]) str(i int) (after int, escaped bool) {
 	src := p.src
 	if !has(src, i, '"') {
@@ -41,7 +41,7 @@ func (p *parser[T]) str(i int) (after int, escaped bool) {
 	}
 }
 
-// plain has the bytes of a string that stand for themselves and are ASCII.
+// plain[c] reports whether c is an ASCII character that needs no escape in a string.
 var plain = func() (set [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		set[c] = c != '"' && c != '\\'
@@ -49,10 +49,9 @@ var plain = func() (set [256]bool) {
 	return set
 }()
 
-// escape returns the length of the escape sequence src starts with, a
-// surrogate pair counting as one, or 0 if there is none. A lone surrogate is
-// no character, and what replaces it differs between parsers (RFC 8259
-// section 8.2).
+// escape returns the length of the escape sequence at the start of src, or 0 if the sequence is
+// invalid. A surrogate pair is one sequence. A lone surrogate is invalid: it is no character, and
+// parsers differ in the replacement for it (RFC 8259 section 8.2).
 func escape[T text](src T) int {
 	if len(src) < 2 {
 		return 0
@@ -77,7 +76,7 @@ func escape[T text](src T) int {
 	return 0
 }
 
-// hex4 reads `\uXXXX`.
+// hex4 parses `\uXXXX`.
 func hex4[T text](src T) (r rune, ok bool) {
 	if len(src) < 6 || src[0] != '\\' || src[1] != 'u' {
 		return 0, false
@@ -99,7 +98,8 @@ func hex4[T text](src T) (r rune, ok bool) {
 	return r, true
 }
 
-// unescape resolves the escapes of a string that str has checked.
+// unescape decodes the escapes of a string that str has accepted. inner is the string without
+// quotes.
 func unescape[T text](inner T) []byte {
 	out := make([]byte, 0, len(inner))
 	for i := 0; i < len(inner); {

@@ -1,14 +1,19 @@
 package jws
 
+// Why not encoding/base64? Its Strict mode skips line breaks, so a token would have several
+// encodings. With Strict and a check for line breaks, the middleware takes about 7 % longer for a
+// request with HS256. This command measures it:
+//
+//	go -C bench run ./own base64
+
 import (
 	"encoding/binary"
 	"slices"
 )
 
-// AppendDecoded appends what a segment of a Compact stands for to dst. It
-// refuses, as encoding/base64 does not, line breaks, and bits at the end that
-// are not zero, which would make several spellings of one token (RFC 4648
-// section 3.5). Beside an error it appends nothing.
+// AppendDecoded decodes a segment of a Compact and appends the result to dst. Every byte sequence
+// has exactly one encoding: AppendDecoded refuses padding, line breaks, and trailing bits that are
+// not zero (RFC 4648 section 3.5). If it returns an error, dst is returned as it was.
 func AppendDecoded(dst, segment []byte) ([]byte, error) {
 	size := len(segment) / 4 * 3
 	switch len(segment) % 4 {
@@ -19,7 +24,8 @@ func AppendDecoded(dst, segment []byte) ([]byte, error) {
 	case 3:
 		size += 2
 	}
-	// Eight characters become six bytes, but are written as eight.
+	// Eight characters decode to six bytes. The loop writes eight bytes at a time, and the next
+	// iteration overwrites the last two.
 	const spare = 2
 	dst = slices.Grow(dst, size+spare)
 	out := dst[len(dst) : len(dst)+size+spare]
@@ -61,28 +67,28 @@ func AppendDecoded(dst, segment []byte) ([]byte, error) {
 	return dst[:len(dst)+size], nil
 }
 
-// alphabet has the characters of base64url in the order of their values (RFC
-// 4648 section 5). There is no padding: RFC 7515 section 2 leaves it out.
+// alphabet contains the characters of base64url in the order of their values (RFC 4648 section 5).
+// Padding is not among them: RFC 7515 section 2 omits it.
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// outside marks what is not in the alphabet.
+// outside marks a character that is not in the alphabet.
 const outside = 1 << 31
 
-// values has, for each of the four characters that make three bytes, the bits
-// that it adds to them, or outside.
+// Four characters encode 24 bits. values[i][c] contains the bits that character c contributes as
+// the character at index i, or outside.
 var values = func() (v [4][256]uint32) {
-	for place := range v {
-		for c := range v[place] {
-			v[place][c] = outside
+	for i := range v {
+		for c := range v[i] {
+			v[i][c] = outside
 		}
 		for bits, c := range []byte(alphabet) {
-			v[place][c] = uint32(bits) << (18 - 6*place)
+			v[i][c] = uint32(bits) << (18 - 6*i)
 		}
 	}
 	return v
 }()
 
-// inAlphabet tells whether s has no character outside the alphabet.
+// inAlphabet reports whether all characters of s are in the alphabet.
 func inAlphabet(s []byte) bool {
 	v := &values[3]
 	for len(s) >= 8 {

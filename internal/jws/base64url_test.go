@@ -20,8 +20,8 @@ func TestAppendDecoded(t *testing.T) {
 		{"two bytes", "YWI", "ab"},
 		{"three bytes", "YWJj", "abc"},
 		{"four bytes", "YWJjZA", "abcd"},
-		{"the characters of base64url alone", "-_-_", "\xfb\xff\xbf"},
-		{"nothing", "", ""},
+		{"characters of base64url that base64 does not have", "-_-_", "\xfb\xff\xbf"},
+		{"empty", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -38,12 +38,12 @@ func TestAppendDecoded(t *testing.T) {
 		{"trailing bits after one byte", "YR"},
 		{"trailing bits after two bytes", "YWJ"},
 		{"trailing bits after four bytes", "YWJjZB"},
-		{"all trailing bits", "Y_"},
+		{"all trailing bits set", "Y_"},
 		{"one character", "Y"},
 		{"one character too many", "YWJjZ"},
 		{"padding", "YQ=="},
 		{"part of the padding", "YQ="},
-		{"the other alphabet", "+/+/"},
+		{"the standard alphabet", "+/+/"},
 		{"a dot", "YW.I"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,8 +55,8 @@ func TestAppendDecoded(t *testing.T) {
 	}
 }
 
-// Each segment of two or three characters decodes exactly if encoding gives it
-// back, so of the spellings of one value one is taken.
+// A segment of two or three characters is accepted only if encoding the result gives the same
+// segment. Each value therefore has exactly one accepted encoding.
 //
 // acceptance 14
 func TestAppendDecoded_OneSpelling(t *testing.T) {
@@ -75,16 +75,16 @@ func TestAppendDecoded_OneSpelling(t *testing.T) {
 				}
 				values++
 				if again := base64.RawURLEncoding.EncodeToString(decoded); again != segment {
-					t.Errorf("%q is taken, and the spelling is %q", segment, again)
+					t.Errorf("%q is accepted, but the encoding is %q", segment, again)
 				}
 			}
 		}
 	}
-	assert.Equal(t, 1<<8+1<<16, values, "each value of one or two bytes has its spelling")
+	assert.Equal(t, 1<<8+1<<16, values, "each value of one or two bytes has one encoding")
 }
 
-// acceptance 13: Cut leaves the alphabet to AppendDecoded, which refuses each
-// of the other bytes wherever it stands.
+// acceptance 13: Cut does not validate characters. AppendDecoded refuses every byte outside the
+// alphabet at every position.
 func TestAppendDecoded_Alphabet(t *testing.T) {
 	t.Parallel()
 	for size := range 27 {
@@ -104,26 +104,27 @@ func TestAppendDecoded_Alphabet(t *testing.T) {
 	}
 }
 
-// decode is what encoding/base64 makes of a segment, but for line breaks,
-// which it skips.
+// decode decodes a segment with encoding/base64 and refuses line breaks, which encoding/base64
+// skips.
 func decode(segment []byte) ([]byte, error) {
 	if i := bytes.IndexAny(segment, "\r\n"); i >= 0 {
 		return nil, base64.CorruptInputError(i)
 	}
 	decoded, err := base64.RawURLEncoding.Strict().DecodeString(string(segment))
 	if err != nil {
-		return nil, err // without what came before the error
+		return nil, err // without the bytes decoded before the error
 	}
 	return decoded, nil
 }
 
-// FuzzAppendDecoded holds the decoder against encoding/base64.
+// FuzzAppendDecoded compares AppendDecoded with encoding/base64.
 func FuzzAppendDecoded(f *testing.F) {
 	for _, seed := range []string{"", "A", "YQ", "YR", "YWI", "YWJ", "YWJj", "YWJjZA", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGci\nOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1Ni.9", "eyJhbGciOiJIUzI1NiJ9=", "-_-_-_-_-_\xff"} {
 		f.Add([]byte("before"), []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, before, segment []byte) {
-		// The fuzzer may hand out both in one array, with room for the other.
+		// The fuzzer may pass two slices of one array, so appending to before may overwrite
+		// segment.
 		before = bytes.Clone(before)
 		kept, asked := bytes.Clone(before), bytes.Clone(segment)
 		got, err := jws.AppendDecoded(before, segment)

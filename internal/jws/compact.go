@@ -1,6 +1,6 @@
 // Package jws reads the compact serialisation of a JSON Web Signature
-// (RFC 7515 section 7.1) and its header, and accepts exactly one spelling of
-// what was signed and of its signature.
+// (RFC 7515 section 7.1) and its header. It accepts exactly one encoding of each
+// header, payload and signature.
 package jws
 
 import (
@@ -8,8 +8,7 @@ import (
 	"errors"
 )
 
-// Reasons that callers tell apart from the malformed rest. They name no part
-// of the input.
+// Reasons for a refusal. Their texts contain no part of the input.
 var (
 	ErrSegments  = errors.New("not three non-empty base64url segments")
 	ErrEncoding  = errors.New("segment is not canonical base64url")
@@ -18,14 +17,14 @@ var (
 	ErrNested    = errors.New("content is itself a JWT")
 )
 
-// A Compact is a token cut into its segments, still encoded.
+// A Compact is a token split into its segments, which are still encoded.
 type Compact struct {
 	Header, Payload, Signature []byte
-	SigningInput               []byte // header, dot, payload: what was signed
+	SigningInput               []byte // header, dot, payload: the bytes that were signed
 }
 
-// Split cuts token at its dots. There must be two, and nothing else outside
-// the base64url alphabet. What it returns refers to token.
+// Split splits token at its dots. It returns ErrSegments unless token consists of three non-empty
+// segments of base64url characters. The segments are slices of token.
 func Split(token []byte) (Compact, error) {
 	c, err := Cut(token)
 	if err != nil || !inAlphabet(c.Header) || !inAlphabet(c.Payload) || !inAlphabet(c.Signature) {
@@ -34,11 +33,11 @@ func Split(token []byte) (Compact, error) {
 	return c, nil
 }
 
-// Cut is Split without the alphabet, which AppendDecoded looks at too. A third
-// dot is then in the signature.
+// Cut splits token at its first two dots. It returns ErrSegments if a segment is missing or empty.
+// Unlike Split, it does not validate characters: callers must decode every segment. A third dot is
+// part of the signature; AppendDecoded refuses it.
 func Cut(token []byte) (c Compact, err error) {
-	// Five segments are JWE (RFC 7516 section 3.1), any other number is
-	// nothing.
+	// A token of five segments is a JWE (RFC 7516 section 3.1).
 	first := bytes.IndexByte(token, '.')
 	if first <= 0 {
 		return c, ErrSegments

@@ -20,7 +20,7 @@ func TestSplit(t *testing.T) {
 	}{
 		{"shortest", "a.b.c", "a", "b", "c"},
 		{"every character", alphabet + "." + alphabet + "." + alphabet, alphabet, alphabet, alphabet},
-		{"a real one", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln", "eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiJhbGljZSJ9", "c2ln"},
+		{"a real token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln", "eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiJhbGljZSJ9", "c2ln"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -38,10 +38,10 @@ func TestSplit_Refuses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, token string }{
 		// acceptance 13
-		{"nothing", ""},
+		{"empty", ""},
 		{"one segment", "abc"},
 		{"two segments", "abc.def"},
-		{"two segments with a dot after them", "abc.def."},
+		{"two segments and a final dot", "abc.def."},
 		{"four segments", "abc.def.ghi.jkl"},
 		{"five segments: JWE", "abc.def.ghi.jkl.mno"},
 		{"six segments", "a.b.c.d.e.f"},
@@ -51,12 +51,12 @@ func TestSplit_Refuses(t *testing.T) {
 		{"no header", ".def.ghi"},
 		{"no payload", "abc..ghi"},
 		{"no signature", "abc.def."},
-		{"a dot before it", ".abc.def.ghi"},
-		{"a dot after it", "abc.def.ghi."},
+		{"a leading dot", ".abc.def.ghi"},
+		{"a trailing dot", "abc.def.ghi."},
 		{"the JSON serialisation", `{"payload":"abc","protected":"def","signature":"ghi"}`},
 		{"the JSON serialisation with dots", `{"a":"b.c.d"}`},
-		{"base64 of the other alphabet: plus", "ab+c.def.ghi"},
-		{"base64 of the other alphabet: slash", "abc.de/f.ghi"},
+		{"standard base64: plus", "ab+c.def.ghi"},
+		{"standard base64: slash", "abc.de/f.ghi"},
 		{"percent-encoded dots", "abc%2Edef%2Eghi"},
 		{"a full-width dot", "abc\uff0edef\uff0eghi"},
 		{"a full-width letter", "ａbc.def.ghi"},
@@ -67,11 +67,11 @@ func TestSplit_Refuses(t *testing.T) {
 		{"padding in the header", "YWJjZA==.def.ghi"},
 		{"padding in the payload", "abc.YWJjZA==.ghi"},
 		{"padding in the signature", "abc.def.YWJjZA=="},
-		{"padding between", "abc=.def.ghi"},
-		{"a space before it", " abc.def.ghi"},
-		{"a space after it", "abc.def.ghi "},
+		{"padding before a dot", "abc=.def.ghi"},
+		{"a leading space", " abc.def.ghi"},
+		{"a trailing space", "abc.def.ghi "},
 		{"a space inside", "abc.d ef.ghi"},
-		{"a line break after it", "abc.def.ghi\n"},
+		{"a trailing line break", "abc.def.ghi\n"},
 		{"a line break inside", "abc.de\r\nf.ghi"},
 		{"a tab", "abc.def\t.ghi"},
 		{"a NUL", "abc.def.ghi\x00"},
@@ -120,9 +120,8 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// FuzzToken checks that there is one spelling of each token: what is taken is
-// what encoding the decoded segments gives. A header is read as encoding/json
-// reads it, if it is taken at all.
+// FuzzToken checks that each accepted token has one encoding: encoding its decoded segments gives
+// the same token. It also checks that encoding/json reads an accepted header in the same way.
 func FuzzToken(f *testing.F) {
 	for _, seed := range []string{
 		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln", "a.b.c", "YQ.YQ.YQ", "YR.YQ.YQ", "YQ.YWJ.YQ", "YQ==.YQ.YQ", "YQ.YQ\n.YQ", "YQ.YQ", "..", "a.b.c.d.e",
@@ -137,7 +136,8 @@ func FuzzToken(f *testing.F) {
 		f.Add([]byte(base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30.AA"))
 	}
 	f.Fuzz(func(t *testing.T, token []byte) {
-		// A fuzzer changes the header more easily when it is not encoded.
+		// The input is also tried as a header, because the fuzzer mutates plain JSON more
+		// effectively than encoded JSON.
 		sameHeader(t, token)
 
 		before := bytes.Clone(token)

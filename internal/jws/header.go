@@ -7,31 +7,32 @@ import (
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
 )
 
-// MaxKeyID is the longest kid header parameter that is read, in bytes.
+// MaxKeyID is the maximum length of the kid header parameter in bytes. ParseHeader refuses a longer
+// one.
 const MaxKeyID = 256
 
-// maxName bounds alg and typ, so that no unverified header decides how much
-// is allocated for it.
+// maxName is the maximum length of alg and typ in bytes. It limits the memory that an unverified
+// header can allocate.
 const maxName = 128
 
-// A Header has the header parameters a verifier acts on. jku, jwk, x5u, x5c
-// and the rest are not among them: a key is never taken from the token it is
-// to verify (RFC 8725 section 3.10).
+// A Header contains the header parameters that a verifier uses. All others are ignored, among them
+// jku, jwk, x5u and x5c: a key is never taken from the token that it verifies (RFC 8725 section
+// 3.10).
 type Header struct {
 	Algorithm string // "" if absent
 	KeyID     string // "" if absent
-	Type      string
-	HasType   bool // tells an empty typ from none
+	Type      string // "" if absent or empty
+	HasType   bool   // false if typ is absent; an empty typ is present
 }
 
-// ParseHeader reads a decoded header. Parameters that would change the meaning
-// of the token (crit, b64, a nested or encrypted content) are refused, since
-// none of them is understood here (RFC 7515 section 4.1.11).
+// ParseHeader parses a decoded header. It refuses parameters that change the meaning of the token,
+// because it supports none of them (RFC 7515 section 4.1.11): crit, a b64 other than true, enc, and
+// a cty that announces a nested JWT.
 func ParseHeader(data []byte) (Header, error) {
 	var h Header
 	var refused error
 	err := jsonobj.Walk(data, func(m jsonobj.Member[[]byte]) {
-		if err := h.read(m); err != nil && refused == nil {
+		if err := h.set(m); err != nil && refused == nil {
 			refused = err
 		}
 	})
@@ -44,34 +45,37 @@ func ParseHeader(data []byte) (Header, error) {
 	return h, nil
 }
 
-// read takes a parameter over into h.
-func (h *Header) read(m jsonobj.Member[[]byte]) (err error) {
+// set sets the field of h for parameter m, or refuses m.
+func (h *Header) set(m jsonobj.Member[[]byte]) (err error) {
 	switch string(m.Name) {
 	case "alg":
-		h.Algorithm, err = text("alg", m.Value, maxName)
+		h.Algorithm, err = shortString("alg", m.Value, maxName)
 	case "kid":
-		h.KeyID, err = text("kid", m.Value, MaxKeyID)
+		h.KeyID, err = shortString("kid", m.Value, MaxKeyID)
 	case "typ":
 		h.HasType = true
-		h.Type, err = text("typ", m.Value, maxName)
+		h.Type, err = shortString("typ", m.Value, maxName)
 	case "cty":
 		err = checkContentType(m.Value)
 	case "crit":
 		err = ErrCritical
 	case "b64":
-		// RFC 7797: any value but true changes what was signed.
+		// Any value but true changes the bytes that were signed (RFC 7797 section 3).
 		if string(m.Value) != "true" {
 			err = ErrCritical
 		}
 	case "enc":
-		// Its presence is what tells JWE from JWS (RFC 7516 section 9).
+		// A header with enc belongs to a JWE, not to a JWS (RFC 7516 section 9).
 		err = ErrEncrypted
 	}
 	return err
 }
 
-func text(name string, raw []byte, limit int) (string, error) {
-	// Every byte of a string takes at most six in its raw form.
+// shortString returns the string that raw encodes. It returns an error that names the parameter if
+// raw is not a string of at most limit bytes.
+func shortString(name string, raw []byte, limit int) (string, error) {
+	// An escape such as \u006b takes six bytes for one. Longer values are refused before they are
+	// decoded.
 	if len(raw) > 6*limit+2 {
 		return "", fmt.Errorf("%s is longer than %d bytes", name, limit)
 	}
@@ -85,29 +89,27 @@ func text(name string, raw []byte, limit int) (string, error) {
 	return s, nil
 }
 
-// checkContentType refuses a payload that is a token again (RFC 7519 section
-// 5.2). Other values say nothing that matters here.
+// checkContentType returns ErrNested if cty announces that the payload is itself a JWT (RFC 7519
+// section 5.2). All other content types are accepted.
 func checkContentType(raw []byte) error {
 	if raw[0] != '"' {
 		return errors.New("cty is not a string")
 	}
-	cty, err := text("cty", raw, maxName)
+	cty, err := shortString("cty", raw, maxName)
 	if err == nil && MediaType(cty) == "application/jwt" {
 		return ErrNested
 	}
 	return nil
 }
 
-// MediaType returns the media type that a typ or cty value stands for: in
-// lower case, and with "application/" before it if it has no slash (RFC 7515
-// section 4.1.9).
+// MediaType returns the media type of a typ or cty value in lower case. It prepends "application/"
+// to a value without a slash (RFC 7515 section 4.1.9).
 func MediaType(value string) string {
 	lower := make([]byte, 0, len("application/")+len(value))
 	slash := false
 	for i := range len(value) {
 		c := value[i]
-		// Letters of ASCII alone: a media type has no others, and Unicode
-		// would let the Kelvin sign pass for a k.
+		// Only ASCII letters are lowered. Unicode would turn the Kelvin sign into a k.
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}

@@ -24,10 +24,10 @@ func TestParseHeader(t *testing.T) {
 		{"all", `{"alg":"RS256","kid":"k1","typ":"at+jwt"}`, jws.Header{Algorithm: "RS256", KeyID: "k1", Type: "at+jwt", HasType: true}},
 		{"order does not matter", ` { "typ" : "JWT" , "kid" : "k1" , "alg" : "ES256" } `, jws.Header{Algorithm: "ES256", KeyID: "k1", Type: "JWT", HasType: true}},
 		{"escapes", `{"\u0061lg":"\u0052S256","kid":"k\u0031"}`, jws.Header{Algorithm: "RS256", KeyID: "k1"}},
-		{"nothing", `{}`, jws.Header{}}, // acceptance 18: the algorithm is missing, and stays so
-		{"an empty typ is no absent one", `{"alg":"RS256","typ":""}`, jws.Header{Algorithm: "RS256", HasType: true}},
+		{"no parameters", `{}`, jws.Header{}}, // acceptance 18: a missing algorithm stays missing
+		{"an empty typ is not an absent typ", `{"alg":"RS256","typ":""}`, jws.Header{Algorithm: "RS256", HasType: true}},
 		{"an empty kid", `{"alg":"RS256","kid":""}`, jws.Header{Algorithm: "RS256"}},
-		{"values are kept as they are", `{"alg":"nOnE","kid":"K1 ","typ":"At+JWT"}`, jws.Header{Algorithm: "nOnE", KeyID: "K1 ", Type: "At+JWT", HasType: true}},
+		{"values are unchanged", `{"alg":"nOnE","kid":"K1 ","typ":"At+JWT"}`, jws.Header{Algorithm: "nOnE", KeyID: "K1 ", Type: "At+JWT", HasType: true}},
 		{"a kid that is a path", `{"alg":"RS256","kid":"../../etc/passwd\u0000"}`, jws.Header{Algorithm: "RS256", KeyID: "../../etc/passwd\x00"}},
 		// acceptance 24
 		{"the longest kid", `{"alg":"RS256","kid":"` + strings.Repeat("k", 256) + `"}`, jws.Header{Algorithm: "RS256", KeyID: strings.Repeat("k", 256)}},
@@ -35,20 +35,20 @@ func TestParseHeader(t *testing.T) {
 		{"the longest typ", `{"alg":"RS256","typ":"` + strings.Repeat("t", 128) + `"}`, jws.Header{Algorithm: "RS256", Type: strings.Repeat("t", 128), HasType: true}},
 		// acceptance 22
 		{
-			"keys and addresses of keys",
+			"keys and URLs of keys",
 			`{"alg":"RS256","jwk":{"kty":"oct","k":"AAAA","alg":"HS256","kid":"evil"},"jku":"https://evil.example/jwks","x5u":"https://evil.example/x5u","x5c":["MIIB"],"x5t":"a","x5t#S256":"b","kid":"k1"}`,
 			jws.Header{Algorithm: "RS256", KeyID: "k1"},
 		},
-		{"parameters nobody knows", `{"alg":"RS256","foo":{"alg":"none","kid":1,"crit":["a"]},"bar":[1]}`, jws.Header{Algorithm: "RS256"}},
+		{"unknown parameters", `{"alg":"RS256","foo":{"alg":"none","kid":1,"crit":["a"]},"bar":[1]}`, jws.Header{Algorithm: "RS256"}},
 		// acceptance 23
 		{"another content type", `{"alg":"RS256","cty":"text/plain"}`, jws.Header{Algorithm: "RS256"}},
 		{"a content type without slash", `{"alg":"RS256","cty":"json"}`, jws.Header{Algorithm: "RS256"}},
-		{"a content type that only begins like it", `{"alg":"RS256","cty":"JWTs"}`, jws.Header{Algorithm: "RS256"}},
+		{"a content type that starts with JWT", `{"alg":"RS256","cty":"JWTs"}`, jws.Header{Algorithm: "RS256"}},
 		{"an access token as content type", `{"alg":"RS256","cty":"at+jwt"}`, jws.Header{Algorithm: "RS256"}},
 		{"an empty content type", `{"alg":"RS256","cty":""}`, jws.Header{Algorithm: "RS256"}},
 		{"a long content type", `{"alg":"RS256","cty":"` + strings.Repeat("x", 2000) + `"}`, jws.Header{Algorithm: "RS256"}},
 		// acceptance 17
-		{"b64 as it is without", `{"alg":"RS256","b64":true}`, jws.Header{Algorithm: "RS256"}},
+		{"b64 true, which is the default", `{"alg":"RS256","b64":true}`, jws.Header{Algorithm: "RS256"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -64,10 +64,10 @@ func TestParseHeader_Refuses(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		data string
-		want any // an error, or a part of its text
+		want any // an error, or a part of the text of an error
 	}{
 		// acceptance 15
-		{"nothing", ``, jsonobj.ErrSyntax},
+		{"empty", ``, jsonobj.ErrSyntax},
 		{"an array", `[{"alg":"RS256"}]`, jsonobj.ErrSyntax},
 		{"null", `null`, jsonobj.ErrSyntax},
 		{"a string", `"RS256"`, jsonobj.ErrSyntax},
@@ -75,21 +75,21 @@ func TestParseHeader_Refuses(t *testing.T) {
 		{"trailing data", `{"alg":"RS256"}{}`, jsonobj.ErrTrailing},
 		{"a trailing NUL", `{"alg":"RS256"}` + "\x00", jsonobj.ErrTrailing},
 		{"invalid UTF-8", "{\"alg\":\"RS256\",\"kid\":\"\xff\"}", jsonobj.ErrUTF8},
-		{"invalid UTF-8 in a parameter nobody knows", "{\"alg\":\"RS256\",\"foo\":[\"\xc0\xaf\"]}", jsonobj.ErrUTF8},
+		{"invalid UTF-8 in an unknown parameter", "{\"alg\":\"RS256\",\"foo\":[\"\xc0\xaf\"]}", jsonobj.ErrUTF8},
 		{"a lone surrogate", `{"alg":"RS256","kid":"\ud800"}`, jsonobj.ErrSyntax},
 		{"nesting too deep", `{"alg":"RS256","foo":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`, jsonobj.ErrDepth},
 
 		// acceptance 16
 		{"alg twice", `{"alg":"RS256","alg":"HS256"}`, jsonobj.ErrDuplicate},
 		{"alg twice, escaped", `{"alg":"RS256","\u0061lg":"HS256"}`, jsonobj.ErrDuplicate},
-		{"alg in two cases", `{"alg":"RS256","ALG":"HS256"}`, jsonobj.ErrDuplicate},
-		{"kid in two cases by the Kelvin sign", "{\"alg\":\"RS256\",\"kid\":\"a\",\"\u212aid\":\"b\"}", jsonobj.ErrDuplicate},
-		{"a duplicate in a parameter nobody knows", `{"alg":"RS256","foo":[{"a":1,"a":2}]}`, jsonobj.ErrDuplicate},
+		{"alg twice, in different case", `{"alg":"RS256","ALG":"HS256"}`, jsonobj.ErrDuplicate},
+		{"kid twice, once with the Kelvin sign", "{\"alg\":\"RS256\",\"kid\":\"a\",\"\u212aid\":\"b\"}", jsonobj.ErrDuplicate},
+		{"a duplicate in an unknown parameter", `{"alg":"RS256","foo":[{"a":1,"a":2}]}`, jsonobj.ErrDuplicate},
 
 		// acceptance 17
 		{"crit", `{"alg":"RS256","crit":["exp"],"exp":1}`, jws.ErrCritical},
 		{"crit with b64", `{"alg":"RS256","crit":["b64"],"b64":false}`, jws.ErrCritical},
-		{"crit with b64 as it is without", `{"alg":"RS256","crit":["b64"],"b64":true}`, jws.ErrCritical},
+		{"crit with b64 true", `{"alg":"RS256","crit":["b64"],"b64":true}`, jws.ErrCritical},
 		{"empty crit", `{"alg":"RS256","crit":[]}`, jws.ErrCritical},
 		{"null crit", `{"alg":"RS256","crit":null}`, jws.ErrCritical},
 		{"crit that is a string", `{"alg":"RS256","crit":"exp"}`, jws.ErrCritical},
@@ -112,10 +112,10 @@ func TestParseHeader_Refuses(t *testing.T) {
 		{"enc", `{"alg":"RSA-OAEP","enc":"A256GCM"}`, jws.ErrEncrypted},
 		{"enc, null", `{"alg":"RS256","enc":null}`, jws.ErrEncrypted},
 		{"a nested token", `{"alg":"RS256","cty":"JWT"}`, jws.ErrNested},
-		{"a nested token in small letters", `{"alg":"RS256","cty":"jwt"}`, jws.ErrNested},
+		{"a nested token in lower case", `{"alg":"RS256","cty":"jwt"}`, jws.ErrNested},
 		{"a nested token in mixed case", `{"alg":"RS256","cty":"jWt"}`, jws.ErrNested},
-		{"a nested token by its media type", `{"alg":"RS256","cty":"application/jwt"}`, jws.ErrNested},
-		{"a nested token by its media type in capitals", `{"alg":"RS256","cty":"APPLICATION/JWT"}`, jws.ErrNested},
+		{"a nested token, full media type", `{"alg":"RS256","cty":"application/jwt"}`, jws.ErrNested},
+		{"a nested token, full media type in upper case", `{"alg":"RS256","cty":"APPLICATION/JWT"}`, jws.ErrNested},
 		{"a nested token, escaped", `{"alg":"RS256","cty":"\u004a\u0057\u0054"}`, jws.ErrNested},
 		{"cty a number", `{"alg":"RS256","cty":1}`, "cty is not a string"},
 		{"cty an array", `{"alg":"RS256","cty":["JWT"]}`, "cty is not a string"},
@@ -152,7 +152,7 @@ func TestParseHeader_Refuses(t *testing.T) {
 	}
 }
 
-// acceptance 25: what Options.Types compares.
+// acceptance 25: Options.Types compares these values.
 func TestMediaType(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ value, want string }{
@@ -173,7 +173,7 @@ func TestMediaType(t *testing.T) {
 		{" JWT", "application/ jwt"},
 		{"JWT ", "application/jwt "},
 		{"JWT;v=1", "application/jwt;v=1"},
-		// Letters of other alphabets stay what they are.
+		// Letters outside ASCII are unchanged.
 		{"\u212aWT", "application/\u212awt"},
 		{"ÅT", "application/Åt"},
 		{"J\u017fT", "application/j\u017ft"},
@@ -212,9 +212,8 @@ func sameHeader(t *testing.T, data []byte) {
 		require.NotContains(t, []string{"jwt", "application/jwt"}, strings.ToLower(cty.(string)))
 	}
 
-	// A struct, which encoding/json fills without regard to letter case, has
-	// nothing that the map does not have under the very name, or under one name
-	// in another case.
+	// encoding/json ignores letter case when it fills a struct. No name in another case overwrites
+	// alg.
 	var folded struct {
 		Algorithm string `json:"alg"`
 	}

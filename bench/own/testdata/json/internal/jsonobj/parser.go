@@ -33,12 +33,12 @@ func (p *parser[T]) open() error {
 	return nil
 }
 
-func (p *parser[T]) all() error {
+func (p *parser[T]) document() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	p.seen = pool.Get().(*names)
-	defer pool.Put(p.seen)
+	p.seen = namesPool.Get().(*names)
+	defer namesPool.Put(p.seen)
 	p.seen.hashes = p.seen.hashes[:0]
 	if start, err := p.d.Token(); err != nil || start != json.Delim('{') {
 		return ErrSyntax

@@ -41,13 +41,13 @@ func (p *parser[T]) open() *decoder {
 	return d
 }
 
-func (p *parser[T]) all() error {
+func (p *parser[T]) document() error {
 	if uint64(len(p.src)) > math.MaxUint32 {
 		return ErrSyntax
 	}
 	defer decoders.Put(p.open())
-	p.seen = pool.Get().(*names)
-	defer pool.Put(p.seen)
+	p.seen = namesPool.Get().(*names)
+	defer namesPool.Put(p.seen)
 	p.seen.hashes = p.seen.hashes[:0]
 	if p.d.PeekKind() != '{' {
 		return ErrSyntax
