@@ -31,7 +31,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const benchmarks = "github.com/jwtgate/jwtgate/bench/own" // this package
@@ -54,19 +53,18 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("own: ")
 	rounds := flag.Int("rounds", 60, "number of paired runs for each replacement")
-	benchtime := flag.Duration("benchtime", 2*time.Millisecond, "duration of each of the 30 measurements of a run")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, flag.Args(), *rounds, *benchtime); err != nil {
+	if err := run(ctx, flag.Args(), *rounds); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // run compares the named replacements, or all of them, and prints a table.
-func run(ctx context.Context, names []string, rounds int, benchtime time.Duration) error {
-	if rounds < 1 || benchtime <= 0 {
-		return errors.New("-rounds and -benchtime must be positive")
+func run(ctx context.Context, names []string, rounds int) error {
+	if rounds < 1 {
+		return errors.New("-rounds must be positive")
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(replacements, func(r replacement) bool { return r.name == name }) {
@@ -95,7 +93,7 @@ func run(ctx context.Context, names []string, rounds int, benchtime time.Duratio
 		if err != nil {
 			return err
 		}
-		c, err := alternate(ctx, own, lib, rounds, benchtime)
+		c, err := alternate(ctx, own, lib, rounds)
 		if err != nil {
 			return err
 		}
@@ -184,13 +182,13 @@ type comparison struct {
 }
 
 // alternate runs two test binaries alternately and compares their times.
-func alternate(ctx context.Context, own, lib string, rounds int, benchtime time.Duration) (c comparison, err error) {
+func alternate(ctx context.Context, own, lib string, rounds int) (c comparison, err error) {
 	pair := [2]string{own, lib}
 	var times [2][]float64
 	for round := range rounds {
 		for i := range pair {
 			i = (i + round) % 2 // each of them goes first in every other round
-			t, err := measure(ctx, pair[i], benchtime)
+			t, err := measure(ctx, pair[i])
 			if err != nil {
 				return c, err
 			}
@@ -223,9 +221,9 @@ func quantile(values []float64, q float64) float64 {
 var result = regexp.MustCompile(`(?m)^BenchmarkMiddleware\s+\d+\s+([\d.]+) ns/op`)
 
 // measure runs a test binary and returns the time of one request in ns.
-func measure(ctx context.Context, binary string, benchtime time.Duration) (float64, error) {
+func measure(ctx context.Context, binary string) (float64, error) {
 	out, err := output(ctx, nil, binary, "-test.run=^$", "-test.bench=^BenchmarkMiddleware$",
-		"-test.cpu=1", "-test.count=30", "-test.benchtime="+benchtime.String())
+		"-test.cpu=1", "-test.count=30", "-test.benchtime=2ms")
 	if err != nil {
 		return 0, err
 	}
