@@ -2,8 +2,8 @@ package jwttest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -11,15 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/textproto"
 	"os"
-	"regexp"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 // A Target is what [Attack] has to know of a service: how to make a token that
@@ -148,83 +143,9 @@ func Attack(t *testing.T, handler http.Handler, target Target) {
 		t.Logf("jwttest.Attack: of %d cases these went wrong, and many of a family may be one hole: %s", len(cases), strings.Join(summary, ", "))
 	}
 	// Some fetch only after they have answered.
-	for _, path := range b.rest() {
+	for _, path := range b.remainingHits() {
 		t.Errorf("FETCHED: %s, at some time after it was answered\n\n%s", strings.TrimPrefix(path, "/"), fetched)
 	}
-}
-
-// firmness is how firm the rule is that a case holds a service to.
-type firmness int
-
-const (
-	required firmness = iota // an RFC leaves no choice
-	advised                  // an RFC advises it, or lets those do otherwise who have a reason
-	ours                     // jwtgate is stricter than the RFC asks for
-)
-
-func (f firmness) String() string {
-	return [...]string{"MUST", "SHOULD", "jwtgate's own, stricter than the RFC"}[f]
-}
-
-// A probe is one case: a request, and whether it is to be let in.
-type probe struct {
-	family, name string
-	tries        string // one clause: "a token that ..."
-	rule         string // where it is written
-	firm         firmness
-	accept       bool
-	bait         bool // names an address that must not be fetched
-	request      request
-}
-
-func (p probe) path() string { return p.family + "/" + p.name }
-
-// A request is a request as far as a case determines it.
-type request struct {
-	method, target string
-	lines          []string // of the header, without their ends
-	body           string
-	protocol       string // "" means HTTP/1.1
-	only           way    // "" means both
-}
-
-// way is one of the ways to send a request.
-type way string
-
-const (
-	directly way = "called directly"
-	overTCP  way = "over TCP"
-)
-
-// host is the Host of all requests, and that of [httptest.NewRequest].
-const host = "example.com"
-
-// bytes returns the request as it goes over the wire.
-func (r request) bytes() []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s\r\nHost: %s\r\n", r.method, r.target, or(r.protocol, "HTTP/1.1"), host)
-	chunked := false
-	for _, line := range r.lines {
-		chunked = chunked || strings.HasPrefix(line, "Transfer-Encoding:")
-		b.WriteString(line + "\r\n")
-	}
-	if r.body != "" && !chunked {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(r.body))
-	}
-	b.WriteString("Connection: close\r\n\r\n" + r.body)
-	return []byte(b.String())
-}
-
-// http returns the request as the handler would get it from a server that lets
-// everything through.
-func (r request) http(ctx context.Context) *http.Request {
-	got := httptest.NewRequestWithContext(ctx, r.method, r.target, strings.NewReader(r.body))
-	for _, line := range r.lines {
-		name, value, _ := strings.Cut(line, ":")
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		got.Header[name] = append(got.Header[name], strings.TrimPrefix(value, " "))
-	}
-	return got
 }
 
 // attack is what the cases of one Attack share.
@@ -236,23 +157,23 @@ type attack struct {
 
 // patience is how long an answer may take. It is there to end a test, not to
 // judge the handler.
-const patience = 30 * time.Second
+const answerTimeout = 30 * time.Second
 
 // try sends the request of a case in both ways and returns a report, "" if all
 // is well.
-func (a *attack) try(t *testing.T, p probe) string {
+func (a *attack) try(t *testing.T, p attackCase) string {
 	t.Helper()
 	verdict := ""
 	var statuses []string
-	for _, w := range []way{directly, overTCP} {
+	for _, w := range []delivery{directly, overTCP} {
 		if p.request.only != "" && p.request.only != w {
 			continue
 		}
-		send := a.call
+		send := a.callHandler
 		if w == overTCP {
-			send = a.dial
+			send = a.sendOverTCP
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
 		status, err := send(ctx, p.request)
 		cancel()
 		in := status > 0 && status < 400
@@ -262,23 +183,23 @@ func (a *attack) try(t *testing.T, p probe) string {
 		case errors.Is(err, errNotSent):
 			verdict = "NOT SENT"
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			verdict = or(verdict, "NO ANSWER")
+			verdict = cmp.Or(verdict, "NO ANSWER")
 		case in && !p.accept:
-			verdict = or(verdict, "GOT IN")
+			verdict = cmp.Or(verdict, "GOT IN")
 		case !in && p.accept:
-			verdict = or(verdict, "REFUSED ALTHOUGH VALID")
+			verdict = cmp.Or(verdict, "REFUSED ALTHOUGH VALID")
 		}
-		said := fmt.Sprintf("%d %s", status, http.StatusText(status))
+		outcome := fmt.Sprintf("%d %s", status, http.StatusText(status))
 		if status == 0 {
-			said = fmt.Sprintf("no answer (%v)", err)
+			outcome = fmt.Sprintf("no answer (%v)", err)
 		}
-		statuses = append(statuses, said+", "+string(w))
+		statuses = append(statuses, outcome+", "+string(w))
 	}
 	report := ""
 	if verdict != "" {
 		report = p.report(t.Name(), verdict, strings.Join(statuses, "; "))
 	}
-	if p.bait && a.bait.hit(p.path()) {
+	if p.bait && a.bait.takeHit(p.path()) {
 		p.rule, p.firm = "RFC 8725 section 3.10", advised
 		report = strings.TrimPrefix(report+"\n\n", "\n\n") + p.report(t.Name(), "FETCHED", strings.Join(statuses, "; ")) + "\n\n" + fetched
 	}
@@ -291,7 +212,7 @@ const fetched = "The service requested an address that only a token had named. W
 var errPanic = errors.New("the handler panicked")
 
 // call sends a request by calling the handler.
-func (a *attack) call(ctx context.Context, r request) (status int, err error) {
+func (a *attack) callHandler(ctx context.Context, r request) (status int, err error) {
 	w := httptest.NewRecorder()
 	done := make(chan error, 1)
 	go func() {
@@ -320,7 +241,7 @@ func (a *attack) call(ctx context.Context, r request) (status int, err error) {
 var errNotSent = errors.New("cannot connect to the server on loopback")
 
 // dial sends a request over a connection of its own.
-func (a *attack) dial(ctx context.Context, r request) (status int, err error) {
+func (a *attack) sendOverTCP(ctx context.Context, r request) (status int, err error) {
 	connection, err := new(net.Dialer).DialContext(ctx, "tcp", a.address)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errNotSent, err)
@@ -338,136 +259,8 @@ func (a *attack) dial(ctx context.Context, r request) (status int, err error) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
-		return 0, or(written, err)
+		return 0, cmp.Or(written, err)
 	}
 	response.Body.Close()
 	return response.StatusCode, nil
 }
-
-// report tells of a case that went wrong, as one block.
-func (p probe) report(test, verdict, statuses string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", verdict, p.path())
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-8s %s\n", label, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n           "))
-	}
-	line("sends", "%s", p.tries)
-	line("rule", "%s (%v)", p.rule, p.firm)
-	line("status", "%s", statuses)
-	line("request", "%s", strings.Join(slices.Concat([]string{p.request.method + " " + p.request.target}, p.request.lines), "\n"))
-	if token := aToken.FindString(strings.Join(p.request.lines, "\n")); token != "" {
-		header, rest, _ := strings.Cut(token, ".")
-		claims, _, _ := strings.Cut(rest, ".")
-		line("header", "%s", decoded(header))
-		line("claims", "%s", decoded(claims))
-	}
-	if !strings.HasSuffix(test, p.path()) {
-		test += "/" + p.path()
-	}
-	line("alone", "go test -run '^%s$'", strings.ReplaceAll(regexp.QuoteMeta(test), "/", "$/^"))
-	return strings.TrimSuffix(shortened(b.String()), "\n")
-}
-
-// aToken finds what may be a token's first two segments in a request.
-var aToken = regexp.MustCompile(`[\w+/=-]{12,}\.[\w+/=-]*`)
-
-// decoded returns what a segment stands for, as far as it can be told.
-func decoded(segment string) string {
-	clean := strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(segment)
-	text, err := base64.RawURLEncoding.DecodeString(clean)
-	if err != nil {
-		return "not base64url"
-	}
-	return string(text)
-}
-
-// longest is how much of a line is shown.
-const longest = 300
-
-// shortened makes a report fit for a terminal, whatever was sent.
-func shortened(report string) string {
-	lines := strings.Split(report, "\n")
-	for i, line := range lines {
-		if utf8.ValidString(line) && !strings.ContainsFunc(line, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-			if len(line) > longest {
-				cut := longest
-				for !utf8.RuneStart(line[cut]) {
-					cut--
-				}
-				line = fmt.Sprintf("%s... (%d bytes)", line[:cut], len(line))
-			}
-			lines[i] = line
-			continue
-		}
-		label, text := line[:min(11, len(line))], line[min(11, len(line)):]
-		if len(text) > longest {
-			lines[i] = fmt.Sprintf("%s%q... (%d bytes)", label, text[:longest], len(text))
-		} else {
-			lines[i] = fmt.Sprintf("%s%q", label, text)
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// A bait is a server of the attacker's, with keys at every path. It keeps count
-// of who comes.
-type bait struct {
-	server *httptest.Server
-	mu     sync.Mutex
-	hits   map[string]bool // by the path of the case
-}
-
-func newBait() *bait {
-	b := &bait{hits: map[string]bool{}}
-	b.server = httptest.NewServer(b)
-	return b
-}
-
-// ServeHTTP answers /family/case and whatever is below it.
-func (b *bait) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 3)
-	if len(parts) < 2 {
-		parts = []string{parts[0], "", ""}
-	}
-	b.mu.Lock()
-	b.hits[parts[0]+"/"+parts[1]] = true
-	b.mu.Unlock()
-	base := b.server.URL + "/" + parts[0] + "/" + parts[1]
-	if strings.Contains(r.URL.Path, "/.well-known/") {
-		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, base, base+"/jwks")
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, attackersSet())
-}
-
-// hit tells whether somebody came for a case since it was last asked.
-func (b *bait) hit(path string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	hit := b.hits[path]
-	delete(b.hits, path)
-	return hit
-}
-
-func (b *bait) rest() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var paths []string
-	for path := range b.hits {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return paths
-}
-
-// attackersSet is the JWK Set of the attacker.
-var attackersSet = sync.OnceValue(func() string {
-	var keys []string
-	for _, algorithm := range []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"} {
-		key := jwk(public(attackersKey(algorithm))).with("kid", quote(algorithm)).with("alg", quote(algorithm))
-		keys = append(keys, key.String())
-	}
-	keys = append(keys, jwk(attackersSecret).with("alg", `"HS256"`).String())
-	return `{"keys":[` + strings.Join(keys, ",") + `]}`
-})

@@ -8,6 +8,46 @@ import (
 	"strings"
 )
 
+// newCorpus returns the cases for a target, in their order.
+func newCorpus(target Target, baitURL string) ([]attackCase, error) {
+	m, err := newMinter(target)
+	if err != nil {
+		return nil, err
+	}
+	c := &corpus{minter: m, baitURL: baitURL, seen: map[[sha256.Size]byte]bool{}}
+	known := map[string]bool{}
+	for _, f := range families {
+		known[f.name] = true
+	}
+	unknown := func(name string) error {
+		return fmt.Errorf("Target.Skip: there is neither a family nor a case %q for %s", name, target.Algorithm)
+	}
+	for _, name := range target.Skip {
+		if family, _, _ := strings.Cut(name, "/"); !known[family] {
+			return nil, unknown(name)
+		}
+	}
+	for i, f := range families {
+		if i > 0 && slices.Contains(target.Skip, f.name) {
+			continue // not even its tokens are made
+		}
+		f.add(&family{corpus: c, name: f.name, rule: f.rule})
+	}
+	for _, p := range c.cases {
+		known[p.path()] = true
+	}
+	for _, name := range target.Skip {
+		if family, _, _ := strings.Cut(name, "/"); !known[name] && !slices.Contains(target.Skip, family) {
+			return nil, unknown(name)
+		}
+	}
+	// The plain good one stays: without it nothing can be told.
+	c.cases = append(c.cases[:1], slices.DeleteFunc(c.cases[1:], func(p attackCase) bool {
+		return slices.Contains(target.Skip, p.family) || slices.Contains(target.Skip, p.path())
+	})...)
+	return c.cases, nil
+}
+
 // families has all families of cases in the order they run. The first case of
 // the first one is the plain good request.
 var families = []struct {
@@ -19,7 +59,7 @@ var families = []struct {
 	{"authorization", "RFC 6750 section 2.1", (*family).authorization},
 	{"carriage", "RFC 6750 section 2", (*family).carriage},
 
-	{"none", "RFC 7519 section 6; RFC 7518 section 3.6; RFC 8725 section 3.2", (*family).unsecured},
+	{"none", "RFC 7519 section 6; RFC 7518 section 3.6; RFC 8725 section 3.2", (*family).algNone},
 	{"algorithm", "RFC 8725 section 3.1", (*family).algorithms},
 	{"confusion", "RFC 8725 sections 2.1 and 3.1", (*family).confusion},
 	{"guessed-secret", "RFC 8725 sections 2.2 and 3.5", (*family).guessedSecrets},
@@ -50,116 +90,18 @@ var families = []struct {
 	{"size", "RFC 9110 section 5.4", (*family).sizes},
 }
 
-// newCorpus returns the cases for a target, in their order.
-func newCorpus(target Target, baitURL string) ([]probe, error) {
-	m, err := newMinter(target)
-	if err != nil {
-		return nil, err
-	}
-	c := &corpus{minter: m, baitURL: baitURL, seen: map[[sha256.Size]byte]bool{}}
-	known := map[string]bool{}
-	for _, f := range families {
-		known[f.name] = true
-	}
-	unknown := func(name string) error {
-		return fmt.Errorf("Target.Skip: there is neither a family nor a case %q for %s", name, target.Algorithm)
-	}
-	for _, name := range target.Skip {
-		if family, _, _ := strings.Cut(name, "/"); !known[family] {
-			return nil, unknown(name)
-		}
-	}
-	for i, f := range families {
-		if i > 0 && slices.Contains(target.Skip, f.name) {
-			continue // not even its tokens are made
-		}
-		f.add(&family{corpus: c, name: f.name, rule: f.rule})
-	}
-	for _, p := range c.probes {
-		known[p.path()] = true
-	}
-	for _, name := range target.Skip {
-		if family, _, _ := strings.Cut(name, "/"); !known[name] && !slices.Contains(target.Skip, family) {
-			return nil, unknown(name)
-		}
-	}
-	// The plain good one stays: without it nothing can be told.
-	c.probes = append(c.probes[:1], slices.DeleteFunc(c.probes[1:], func(p probe) bool {
-		return slices.Contains(target.Skip, p.family) || slices.Contains(target.Skip, p.path())
-	})...)
-	return c.probes, nil
-}
-
 // byFamily yields the cases of each family.
-func byFamily(probes []probe) iter.Seq2[string, []probe] {
-	return func(yield func(string, []probe) bool) {
-		for len(probes) > 0 {
-			name, n := probes[0].family, 1
-			for n < len(probes) && probes[n].family == name {
+func byFamily(cases []attackCase) iter.Seq2[string, []attackCase] {
+	return func(yield func(string, []attackCase) bool) {
+		for len(cases) > 0 {
+			name, n := cases[0].family, 1
+			for n < len(cases) && cases[n].family == name {
 				n++
 			}
-			if !yield(name, probes[:n]) {
+			if !yield(name, cases[:n]) {
 				return
 			}
-			probes = probes[n:]
+			cases = cases[n:]
 		}
 	}
 }
-
-// corpus collects the cases for one target.
-type corpus struct {
-	*minter
-	baitURL string
-	probes  []probe
-	seen    map[[sha256.Size]byte]bool // the requests of probes
-}
-
-// family adds cases to a corpus.
-type family struct {
-	*corpus
-	name, rule string
-}
-
-// under is the same family, for cases that another rule is behind.
-func (f *family) under(rule string) *family {
-	return &family{corpus: f.corpus, name: f.name, rule: rule}
-}
-
-// refuse adds a token that must not be let in.
-func (f *family) refuse(firm firmness, name, tries, token string) {
-	f.add(probe{name: name, tries: tries, firm: firm, request: f.bearer(token)})
-}
-
-// accept adds a token that must be let in.
-func (f *family) accept(firm firmness, name, tries, token string) {
-	f.add(probe{name: name, tries: tries, firm: firm, accept: true, request: f.bearer(token)})
-}
-
-// send adds a request that must not be let in.
-func (f *family) send(firm firmness, name, tries string, r request) {
-	f.add(probe{name: name, tries: tries, firm: firm, request: r})
-}
-
-func (f *family) add(p probe) {
-	if p.firm == ours && !f.target.Strict {
-		return
-	}
-	p.family, p.rule = f.name, or(p.rule, f.rule)
-	p.request.method = or(p.request.method, f.target.Method, "GET")
-	p.request.target = or(p.request.target, f.target.Path, "/")
-	// Two ways to spoil a value may come to the same for some target.
-	digest := sha256.Sum256(p.request.bytes())
-	if f.seen[digest] {
-		return
-	}
-	f.seen[digest] = true
-	f.probes = append(f.probes, p)
-}
-
-// bearer returns the usual request with a token.
-func (c *corpus) bearer(token string) request { return lines("Authorization: Bearer " + token) }
-
-func lines(lines ...string) request { return request{lines: lines} }
-
-// good returns the usual token.
-func (c *corpus) good() string { return c.token(c.header.String(), c.claims.String()) }

@@ -17,12 +17,12 @@ type Case struct {
 
 // Corpus returns the cases of a target.
 func Corpus(target Target) ([]Case, error) {
-	probes, err := newCorpus(target, "http://127.0.0.1:1")
+	all, err := newCorpus(target, "http://127.0.0.1:1")
 	var cases []Case
-	for _, p := range probes {
+	for _, c := range all {
 		cases = append(cases, Case{
-			Family: p.family, Name: p.name, Rule: p.rule, Firm: p.firm.String(), Accept: p.accept,
-			Bytes: p.request.bytes(), Request: p.request.http, OnlyTCP: p.request.only == overTCP,
+			Family: c.family, Name: c.name, Rule: c.rule, Firm: c.firm.String(), Accept: c.accept,
+			Bytes: c.request.bytes(), Request: c.request.http, OnlyTCP: c.request.only == overTCP,
 		})
 	}
 	return cases, err

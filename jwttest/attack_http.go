@@ -1,158 +1,32 @@
 package jwttest
 
 import (
+	"cmp"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 )
 
-// valid has good requests in the forms that a service has to expect, so that
-// strictness does not turn away those who may come in.
-func (f *family) valid() {
-	good := f.good()
-	f.accept(required, "plain", "a good token in the usual form", good)
-
-	wire := f.under("RFC 9110 sections 5.1, 5.5 and 11.1")
-	for _, tt := range []struct {
-		name, tries, line string
-		only              way
-	}{
-		{"scheme-in-lower-case", "the scheme as bearer", "Authorization: bearer " + good, ""},
-		{"scheme-in-upper-case", "the scheme as BEARER", "Authorization: BEARER " + good, ""},
-		{"scheme-in-mixed-case", "the scheme as bEaReR", "Authorization: bEaReR " + good, ""},
-		{"header-name-in-lower-case", "the header as authorization", "authorization: Bearer " + good, ""},
-		{"header-name-in-upper-case", "the header as AUTHORIZATION", "AUTHORIZATION: Bearer " + good, ""},
-		{"no-space-after-colon", "no white space before the value", "Authorization:Bearer " + good, overTCP},
-		{"white-space-around", "white space around the value", "Authorization: \t Bearer " + good + " \t", overTCP},
-	} {
-		r := lines(tt.line)
-		r.only = tt.only
-		wire.add(probe{name: tt.name, tries: tt.tries, accept: true, request: r})
-	}
-	wire = f.under("RFC 9110 section 11.4")
-	wire.add(probe{name: "two-spaces", tries: "two spaces behind the scheme", accept: true, request: lines("Authorization: Bearer  " + good)})
-	wire.add(probe{name: "many-spaces", tries: "nine spaces behind the scheme", accept: true, request: lines("Authorization: Bearer         " + good)})
-	wire = f.under("RFC 9110 section 2.5")
-	old := f.bearer(good)
-	old.protocol, old.only = "HTTP/1.0", overTCP
-	wire.add(probe{name: "http-1.0", tries: "an HTTP/1.0 request", accept: true, request: old})
-
-	wire = f.under("RFC 6750 section 2.1")
-	for _, tt := range []struct{ name, line string }{
-		{"beside-cookies", "Cookie: a=b; session=c"},
-		{"beside-another-header", "X-Auth-Token: none.of.this"},
-		{"beside-proxy-credentials", "Proxy-Authorization: Basic eDp5"},
-	} {
-		wire.add(probe{name: tt.name, tries: "a good token beside " + tt.line, firm: advised, accept: true, request: lines(tt.line, "Authorization: Bearer "+good)})
-	}
-
-	f = f.under("RFC 8259 sections 2, 4 and 7")
-	reversed := func(o object) object {
-		var r object
-		for _, m := range o {
-			r = r.before(m.name, m.value)
-		}
-		return r
-	}
-	spaced := func(o object) string {
-		return strings.NewReplacer(`":`, "\" :\t", `{`, "\r\n { ", `,"`, "\n,\r\t\"").Replace(o.String()) + " \n"
-	}
-	escaped := func(o object) string {
-		return strings.NewReplacer(`"alg"`, `"\u0061l\u0067"`, `"sub"`, `"\u0073ub"`, `"exp"`, `"ex\u0070"`, `/`, `\/`).Replace(o.String())
-	}
-	for _, tt := range []struct{ name, tries, token string }{
-		{"header-reversed", "the header's members in another order", f.withHeader(reversed(f.header).String())},
-		{"claims-reversed", "the claims in another order", f.withClaims(reversed(f.claims).String())},
-		{"header-with-white-space", "white space between the tokens of the header", f.withHeader(spaced(f.header))},
-		{"claims-with-white-space", "white space between the tokens of the claims", f.withClaims(spaced(f.claims))},
-		{"header-with-escapes", "characters of the header as escapes", f.withHeader(escaped(f.header))},
-		{"claims-with-escapes", "characters of the claims as escapes", f.withClaims(escaped(f.claims))},
-		{"claims-beyond-ascii", "characters of many scripts", f.withClaims(f.body("name", "\"Zo\u00eb \u4e2d\u6587 \U0001d11e\""))},
-		{"surrogate-pair", "a character as two escapes", f.withClaims(f.body("name", `"\ud834\udd1e"`))},
-		{"escaped-nul", "an escaped NUL in a claim that nobody knows", f.withClaims(f.body("note", `"a\u0000b"`))},
-		{"large-number", "a number with more digits than a double has", f.withClaims(f.body("big", `123456789012345678901234567890`))},
-		{"small-number", "a number next to zero", f.withClaims(f.body("small", `-1.5e-300`))},
-		{"empty-name", "a claim without name", f.withClaims(f.body("", `"x"`))},
-		{"same-name-at-two-depths", "a name once outside and once within", f.withClaims(f.body("act", `{"sub":"other","act":{"sub":"third"}}`))},
-		{"many-claims", "a hundred claims that nobody knows", f.withClaims(f.body("c0", `0`+members(99, `"c%d":%[1]d`)))},
-	} {
-		f.accept(required, tt.name, tt.tries, tt.token)
-	}
-
-	f = f.under("RFC 7515 section 4; RFC 7519 section 4")
-	f.accept(required, "unknown-parameter", "a header parameter that nobody knows, and that is not critical", f.withHeader(f.head("x-trace", `{"id":[1,null,true]}`)))
-	f.accept(required, "unknown-claim", "a claim that nobody knows", f.withClaims(f.body("x-trace", `{"id":[1,null,true]}`)))
-	f.accept(ours, "b64-true", "b64 with the value that it has by default", f.withHeader(f.head("b64", `true`)))
-	f.accept(ours, "content-type", "a cty that does not mean a token", f.withHeader(f.head("cty", `"json"`)))
-	f.accept(ours, "depth-32", "claims nested 32 levels deep, which is as far as jwtgate reads", f.withClaims(f.body("deep", nest(31, "[", "]"))))
-	f.accept(ours, "8-kilobytes", "a token of 8 KB", f.withClaims(f.body("pad", quote(strings.Repeat("x", 5500)))))
-
-	f = f.under("RFC 7519 sections 2, 4.1.4 and 4.1.5")
-	if f.claims.value("exp") != "" {
-		f.accept(required, "exp-with-fraction", "exp with a fraction", f.withClaims(f.body("exp", f.at(time.Hour)+".75")))
-		f.accept(required, "exp-with-exponent", "exp with an exponent", f.withClaims(f.body("exp", f.at(time.Hour)+"0e-1")))
-		f.accept(ours, "exp-in-the-year-9999", "exp at the end of the year 9999", f.withClaims(f.body("exp", "253402300799")))
-	}
-	f.accept(required, "nbf-an-hour-ago", "nbf in the past", f.withClaims(f.body("nbf", f.at(-time.Hour))))
-	f.accept(required, "nbf-with-fraction", "nbf in the past, with a fraction", f.withClaims(f.body("nbf", f.at(-time.Hour)+".5")))
-
-	if audience := f.claims.value("aud"); strings.HasPrefix(audience, `"`) {
-		f = f.under("RFC 7519 section 4.1.3")
-		f.accept(required, "aud-array-of-one", "aud as an array", f.withClaims(f.body("aud", `[`+audience+`]`)))
-		f.accept(required, "aud-array-ours-first", "aud as an array with others behind", f.withClaims(f.body("aud", `[`+audience+`,"https://other.example"]`)))
-		f.accept(required, "aud-array-ours-last", "aud as an array with others before", f.withClaims(f.body("aud", `["a","b",`+audience+`]`)))
-	}
-	if strings.HasPrefix(f.header.value("typ"), `"`) {
-		typ := strings.Trim(f.header.value("typ"), `"`)
-		f = f.under("RFC 7515 section 4.1.9; RFC 2045 section 5.1")
-		f.accept(advised, "typ-in-lower-case", "typ in lower case", f.withHeader(f.header.with("typ", quote(strings.ToLower(typ))).with("x", "1").String()))
-		f.accept(advised, "typ-in-upper-case", "typ in upper case", f.withHeader(f.header.with("typ", quote(strings.ToUpper(typ))).with("x", "2").String()))
-		if !strings.Contains(typ, "/") {
-			f.accept(advised, "typ-with-application", "typ as the media type it stands for", f.withHeader(f.head("typ", quote("application/"+typ))))
-		}
-	}
-	if f.target.Algorithm == "EdDSA" {
-		f = f.under("RFC 9864 section 2.2")
-		f.accept(ours, "alg-ed25519", "the algorithm by its name of RFC 9864", f.withHeader(f.head("alg", `"Ed25519"`)))
-	}
-}
-
-// members returns n members with a comma before each, for a format with their
-// number.
-func members(n int, format string) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, ","+format, i+1)
-	}
-	return b.String()
-}
-
-// nest returns n pairs of brackets around nothing.
-func nest(n int, left, right string) string {
-	return strings.Repeat(left, n) + strings.Repeat(right, n)
-}
-
 // authorization plays with the grammar of the header that carries the token.
 func (f *family) authorization() {
 	good := f.good()
-	expired := f.withClaims(f.body("exp", f.at(-time.Hour)))
+	expired := f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))
 	basic := base64.StdEncoding.EncodeToString([]byte("bearer:" + good))
 
-	none := f.under("RFC 6750 section 3.1; RFC 9110 section 15.5.2")
-	none.send(required, "none", "no credentials at all", lines())
-	none.send(required, "none-by-post", "no credentials, with POST", request{method: "POST"})
-	none.send(required, "none-by-head", "no credentials, with HEAD", request{method: "HEAD"})
-	none.send(ours, "none-by-options", "a preflight request without credentials", request{method: "OPTIONS", lines: []string{
+	none := f.withRule("RFC 6750 section 3.1; RFC 9110 section 15.5.2")
+	none.refuseRequest(required, "none", "no credentials at all", lines())
+	none.refuseRequest(required, "none-by-post", "no credentials, with POST", request{method: "POST"})
+	none.refuseRequest(required, "none-by-head", "no credentials, with HEAD", request{method: "HEAD"})
+	none.refuseRequest(stricter, "none-by-options", "a preflight request without credentials", request{method: "OPTIONS", lines: []string{
 		"Origin: https://app.example", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}})
-	none.send(required, "method-overridden", "no credentials, and a header that asks for another method", lines("X-HTTP-Method-Override: OPTIONS"))
+	none.refuseRequest(required, "method-overridden", "no credentials, and a header that asks for another method", lines("X-HTTP-Method-Override: OPTIONS"))
 
 	for _, tt := range []struct {
 		name  string
 		firm  firmness
-		tries string
+		sends string
 		value string
 	}{
 		{"empty", required, "an empty header", ""},
@@ -223,12 +97,12 @@ func (f *family) authorization() {
 		{"object", required, "an object that was printed", "Bearer [object Object]"},
 		{"placeholder", required, "a variable that was not replaced", "Bearer ${TOKEN}"},
 	} {
-		f.send(tt.firm, tt.name, tt.tries, lines("Authorization: "+tt.value))
+		f.refuseRequest(tt.firm, tt.name, tt.sends, lines("Authorization: "+tt.value))
 	}
 
 	// The sender breaks a MUST here; what the service does is a SHOULD.
-	repeated := f.under("RFC 9110 section 5.3; RFC 6750 section 3.1")
-	for _, tt := range []struct{ name, tries, first, second string }{
+	repeated := f.withRule("RFC 9110 section 5.3; RFC 6750 section 3.1")
+	for _, tt := range []struct{ name, sends, first, second string }{
 		{"repeated", "the header twice", "Bearer " + good, "Bearer " + good},
 		{"repeated-good-expired", "the header twice, with a good token and an expired one", "Bearer " + good, "Bearer " + expired},
 		{"repeated-expired-good", "the header twice, with an expired token and a good one", "Bearer " + expired, "Bearer " + good},
@@ -239,14 +113,14 @@ func (f *family) authorization() {
 		{"repeated-good-garbage", "the header twice, with a good token and garbage", "Bearer " + good, "x"},
 		{"repeated-garbage-good", "the header twice, with garbage and a good token", "Bearer a.b.c", "Bearer " + good},
 	} {
-		repeated.send(advised, tt.name, tt.tries, lines("Authorization: "+tt.first, "Authorization: "+tt.second))
+		repeated.refuseRequest(advised, tt.name, tt.sends, lines("Authorization: "+tt.first, "Authorization: "+tt.second))
 	}
-	repeated.send(advised, "repeated-in-other-case", "the header twice, with its name in two cases", lines("Authorization: Bearer "+good, "AUTHORIZATION: Bearer "+good))
-	repeated.send(advised, "repeated-apart", "the header twice, with others between", lines("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
-	repeated.send(advised, "repeated-thrice", "the header three times", lines("Authorization: Bearer "+good, "Authorization: Bearer "+good, "Authorization: Bearer "+good))
+	repeated.refuseRequest(advised, "repeated-in-other-case", "the header twice, with its name in two cases", lines("Authorization: Bearer "+good, "AUTHORIZATION: Bearer "+good))
+	repeated.refuseRequest(advised, "repeated-apart", "the header twice, with others between", lines("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
+	repeated.refuseRequest(advised, "repeated-thrice", "the header three times", lines("Authorization: Bearer "+good, "Authorization: Bearer "+good, "Authorization: Bearer "+good))
 
-	wire := f.under("RFC 9112 sections 2.2, 5.1 and 5.2")
-	for _, tt := range []struct{ name, tries, line string }{
+	wire := f.withRule("RFC 9112 sections 2.2, 5.1 and 5.2")
+	for _, tt := range []struct{ name, sends, line string }{
 		{"token-folded", "a good token folded into two lines", "Authorization: Bearer " + good[:20] + "\r\n " + good[20:]},
 		{"token-folded-by-tab", "a good token folded by a tab", "Authorization: Bearer " + good[:20] + "\r\n\t" + good[20:]},
 		{"second-token-folded", "a second good token in a folded line", "Authorization: Bearer " + good + "\r\n Bearer " + good},
@@ -266,13 +140,13 @@ func (f *family) authorization() {
 	} {
 		r := lines(tt.line)
 		r.only = overTCP
-		wire.send(required, tt.name, tt.tries, r)
+		wire.refuseRequest(required, tt.name, tt.sends, r)
 	}
-	wire = f.under("RFC 9110 section 6.5.1")
-	wire.send(required, "in-a-trailer", "the header in an announced trailer", request{
+	wire = f.withRule("RFC 9110 section 6.5.1")
+	wire.refuseRequest(required, "in-a-trailer", "the header in an announced trailer", request{
 		method: "POST", lines: []string{"Transfer-Encoding: chunked", "Trailer: Authorization"},
 		body: "1\r\nx\r\n0\r\nAuthorization: Bearer " + good + "\r\n\r\n", only: overTCP})
-	wire.send(required, "in-a-trailer-unannounced", "the header in a trailer", request{
+	wire.refuseRequest(required, "in-a-trailer-unannounced", "the header in a trailer", request{
 		method: "POST", lines: []string{"Transfer-Encoding: chunked"},
 		body: "0\r\nAuthorization: Bearer " + good + "\r\n\r\n", only: overTCP})
 }
@@ -280,7 +154,7 @@ func (f *family) authorization() {
 // carriage puts a good token where a service must not look for it.
 func (f *family) carriage() {
 	good := f.good()
-	path := or(f.target.Path, "/")
+	path := cmp.Or(f.target.Path, "/")
 	with := func(query string) string {
 		if strings.Contains(path, "?") {
 			return path + "&" + query
@@ -288,47 +162,47 @@ func (f *family) carriage() {
 		return path + "?" + query
 	}
 
-	query := f.under("RFC 6750 sections 2.3 and 5.3; RFC 9700 section 4.3.2")
+	query := f.withRule("RFC 6750 sections 2.3 and 5.3; RFC 9700 section 4.3.2")
 	for _, name := range []string{
 		"access_token", "token", "jwt", "bearer", "id_token", "auth_token", "authorization", "Authorization",
 		"bearer_token", "auth", "api_key", "key", "assertion", "access-token", "ACCESS_TOKEN", "access_token[]",
 	} {
-		query.send(advised, "query-"+name, "a good token as "+name+" in the query", request{target: with(name + "=" + good)})
+		query.refuseRequest(advised, "query-"+name, "a good token as "+name+" in the query", request{target: with(name + "=" + good)})
 	}
-	query.send(advised, "query-with-scheme", "the whole value of the header in the query", request{target: with("authorization=Bearer%20" + good)})
-	query.send(advised, "query-beside-expired", "a good token in the query beside an expired one in the header",
-		request{target: with("access_token=" + good), lines: []string{"Authorization: Bearer " + f.withClaims(f.body("exp", f.at(-time.Hour)))}})
-	query.send(advised, "query-beside-basic", "a good token in the query beside Basic in the header",
+	query.refuseRequest(advised, "query-with-scheme", "the whole value of the header in the query", request{target: with("authorization=Bearer%20" + good)})
+	query.refuseRequest(advised, "query-beside-expired", "a good token in the query beside an expired one in the header",
+		request{target: with("access_token=" + good), lines: []string{"Authorization: Bearer " + f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))}})
+	query.refuseRequest(advised, "query-beside-basic", "a good token in the query beside Basic in the header",
 		request{target: with("access_token=" + good), lines: []string{"Authorization: Basic eDp5"}})
-	query.send(advised, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
-	query.send(advised, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
-	query.send(advised, "path-parameter", "a good token behind a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
+	query.refuseRequest(advised, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
+	query.refuseRequest(advised, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
+	query.refuseRequest(advised, "path-parameter", "a good token behind a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
 
-	body := f.under("RFC 6750 section 2.2")
+	body := f.withRule("RFC 6750 section 2.2")
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	for _, name := range []string{"access_token", "token", "jwt", "id_token", "authorization", "assertion", "client_assertion"} {
-		body.send(advised, "form-"+name, "a good token as "+name+" in a form", request{
+		body.refuseRequest(advised, "form-"+name, "a good token as "+name+" in a form", request{
 			method: http.MethodPost, lines: []string{form}, body: url.Values{name: {good}}.Encode()})
 	}
-	body.send(advised, "form-by-put", "a good token in a form that is put", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
-	body.send(advised, "form-by-get", "a good token in the form of a GET request", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
-	body.send(advised, "form-of-other-type", "a good token in a body that is not a form", request{method: http.MethodPost, lines: []string{"Content-Type: text/plain"}, body: "access_token=" + good})
-	body.send(advised, "json-body", "a good token in a JSON body", request{method: http.MethodPost, lines: []string{"Content-Type: application/json"}, body: `{"access_token":"` + good + `"}`})
-	body.send(advised, "jwt-body", "a good token as the body", request{method: http.MethodPost, lines: []string{"Content-Type: application/jwt"}, body: good})
-	body.send(advised, "multipart-body", "a good token in a multipart form", request{method: http.MethodPost, lines: []string{"Content-Type: multipart/form-data; boundary=x"},
+	body.refuseRequest(advised, "form-by-put", "a good token in a form that is put", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
+	body.refuseRequest(advised, "form-by-get", "a good token in the form of a GET request", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
+	body.refuseRequest(advised, "form-of-other-type", "a good token in a body that is not a form", request{method: http.MethodPost, lines: []string{"Content-Type: text/plain"}, body: "access_token=" + good})
+	body.refuseRequest(advised, "json-body", "a good token in a JSON body", request{method: http.MethodPost, lines: []string{"Content-Type: application/json"}, body: `{"access_token":"` + good + `"}`})
+	body.refuseRequest(advised, "jwt-body", "a good token as the body", request{method: http.MethodPost, lines: []string{"Content-Type: application/jwt"}, body: good})
+	body.refuseRequest(advised, "multipart-body", "a good token in a multipart form", request{method: http.MethodPost, lines: []string{"Content-Type: multipart/form-data; boundary=x"},
 		body: "--x\r\nContent-Disposition: form-data; name=access_token\r\n\r\n" + good + "\r\n--x--\r\n"})
 
-	cookie := f.under("RFC 6750 section 2")
+	cookie := f.withRule("RFC 6750 section 2")
 	for _, name := range []string{
 		"access_token", "token", "jwt", "session", "id_token", "Authorization", "auth", "auth_token", "bearer", "AccessToken",
 		"__Host-session", "__Secure-token", "next-auth.session-token", "CF_Authorization",
 	} {
-		cookie.send(advised, "cookie-"+name, "a good token in the cookie "+name, lines("Cookie: "+name+"="+good))
+		cookie.refuseRequest(advised, "cookie-"+name, "a good token in the cookie "+name, lines("Cookie: "+name+"="+good))
 	}
-	cookie.send(advised, "cookie-beside-expired", "a good token in a cookie beside an expired one in the header",
-		lines("Cookie: access_token="+good, "Authorization: Bearer "+f.withClaims(f.body("exp", f.at(-time.Hour)))))
+	cookie.refuseRequest(advised, "cookie-beside-expired", "a good token in a cookie beside an expired one in the header",
+		lines("Cookie: access_token="+good, "Authorization: Bearer "+f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))))
 
-	header := f.under("RFC 6750 section 2.1")
+	header := f.withRule("RFC 6750 section 2.1")
 	for _, name := range []string{
 		"X-Auth-Token", "X-Access-Token", "X-Authorization", "X-JWT", "X-Id-Token", "X-API-Key", "Token", "JWT", "Access-Token",
 		"Bearer", "Auth", "Authentication", "Proxy-Authorization", "X-Forwarded-Authorization", "X-Forwarded-Access-Token",
@@ -337,10 +211,10 @@ func (f *family) carriage() {
 		"X-Endpoint-API-UserInfo", "WWW-Authenticate", "Authorization2", "Authorization_", "HTTP_AUTHORIZATION", "X-User-Token",
 		"Sec-WebSocket-Protocol", "DPoP", "Client-Assertion",
 	} {
-		header.send(advised, "header-"+name, "a good token in the header "+name, lines(name+": "+good))
-		header.send(advised, "header-"+name+"-with-scheme", "a good token with its scheme in the header "+name, lines(name+": Bearer "+good))
+		header.refuseRequest(advised, "header-"+name, "a good token in the header "+name, lines(name+": "+good))
+		header.refuseRequest(advised, "header-"+name+"-with-scheme", "a good token with its scheme in the header "+name, lines(name+": Bearer "+good))
 	}
-	header.send(advised, "websocket-protocol", "a good token as a protocol of WebSocket", lines(
+	header.refuseRequest(advised, "websocket-protocol", "a good token as a protocol of WebSocket", lines(
 		"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."+encode(good)))
 }
@@ -351,7 +225,7 @@ func (f *family) sizes() {
 	padded := func(n int) string {
 		pad := n
 		for {
-			token := f.withClaims(f.body("pad", quote(strings.Repeat("x", pad))))
+			token := f.tokenWithClaims(f.claimsWith("pad", quote(strings.Repeat("x", pad))))
 			if len(token) <= n+2 { // the nearest that base64 has
 				return token
 			}
@@ -361,7 +235,7 @@ func (f *family) sizes() {
 	// What a service reads at all is for it to choose, so that good tokens
 	// which are long are refused for jwtgate's reasons.
 	for _, tt := range []struct {
-		name, tries string
+		name, sends string
 		bytes       int
 	}{
 		{"16-kilobytes", "a good token just longer than 16 KiB", 16<<10 + 4},
@@ -372,10 +246,10 @@ func (f *family) sizes() {
 		{"1-megabyte", "a good token of a megabyte", 1<<20 - 1000},
 		{"2-megabytes", "a good token of two megabytes", 2 << 20},
 	} {
-		f.refuse(ours, tt.name, tt.tries, padded(tt.bytes))
+		f.refuse(stricter, tt.name, tt.sends, padded(tt.bytes))
 	}
-	header, claims, signature := split(f.good())
-	for _, tt := range []struct{ name, tries, token string }{
+	header, claims, signature := splitToken(f.good())
+	for _, tt := range []struct{ name, sends, token string }{
 		{"a-million-dots", "a million dots", strings.Repeat(".", 1_000_000)},
 		{"a-million-dots-behind", "a good token with a million dots behind", f.good() + strings.Repeat(".", 1_000_000)},
 		{"a-million-letters", "a million letters", strings.Repeat("A", 1_000_000)},
@@ -387,14 +261,14 @@ func (f *family) sizes() {
 		{"deep-claims", "forged claims of 200,000 brackets", header + "." + encode(`{"iss":`+strings.Repeat("[", 200_000)) + "." + signature},
 		{"wide-header", "a forged header of 50,000 parameters", encode(`{"alg":"none"`+members(50_000, `"a%d":0`)+`}`) + "." + claims + "." + signature},
 		{"wide-claims", "forged claims of 50,000 members", header + "." + encode(`{"a":0`+members(50_000, `"a%d":0`)+`}`) + "." + signature},
-		{"wide-audience", "a forged aud of 100,000 strings", header + "." + encode(f.body("aud", `["x"`+strings.Repeat(`,"x"`, 100_000)+`]`)) + "." + signature},
+		{"wide-audience", "a forged aud of 100,000 strings", header + "." + encode(f.claimsWith("aud", `["x"`+strings.Repeat(`,"x"`, 100_000)+`]`)) + "." + signature},
 	} {
-		f.refuse(required, tt.name, tt.tries, tt.token)
+		f.refuse(required, tt.name, tt.sends, tt.token)
 	}
-	f.refuse(ours, "long-number", "an exp of ten thousand digits", f.withClaims(f.body("exp", "1"+strings.Repeat("0", 10_000))))
-	f.refuse(ours, "long-exponent", "an exp with an exponent of ten thousand digits", f.withClaims(f.body("exp", "1e"+strings.Repeat("9", 10_000))))
+	f.refuse(stricter, "long-number", "an exp of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1"+strings.Repeat("0", 10_000))))
+	f.refuse(stricter, "long-exponent", "an exp with an exponent of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1e"+strings.Repeat("9", 10_000))))
 	good := "Authorization: Bearer " + f.good()
-	f.under("RFC 9110 section 5.3; RFC 6750 section 3.1").send(advised, "many-lines", "the header a thousand times", request{lines: strings.Split(strings.TrimSuffix(strings.Repeat(good+"\n", 1000), "\n"), "\n")})
-	f.send(required, "long-scheme", "a scheme of a hundred kilobytes", lines("Authorization: "+strings.Repeat("Bearer", 17_000)+" "+f.good()))
-	f.send(required, "many-spaces", "a million spaces and no token", lines("Authorization: Bearer"+strings.Repeat(" ", 1_000_000)+"x"))
+	f.withRule("RFC 9110 section 5.3; RFC 6750 section 3.1").refuseRequest(advised, "many-lines", "the header a thousand times", request{lines: strings.Split(strings.TrimSuffix(strings.Repeat(good+"\n", 1000), "\n"), "\n")})
+	f.refuseRequest(required, "long-scheme", "a scheme of a hundred kilobytes", lines("Authorization: "+strings.Repeat("Bearer", 17_000)+" "+f.good()))
+	f.refuseRequest(required, "many-spaces", "a million spaces and no token", lines("Authorization: Bearer"+strings.Repeat(" ", 1_000_000)+"x"))
 }

@@ -1,6 +1,7 @@
 package jwttest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -10,22 +11,22 @@ import (
 )
 
 func (f *family) jsonHeader() {
-	f.spoiledJSON("the header", f.header, f.withHeader)
+	f.malformedJSON("the header", f.header, f.tokenWithHeader)
 }
 
 func (f *family) jsonClaims() {
-	f.spoiledJSON("the claims", f.claims, f.withClaims)
+	f.malformedJSON("the claims", f.claims, f.tokenWithClaims)
 }
 
 // spoiledJSON signs what is not quite a JSON object (RFC 8259), or one that
 // parsers read differently from one another.
-func (f *family) spoiledJSON(what string, o object, signed func(string) string) {
+func (f *family) malformedJSON(what string, o object, signed func(string) string) {
 	good := o.String()
 	inner := good[1 : len(good)-1]
 	last := `"` + o[len(o)-1].name + `":`
 	// Member by member, and with one more whose value is v.
 	extra := func(v string) string { return o.with("x", v).String() }
-	for _, tt := range []struct{ name, tries, text string }{
+	for _, tt := range []struct{ name, sends, text string }{
 		{"space", "a space", " "},
 		{"array", "an object in an array", "[" + good + "]"},
 		{"empty-array", "an empty array", "[]"},
@@ -143,11 +144,11 @@ func (f *family) spoiledJSON(what string, o object, signed func(string) string) 
 		{"xssi-prefix", "the prefix against inclusion", ")]}'\n" + good},
 		{"text-sequence", "a JSON text sequence", "\x1e" + good + "\n"},
 	} {
-		f.refuse(required, tt.name, what+" with, or as, "+tt.tries, signed(tt.text))
+		f.refuse(required, tt.name, what+" with, or as, "+tt.sends, signed(tt.text))
 	}
 
-	utf8 := f.under(f.rule + "; RFC 8725 section 3.7; RFC 8259 section 8.1")
-	for _, tt := range []struct{ name, tries, bytes string }{
+	utf8 := f.withRule(f.rule + "; RFC 8725 section 3.7; RFC 8259 section 8.1")
+	for _, tt := range []struct{ name, sends, bytes string }{
 		{"byte-ff", "the byte FF", "\xff"},
 		{"lone-continuation", "a continuation byte alone", "\x80"},
 		{"cut-sequence", "a sequence that is cut", "\xe2\x82"},
@@ -160,21 +161,21 @@ func (f *family) spoiledJSON(what string, o object, signed func(string) string) 
 		{"beyond-unicode", "a code point beyond Unicode", "\xf4\x90\x80\x80"},
 		{"five-bytes", "a sequence of five bytes", "\xf8\x88\x80\x80\x80"},
 	} {
-		utf8.refuse(required, "utf-8-"+tt.name, what+" with "+tt.tries+" in a value", signed(extra(`"a`+tt.bytes+`b"`)))
-		utf8.refuse(required, "utf-8-"+tt.name+"-in-name", what+" with "+tt.tries+" in a name", signed(o.with("x"+tt.bytes, "1").String()))
+		utf8.refuse(required, "utf-8-"+tt.name, what+" with "+tt.sends+" in a value", signed(extra(`"a`+tt.bytes+`b"`)))
+		utf8.refuse(required, "utf-8-"+tt.name+"-in-name", what+" with "+tt.sends+" in a name", signed(o.with("x"+tt.bytes, "1").String()))
 	}
 	utf8.refuse(advised, "byte-order-mark", what+" behind a byte order mark", signed("\ufeff"+good))
 
-	surrogates := f.under("RFC 8259 section 8.2; RFC 7493 section 2.1")
+	surrogates := f.withRule("RFC 8259 section 8.2; RFC 7493 section 2.1")
 	for _, tt := range []struct{ name, text string }{
 		{"high", `\ud800`}, {"low", `\udc00`}, {"reversed", `\udc00\ud800`}, {"high-and-letter", `\ud800\u0041`}, {"two-high", `\ud800\ud800`},
 	} {
-		surrogates.refuse(ours, "lone-surrogate-"+tt.name, what+" with a lone surrogate", signed(extra(`"`+tt.text+`"`)))
+		surrogates.refuse(stricter, "lone-surrogate-"+tt.name, what+" with a lone surrogate", signed(extra(`"`+tt.text+`"`)))
 	}
-	surrogates.refuse(ours, "lone-surrogate-in-name", what+" with a lone surrogate in a name", signed(o.with(`x\ud800`, "1").String()))
+	surrogates.refuse(stricter, "lone-surrogate-in-name", what+" with a lone surrogate in a name", signed(o.with(`x\ud800`, "1").String()))
 
-	limits := f.under("RFC 8259 sections 6 and 9; RFC 7493 section 2.2")
-	for _, tt := range []struct{ name, tries, value string }{
+	limits := f.withRule("RFC 8259 sections 6 and 9; RFC 7493 section 2.2")
+	for _, tt := range []struct{ name, sends, value string }{
 		{"beyond-double", "a number beyond a double", `1e309`},
 		{"beyond-double-negative", "a negative number beyond a double", `-1e400`},
 		{"beyond-double-in-array", "a number beyond a double in an array", `[[1e999]]`},
@@ -185,7 +186,7 @@ func (f *family) spoiledJSON(what string, o object, signed func(string) string) 
 		{"1000-levels-of-objects", "a thousand levels of objects", strings.Repeat(`{"x":`, 1000) + "1" + strings.Repeat("}", 1000)},
 		{"1000-levels-mixed", "a thousand levels of arrays and objects", strings.Repeat(`[{"x":`, 500) + "1" + strings.Repeat("}]", 500)},
 	} {
-		limits.refuse(ours, tt.name, what+" with "+tt.tries, signed(extra(tt.value)))
+		limits.refuse(stricter, tt.name, what+" with "+tt.sends, signed(extra(tt.value)))
 	}
 }
 
@@ -205,42 +206,42 @@ func (f *family) duplicates() {
 	for _, tt := range []struct {
 		name   string
 		firm   firmness
-		tries  string
+		sends  string
 		header object
 	}{
-		{"alg-none-last", required, "alg twice, none last", f.header.behind("alg", `"none"`)},
-		{"alg-none-first", ours, "alg twice, none first", f.header.before("alg", `"none"`)},
-		{"alg-same", ours, "alg twice, the same", f.header.behind("alg", own)},
-		{"alg-escaped-last", required, "alg twice, none last and escaped", f.header.behind(`\u0061lg`, `"none"`)},
-		{"alg-escaped-first", ours, "alg twice, none first and escaped", f.header.before(`al\u0067`, `"none"`)},
-		{"alg-case-last", ours, "alg and ALG, which says none", f.header.behind("ALG", `"none"`)},
-		{"alg-case-first", ours, "Alg, which says none, and alg", f.header.before("Alg", `"none"`)},
-		{"alg-case-escaped", ours, "alg and escaped ALG", f.header.behind(`\u0041LG`, `"none"`)},
-		{"alg-case-only", required, "ALG and no alg", f.header.without("alg").before("ALG", own)},
-		{"alg-case-only-title", required, "Alg and no alg", f.header.without("alg").before("Alg", own)},
-		{"alg-none-and-case", required, "alg, which says none, and ALG", f.header.with("alg", `"none"`).behind("ALG", own)},
-		{"alg-none-and-case-first", required, "ALG, and alg, which says none", f.header.with("alg", `"none"`).before("aLg", own)},
-		{"kid-twice", ours, "kid twice", f.header.without("kid").behind("kid", `"a"`).behind("kid", quote(or(f.target.KeyID, "b")))},
-		{"kid-case", ours, "kid and KID", f.header.with("kid", quote(or(f.target.KeyID, "b"))).behind("KID", `"a"`)},
-		{"kid-kelvin", ours, "kid with a Kelvin sign for k", f.header.with("kid", quote(or(f.target.KeyID, "b"))).behind("\u212aid", `"a"`)},
-		{"typ-twice", ours, "typ twice", f.header.before("typ", `"dpop+jwt"`).with("typ", `"JWT"`).behind("typ", or(f.header.value("typ"), `"JWT"`))},
-		{"typ-twice-bad-last", advised, "typ twice, of another kind last", f.header.behind("typ", `"dpop+jwt"`).behind("typ", `"logout+jwt"`)},
-		{"typ-case", ours, "typ and TYP", f.header.behind("TYP", `"at+jwt"`).behind("Typ", `"x"`)},
-		{"crit-twice", advised, "crit twice", f.header.behind("crit", `["a"]`).behind("crit", `[]`)},
-		{"unknown-twice", ours, "a parameter twice that nobody knows", f.header.behind("x", "1").behind("x", "1")},
-		{"unknown-case", ours, "a parameter in two cases that nobody knows", f.header.behind("x", "1").behind("X", "1")},
-		{"within-a-parameter", ours, "a member twice within a parameter", f.header.with("jwk", `{"kty":"oct","kty":"RSA"}`)},
-		{"within-an-array", ours, "a member twice within an array", f.header.with("x", `[1,{"a":1,"a":2}]`)},
-		{"empty-name", ours, "two members without name", f.header.behind("", "1").behind("", "2")},
+		{"alg-none-last", required, "alg twice, none last", f.header.withLast("alg", `"none"`)},
+		{"alg-none-first", stricter, "alg twice, none first", f.header.withFirst("alg", `"none"`)},
+		{"alg-same", stricter, "alg twice, the same", f.header.withLast("alg", own)},
+		{"alg-escaped-last", required, "alg twice, none last and escaped", f.header.withLast(`\u0061lg`, `"none"`)},
+		{"alg-escaped-first", stricter, "alg twice, none first and escaped", f.header.withFirst(`al\u0067`, `"none"`)},
+		{"alg-case-last", stricter, "alg and ALG, which says none", f.header.withLast("ALG", `"none"`)},
+		{"alg-case-first", stricter, "Alg, which says none, and alg", f.header.withFirst("Alg", `"none"`)},
+		{"alg-case-escaped", stricter, "alg and escaped ALG", f.header.withLast(`\u0041LG`, `"none"`)},
+		{"alg-case-only", required, "ALG and no alg", f.header.without("alg").withFirst("ALG", own)},
+		{"alg-case-only-title", required, "Alg and no alg", f.header.without("alg").withFirst("Alg", own)},
+		{"alg-none-and-case", required, "alg, which says none, and ALG", f.header.with("alg", `"none"`).withLast("ALG", own)},
+		{"alg-none-and-case-first", required, "ALG, and alg, which says none", f.header.with("alg", `"none"`).withFirst("aLg", own)},
+		{"kid-twice", stricter, "kid twice", f.header.without("kid").withLast("kid", `"a"`).withLast("kid", quote(cmp.Or(f.target.KeyID, "b")))},
+		{"kid-case", stricter, "kid and KID", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("KID", `"a"`)},
+		{"kid-kelvin", stricter, "kid with a Kelvin sign for k", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("\u212aid", `"a"`)},
+		{"typ-twice", stricter, "typ twice", f.header.withFirst("typ", `"dpop+jwt"`).with("typ", `"JWT"`).withLast("typ", cmp.Or(f.header.value("typ"), `"JWT"`))},
+		{"typ-twice-bad-last", advised, "typ twice, of another kind last", f.header.withLast("typ", `"dpop+jwt"`).withLast("typ", `"logout+jwt"`)},
+		{"typ-case", stricter, "typ and TYP", f.header.withLast("TYP", `"at+jwt"`).withLast("Typ", `"x"`)},
+		{"crit-twice", advised, "crit twice", f.header.withLast("crit", `["a"]`).withLast("crit", `[]`)},
+		{"unknown-twice", stricter, "a parameter twice that nobody knows", f.header.withLast("x", "1").withLast("x", "1")},
+		{"unknown-case", stricter, "a parameter in two cases that nobody knows", f.header.withLast("x", "1").withLast("X", "1")},
+		{"within-a-parameter", stricter, "a member twice within a parameter", f.header.with("jwk", `{"kty":"oct","kty":"RSA"}`)},
+		{"within-an-array", stricter, "a member twice within an array", f.header.with("x", `[1,{"a":1,"a":2}]`)},
+		{"empty-name", stricter, "two members without name", f.header.withLast("", "1").withLast("", "2")},
 	} {
-		f.refuse(tt.firm, "header-"+tt.name, tt.tries, f.withHeader(tt.header.String()))
+		f.refuse(tt.firm, "header-"+tt.name, tt.sends, f.tokenWithHeader(tt.header.String()))
 	}
 
 	// A good and a bad value of a claim.
 	type pair struct{ name, good, bad string }
 	pairs := []pair{
-		{"exp", f.at(time.Hour), f.at(-time.Hour)},
-		{"nbf", f.at(-time.Hour), f.at(time.Hour)},
+		{"exp", f.fromNow(time.Hour), f.fromNow(-time.Hour)},
+		{"nbf", f.fromNow(-time.Hour), f.fromNow(time.Hour)},
 	}
 	if f.target.Issuer != "" {
 		pairs = append(pairs, pair{"iss", f.claims.value("iss"), `"https://evil.example/"`})
@@ -255,56 +256,56 @@ func (f *family) duplicates() {
 		for _, tt := range []struct {
 			name   string
 			firm   firmness
-			tries  string
+			sends  string
 			claims object
 		}{
-			{"bad-last", required, "twice, the bad one last", o.before(p.name, p.good).behind(p.name, p.bad)},
-			{"bad-first", ours, "twice, the bad one first", o.before(p.name, p.bad).behind(p.name, p.good)},
-			{"same", ours, "twice, the same", o.before(p.name, p.good).behind(p.name, p.good)},
-			{"escaped-bad-last", required, "twice, the bad one last and escaped", o.before(p.name, p.good).behind(escaped, p.bad)},
-			{"escaped-bad-first", ours, "twice, the bad one first and escaped", o.before(escaped, p.bad).behind(p.name, p.good)},
-			{"bad-and-upper", required, "bad, and a good " + upper + " behind", o.before(p.name, p.bad).behind(upper, p.good)},
-			{"upper-and-bad", required, "bad, and a good " + upper + " before", o.before(upper, p.good).behind(p.name, p.bad)},
-			{"bad-and-title", required, "bad, and a good " + title + " behind", o.before(p.name, p.bad).behind(title, p.good)},
-			{"good-and-upper", ours, "good, and a bad " + upper + " behind", o.before(p.name, p.good).behind(upper, p.bad)},
-			{"upper-and-good", ours, "good, and a bad " + upper + " before", o.before(upper, p.bad).behind(p.name, p.good)},
+			{"bad-last", required, "twice, the bad one last", o.withFirst(p.name, p.good).withLast(p.name, p.bad)},
+			{"bad-first", stricter, "twice, the bad one first", o.withFirst(p.name, p.bad).withLast(p.name, p.good)},
+			{"same", stricter, "twice, the same", o.withFirst(p.name, p.good).withLast(p.name, p.good)},
+			{"escaped-bad-last", required, "twice, the bad one last and escaped", o.withFirst(p.name, p.good).withLast(escaped, p.bad)},
+			{"escaped-bad-first", stricter, "twice, the bad one first and escaped", o.withFirst(escaped, p.bad).withLast(p.name, p.good)},
+			{"bad-and-upper", required, "bad, and a good " + upper + " behind", o.withFirst(p.name, p.bad).withLast(upper, p.good)},
+			{"upper-and-bad", required, "bad, and a good " + upper + " before", o.withFirst(upper, p.good).withLast(p.name, p.bad)},
+			{"bad-and-title", required, "bad, and a good " + title + " behind", o.withFirst(p.name, p.bad).withLast(title, p.good)},
+			{"good-and-upper", stricter, "good, and a bad " + upper + " behind", o.withFirst(p.name, p.good).withLast(upper, p.bad)},
+			{"upper-and-good", stricter, "good, and a bad " + upper + " before", o.withFirst(upper, p.bad).withLast(p.name, p.good)},
 		} {
-			f.refuse(tt.firm, p.name+"-"+tt.name, p.name+" "+tt.tries, f.withClaims(tt.claims.String()))
+			f.refuse(tt.firm, p.name+"-"+tt.name, p.name+" "+tt.sends, f.tokenWithClaims(tt.claims.String()))
 		}
 		switch p.name {
 		case "iss", "aud", "exp":
-			f.refuse(advised, p.name+"-upper-only", upper+" and no "+p.name, f.withClaims(o.behind(upper, p.good).String()))
-			f.refuse(advised, p.name+"-title-only", title+" and no "+p.name, f.withClaims(o.behind(title, p.good).String()))
+			f.refuse(advised, p.name+"-upper-only", upper+" and no "+p.name, f.tokenWithClaims(o.withLast(upper, p.good).String()))
+			f.refuse(advised, p.name+"-title-only", title+" and no "+p.name, f.tokenWithClaims(o.withLast(title, p.good).String()))
 		}
 	}
 
 	for _, tt := range []struct {
-		name, tries string
+		name, sends string
 		claims      object
 	}{
-		{"sub-admin-last", "sub twice, admin last", f.claims.behind("sub", `"admin"`)},
-		{"sub-admin-first", "sub twice, admin first", f.claims.before("sub", `"admin"`)},
-		{"sub-escaped", "sub twice, admin last and escaped", f.claims.behind(`s\u0075b`, `"admin"`)},
-		{"sub-upper", "sub and SUB", f.claims.behind("SUB", `"admin"`)},
-		{"sub-title-first", "Sub and sub", f.claims.before("Sub", `"admin"`)},
-		{"sub-long-s", "sub with a long s", f.claims.behind("\u017fub", `"admin"`)},
-		{"sub-long-s-escaped", "sub with a long s, escaped", f.claims.behind(`\u017fub`, `"admin"`)},
-		{"iat-twice", "iat twice", f.claims.behind("iat", f.at(0))},
-		{"jti-twice", "jti twice", f.claims.behind("jti", `"a"`).behind("jti", `"b"`)},
-		{"scope-twice", "scope twice", f.claims.without("scope").behind("scope", `"read"`).behind("scope", `"admin"`)},
-		{"scope-case", "scope and Scope", f.claims.without("scope").behind("scope", `"read"`).behind("Scope", `"admin"`)},
-		{"unknown-twice", "a claim twice that nobody knows", f.claims.behind("x", "1").behind("x", "1")},
-		{"depth-2", "a member twice at depth 2", f.claims.behind("realm_access", `{"roles":[],"roles":["admin"]}`)},
-		{"depth-2-case", "a member in two cases at depth 2", f.claims.behind("realm_access", `{"roles":[],"Roles":["admin"]}`)},
-		{"depth-2-escaped", "a member twice at depth 2, once escaped", f.claims.behind("realm_access", `{"roles":[],"role\u0073":["admin"]}`)},
-		{"depth-3", "a member twice at depth 3", f.claims.behind("a", `{"b":{"c":1,"c":2}}`)},
-		{"in-an-array", "a member twice in an array", f.claims.behind("a", `[{"b":1,"b":2}]`)},
-		{"in-an-array-case", "a member in two cases in an array", f.claims.behind("a", `[0,[{"b":1,"B":2}]]`)},
-		{"depth-31", "a member twice at depth 31", f.claims.behind("a", strings.Repeat("[", 29)+`{"b":1,"b":2}`+strings.Repeat("]", 29))},
-		{"behind-thousand", "a member twice, a thousand others between", f.claims.behind("x", "1").behind("y", `0`+members(1000, `"c%d":%[1]d`)).behind("x", "2")},
-		{"empty-name", "two claims without name", f.claims.behind("", "1").behind("", "2")},
-		{"act", "sub twice in the actor", f.claims.behind("act", `{"sub":"a","sub":"b"}`)},
+		{"sub-admin-last", "sub twice, admin last", f.claims.withLast("sub", `"admin"`)},
+		{"sub-admin-first", "sub twice, admin first", f.claims.withFirst("sub", `"admin"`)},
+		{"sub-escaped", "sub twice, admin last and escaped", f.claims.withLast(`s\u0075b`, `"admin"`)},
+		{"sub-upper", "sub and SUB", f.claims.withLast("SUB", `"admin"`)},
+		{"sub-title-first", "Sub and sub", f.claims.withFirst("Sub", `"admin"`)},
+		{"sub-long-s", "sub with a long s", f.claims.withLast("\u017fub", `"admin"`)},
+		{"sub-long-s-escaped", "sub with a long s, escaped", f.claims.withLast(`\u017fub`, `"admin"`)},
+		{"iat-twice", "iat twice", f.claims.withLast("iat", f.fromNow(0))},
+		{"jti-twice", "jti twice", f.claims.withLast("jti", `"a"`).withLast("jti", `"b"`)},
+		{"scope-twice", "scope twice", f.claims.without("scope").withLast("scope", `"read"`).withLast("scope", `"admin"`)},
+		{"scope-case", "scope and Scope", f.claims.without("scope").withLast("scope", `"read"`).withLast("Scope", `"admin"`)},
+		{"unknown-twice", "a claim twice that nobody knows", f.claims.withLast("x", "1").withLast("x", "1")},
+		{"depth-2", "a member twice at depth 2", f.claims.withLast("realm_access", `{"roles":[],"roles":["admin"]}`)},
+		{"depth-2-case", "a member in two cases at depth 2", f.claims.withLast("realm_access", `{"roles":[],"Roles":["admin"]}`)},
+		{"depth-2-escaped", "a member twice at depth 2, once escaped", f.claims.withLast("realm_access", `{"roles":[],"role\u0073":["admin"]}`)},
+		{"depth-3", "a member twice at depth 3", f.claims.withLast("a", `{"b":{"c":1,"c":2}}`)},
+		{"in-an-array", "a member twice in an array", f.claims.withLast("a", `[{"b":1,"b":2}]`)},
+		{"in-an-array-case", "a member in two cases in an array", f.claims.withLast("a", `[0,[{"b":1,"B":2}]]`)},
+		{"depth-31", "a member twice at depth 31", f.claims.withLast("a", strings.Repeat("[", 29)+`{"b":1,"b":2}`+strings.Repeat("]", 29))},
+		{"behind-thousand", "a member twice, a thousand others between", f.claims.withLast("x", "1").withLast("y", `0`+members(1000, `"c%d":%[1]d`)).withLast("x", "2")},
+		{"empty-name", "two claims without name", f.claims.withLast("", "1").withLast("", "2")},
+		{"act", "sub twice in the actor", f.claims.withLast("act", `{"sub":"a","sub":"b"}`)},
 	} {
-		f.refuse(ours, tt.name, tt.tries, f.withClaims(tt.claims.String()))
+		f.refuse(stricter, tt.name, tt.sends, f.tokenWithClaims(tt.claims.String()))
 	}
 }

@@ -24,15 +24,15 @@ import (
 // signatures has good tokens with a signature that is not theirs, whatever the
 // algorithm.
 func (f *family) signatures() {
-	header, claims, signature := split(f.good())
+	header, claims, signature := splitToken(f.good())
 	input := header + "." + claims
 	raw := sign(f.target.Algorithm, f.target.Key, input)
 	n := len(raw)
-	admin := encode(f.body("sub", `"admin"`))
-	_, _, adminSignature := split(f.signed(header + "." + admin))
+	admin := encode(f.claimsWith("sub", `"admin"`))
+	_, _, adminSignature := splitToken(f.signed(header + "." + admin))
 	with := func(signature []byte) string { return input + "." + encode(signature) }
 
-	for _, tt := range []struct{ name, tries, token string }{
+	for _, tt := range []struct{ name, sends, token string }{
 		{"one-byte", "its first byte", with(raw[:1])},
 		{"quarter", "its first quarter", with(raw[:n/4])},
 		{"half", "its first half", with(raw[:n/2])},
@@ -48,29 +48,29 @@ func (f *family) signatures() {
 		{"halves-exchanged", "its halves exchanged", with(slices.Concat(raw[n/2:], raw[:n/2]))},
 		{"zeros", "zeros", with(make([]byte, n))},
 		{"ones", "bytes of FF", with(bytes.Repeat([]byte{0xff}, n))},
-		{"random", "random bytes", with(random(n))},
+		{"random", "random bytes", with(randomBytes(n))},
 		{"one-zero", "a zero byte", with([]byte{0})},
 		{"33-zeros", "33 zeros", with(make([]byte, 33))},
 		{"of-another-token", "the signature of another token", input + "." + adminSignature},
 		{"other-claims", "other claims under a good signature", header + "." + admin + "." + signature},
-		{"other-header", "another header under a good signature", encode(f.head("x", "1")) + "." + claims + "." + signature},
+		{"other-header", "another header under a good signature", encode(f.headerWith("x", "1")) + "." + claims + "." + signature},
 		{"space-in-claims", "claims with a space more, under a good signature", header + "." + encode(f.claims.String()+" ") + "." + signature},
-		{"claims-reordered", "claims in another order, under a good signature", header + "." + encode(f.claims.without("sub").before("sub", f.claims.value("sub")).behind("a", "1").String()) + "." + signature},
+		{"claims-reordered", "claims in another order, under a good signature", header + "." + encode(f.claims.without("sub").withFirst("sub", f.claims.value("sub")).withLast("a", "1").String()) + "." + signature},
 		{"of-header", "a signature of the header alone", input + "." + encode(sign(f.target.Algorithm, f.target.Key, header))},
 		{"of-claims", "a signature of the claims alone", input + "." + encode(sign(f.target.Algorithm, f.target.Key, claims))},
 		{"of-decoded", "a signature of header and claims as JSON", input + "." + encode(sign(f.target.Algorithm, f.target.Key, f.header.String()+"."+f.claims.String()))},
 		{"of-joined", "a signature of header and claims without the dot", input + "." + encode(sign(f.target.Algorithm, f.target.Key, header+claims))},
 		{"of-nothing", "a signature of nothing", input + "." + encode(sign(f.target.Algorithm, f.target.Key, ""))},
 		{"in-hex", "the signature in hex", input + "." + fmt.Sprintf("%x", raw)},
-		{"digest", "the digest of the input", with(digest256(input))},
-		{"digest-of-claims", "the digest of the claims", with(digest256(claims))},
-		{"md5-like", "sixteen bytes of the digest", with(digest256(input)[:16])},
+		{"digest", "the digest of the input", with(sha256Of(input))},
+		{"digest-of-claims", "the digest of the claims", with(sha256Of(claims))},
+		{"md5-like", "sixteen bytes of the digest", with(sha256Of(input)[:16])},
 		{"input", "the input itself", with([]byte(input))},
 		{"word", "a word", input + ".signature"},
 		{"claims-for-signature", "the claims", input + "." + claims},
 		{"header-for-signature", "the header", input + "." + header},
 	} {
-		f.refuse(required, tt.name, "a signature that is: "+tt.tries, tt.token)
+		f.refuse(required, tt.name, "a signature that is: "+tt.sends, tt.token)
 	}
 
 	// One bit in each of several places. In header and claims most spoil the
@@ -86,7 +86,7 @@ func (f *family) signatures() {
 	} {
 		l := len(part.segment)
 		for _, at := range []int{0, 1, 2, l / 4, l/2 - 1, l / 2, 3 * l / 4, l - 3, l - 2, l - 1} {
-			f.refuse(required, "bit-in-"+part.name+"-"+strconv.Itoa(at), "a good token with one bit of its "+part.name+" changed", part.token(flip(part.segment, at)))
+			f.refuse(required, "bit-in-"+part.name+"-"+strconv.Itoa(at), "a good token with one bit of its "+part.name+" changed", part.token(flipBit(part.segment, at)))
 		}
 	}
 }
@@ -97,13 +97,13 @@ func reversed(b []byte) []byte {
 	return b
 }
 
-func random(n int) []byte {
+func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
 	return b
 }
 
-func digest256(s string) []byte {
+func sha256Of(s string) []byte {
 	sum := sha256.Sum256([]byte(s))
 	return sum[:]
 }
@@ -114,7 +114,7 @@ func (f *family) hmacSignatures() {
 	if !ok {
 		return
 	}
-	header, claims, signature := split(f.good())
+	header, claims, signature := splitToken(f.good())
 	input := header + "." + claims
 	raw := must(base64.RawURLEncoding.DecodeString(signature))
 	for n := 4; n < len(raw); n += 4 {
@@ -123,20 +123,20 @@ func (f *family) hmacSignatures() {
 	sha1HMAC := hmac.New(sha1.New, secret)
 	sha1HMAC.Write([]byte(input))
 	for _, tt := range []struct {
-		name, tries string
+		name, sends string
 		signature   []byte
 	}{
 		{"sha-1", "an HMAC with SHA-1", sha1HMAC.Sum(nil)},
-		{"secret-before", "a hash of secret and input, which can be extended", digest256(string(secret) + input)},
-		{"secret-behind", "a hash of input and secret", digest256(input + string(secret))},
-		{"of-digest", "an HMAC of the digest", sign(f.target.Algorithm, f.target.Key, string(digest256(input)))},
-		{"hashed-secret", "an HMAC with the secret's digest", sign(f.target.Algorithm, digest256(string(secret)), input)},
+		{"secret-before", "a hash of secret and input, which can be extended", sha256Of(string(secret) + input)},
+		{"secret-behind", "a hash of input and secret", sha256Of(input + string(secret))},
+		{"of-digest", "an HMAC of the digest", sign(f.target.Algorithm, f.target.Key, string(sha256Of(input)))},
+		{"hashed-secret", "an HMAC with the secret's digest", sign(f.target.Algorithm, sha256Of(string(secret)), input)},
 		{"secret-cut", "an HMAC with all of the secret but its last byte", sign(f.target.Algorithm, secret[:len(secret)-1], input)},
 		{"secret-longer", "an HMAC with a byte behind the secret", sign(f.target.Algorithm, slices.Concat(secret, []byte("\n")), input)},
 		{"secret-in-base64", "an HMAC with the secret in base64", sign(f.target.Algorithm, []byte(base64.StdEncoding.EncodeToString(secret)), input)},
 		{"secret-for-signature", "the secret itself", secret},
 	} {
-		f.refuse(required, tt.name, tt.tries, input+"."+encode(tt.signature))
+		f.refuse(required, tt.name, tt.sends, input+"."+encode(tt.signature))
 	}
 }
 
@@ -150,11 +150,11 @@ func (f *family) rsaSignatures() {
 	algorithm := f.target.Algorithm
 	input := encode(f.header.String()) + "." + encode(f.claims.String())
 	hash := hashes[algorithm[2:]]
-	digest := sum(algorithm, input)
+	digest := digestFor(algorithm, input)
 	size := key.Size()
 	raw := sign(algorithm, key, input)
 	with := func(signature []byte) string { return input + "." + encode(signature) }
-	add := func(name, tries string, signature []byte) { f.refuse(required, name, tries, with(signature)) }
+	add := func(name, sends string, signature []byte) { f.refuse(required, name, sends, with(signature)) }
 
 	s := new(big.Int).SetBytes(raw)
 	if plus := new(big.Int).Add(s, key.N); plus.BitLen() <= 8*size {
@@ -171,7 +171,7 @@ func (f *family) rsaSignatures() {
 
 	// power makes a signature of anything, as the holder of the key might who
 	// pads otherwise than the standard says.
-	power := func(message []byte) []byte {
+	rawRSA := func(message []byte) []byte {
 		m := new(big.Int).SetBytes(message)
 		return new(big.Int).Exp(m, key.D, key.N).FillBytes(make([]byte, size))
 	}
@@ -180,33 +180,33 @@ func (f *family) rsaSignatures() {
 		return append(m, make([]byte, max(0, size-len(m)))...)[:size]
 	}
 	info := slices.Concat(digestInfo[algorithm[2:]], digest)
-	room := size - 3 - len(info)
-	f = f.under("RFC 8017 sections 8.2.2 and 9.2")
+	fullPadding := size - 3 - len(info)
+	f = f.withRule("RFC 8017 sections 8.2.2 and 9.2")
 	for _, tt := range []struct {
-		name, tries string
+		name, sends string
 		message     []byte
 	}{
 		{"raw-digest", "the digest without any padding", digest},
 		{"digest-info", "the digest's ASN.1 without padding", info},
 		{"short-padding", "eight bytes of padding and garbage behind", padded(1, 0xff, 8, []byte{0}, info)},
 		{"no-padding", "no padding and garbage behind", padded(1, 0xff, 0, []byte{0}, info)},
-		{"padding-less-one", "padding that is one byte too short", padded(1, 0xff, room-1, []byte{0}, info)},
-		{"block-type-2", "padding for encryption", padded(2, 0xff, room, []byte{0}, info)},
-		{"padding-of-other-bytes", "padding of other bytes", padded(1, 0xfe, room, []byte{0}, info)},
-		{"no-separator", "no separator behind the padding", padded(1, 0xff, room, []byte{1}, info)},
+		{"padding-less-one", "padding that is one byte too short", padded(1, 0xff, fullPadding-1, []byte{0}, info)},
+		{"block-type-2", "padding for encryption", padded(2, 0xff, fullPadding, []byte{0}, info)},
+		{"padding-of-other-bytes", "padding of other bytes", padded(1, 0xfe, fullPadding, []byte{0}, info)},
+		{"no-separator", "no separator behind the padding", padded(1, 0xff, fullPadding, []byte{1}, info)},
 		{"no-digest-info", "the digest without its ASN.1", padded(1, 0xff, size-3-len(digest), []byte{0}, digest)},
 		{"sha-1", "a SHA-1 digest", padded(1, 0xff, size-3-35, []byte{0}, sha1Info(input))},
-		{"garbage-in-parameters", "ASN.1 with garbage in the parameters of the hash", padded(1, 0xff, room-8, []byte{0}, garbageInNull(info))},
-		{"digest-longer", "ASN.1 with a byte behind the digest", padded(1, 0xff, room-1, []byte{0}, append(bytes.Clone(info), 1))},
-		{"digest-of-zeros", "a digest of zeros", padded(1, 0xff, room, []byte{0}, append(bytes.Clone(digestInfo[algorithm[2:]]), make([]byte, len(digest))...))},
+		{"garbage-in-parameters", "ASN.1 with garbage in the parameters of the hash", padded(1, 0xff, fullPadding-8, []byte{0}, garbageInNull(info))},
+		{"digest-longer", "ASN.1 with a byte behind the digest", padded(1, 0xff, fullPadding-1, []byte{0}, append(bytes.Clone(info), 1))},
+		{"digest-of-zeros", "a digest of zeros", padded(1, 0xff, fullPadding, []byte{0}, append(bytes.Clone(digestInfo[algorithm[2:]]), make([]byte, len(digest))...))},
 	} {
-		f.refuse(required, tt.name, "a signature made with the right key over "+tt.tries, with(power(tt.message)))
+		f.refuse(required, tt.name, "a signature made with the right key over "+tt.sends, with(rawRSA(tt.message)))
 	}
 
 	f.refuse(advised, "no-parameters", "a signature made with the right key over ASN.1 without the parameters of the hash",
-		with(power(padded(1, 0xff, room+2, []byte{0}, withoutNull(info)))))
+		with(rawRSA(padded(1, 0xff, fullPadding+2, []byte{0}, withoutNull(info)))))
 
-	f = f.under("RFC 7518 section 3.5")
+	f = f.withRule("RFC 7518 section 3.5")
 	if kind(algorithm) == "PS" {
 		for _, salt := range []int{1, 20, hash.Size() - 1, hash.Size() + 1, size - hash.Size() - 2} {
 			signature := must(rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: salt}))
@@ -254,7 +254,7 @@ func garbageInNull(info []byte) []byte {
 func (f *family) ecdsaSignatures() {
 	for _, algorithm := range []string{"ES256", "ES384", "ES512"} {
 		size := 2 * ((curves[algorithm].Params().BitSize + 7) / 8)
-		input := encode(f.head("alg", quote(algorithm))) + "." + encode(f.claims.String())
+		input := encode(f.headerWith("alg", quote(algorithm))) + "." + encode(f.claims.String())
 		f.refuse(required, "zeros-"+algorithm, "r and s of zero, which some take for a signature of everything", input+"."+encode(make([]byte, size)))
 		f.refuse(required, "empty-"+algorithm, "an empty signature", input+".")
 		f.refuse(required, "der-zeros-"+algorithm, "r and s of zero in DER", input+"."+encode(der(new(big.Int), new(big.Int))))
@@ -283,7 +283,7 @@ func (f *family) ecdsaSignatures() {
 	f.accept(advised, "s-negated", "a signature with n-s for s, which is as good", with(join(r, new(big.Int).Sub(n, s))))
 	f.accept(required, "another", "another signature of the same token", with(sign(algorithm, key, input)))
 	for _, tt := range []struct {
-		name, tries string
+		name, sends string
 		signature   []byte
 	}{
 		{"r-zero", "r of zero", join(zero, s)},
@@ -313,11 +313,11 @@ func (f *family) ecdsaSignatures() {
 		{"der", "DER", der(r, s)},
 		{"der-negative", "DER with a negative r", der(new(big.Int).Neg(r), s)},
 		{"der-with-garbage", "DER with garbage behind", append(der(r, s), 0)},
-		{"der-fresh", "DER of another signature", must(ecdsa.SignASN1(rand.Reader, key, sum(algorithm, input)))},
+		{"der-fresh", "DER of another signature", must(ecdsa.SignASN1(rand.Reader, key, digestFor(algorithm, input)))},
 		{"decimal", "r and s in decimal", []byte(r.String() + "," + s.String())},
 		{"hex", "r and s in hex", fmt.Appendf(nil, "%x", raw)},
 	} {
-		f.refuse(required, tt.name, "a signature that is: "+tt.tries, with(tt.signature))
+		f.refuse(required, tt.name, "a signature that is: "+tt.sends, with(tt.signature))
 	}
 
 	if overflown := new(big.Int).Add(r, n); overflown.BitLen() <= 8*half {
@@ -330,16 +330,16 @@ func (f *family) ecdsaSignatures() {
 		if other == algorithm {
 			continue
 		}
-		digest := sum(other, input)
+		digest := digestFor(other, input)
 		f.refuse(required, "hash-of-"+other, "the right key over another hash", with(signECDSA(key, digest)))
-		f.refuse(required, "curve-of-"+other, "a key of the attacker on another curve", with(signECDSA(attackersEC[other](), sum(algorithm, input))))
+		f.refuse(required, "curve-of-"+other, "a key of the attacker on another curve", with(signECDSA(attackersEC[other](), digestFor(algorithm, input))))
 		// The algorithm ties curve and hash together (RFC 7518 section 3.4).
-		relabelled := encode(f.head("alg", quote(other))) + "." + encode(f.claims.String())
+		relabelled := encode(f.headerWith("alg", quote(other))) + "." + encode(f.claims.String())
 		f.refuse(required, "own-key-as-"+other, "the right key under the name and hash of another curve's algorithm",
-			relabelled+"."+encode(signECDSA(key, sum(other, relabelled))))
+			relabelled+"."+encode(signECDSA(key, digestFor(other, relabelled))))
 		size := (curves[other].Params().BitSize + 7) / 8
 		wide := max(size, half)
-		own := signECDSA(key, sum(other, relabelled))
+		own := signECDSA(key, digestFor(other, relabelled))
 		f.refuse(required, "own-key-filled-as-"+other, "the right key under another curve's algorithm, in as many bytes as that has",
 			relabelled+"."+encode(slices.Concat(make([]byte, wide-half), own[:half], make([]byte, wide-half), own[half:])))
 	}
@@ -356,7 +356,7 @@ func (f *family) eddsaSignatures() {
 	// key is such a point too.
 	identity := slices.Concat([]byte{1}, make([]byte, 63))
 	for _, alg := range []string{"EdDSA", "Ed25519"} {
-		input := encode(f.head("alg", quote(alg))) + "." + encode(f.claims.String())
+		input := encode(f.headerWith("alg", quote(alg))) + "." + encode(f.claims.String())
 		f.refuse(required, "identity-"+alg, "the neutral point for R and zero for S", input+"."+encode(identity))
 		f.refuse(required, "zeros-"+alg, "zeros", input+"."+encode(make([]byte, 64)))
 		f.refuse(required, "empty-"+alg, "an empty signature", input+".")
@@ -377,18 +377,18 @@ func (f *family) eddsaSignatures() {
 		return reversed(n.FillBytes(make([]byte, 32)))
 	}
 	negative := new(big.Int).Sub(new(big.Int).SetBytes(reversed(order)), new(big.Int).SetBytes(reversed(s)))
-	for _, tt := range []struct{ name, tries, token string }{
+	for _, tt := range []struct{ name, sends, token string }{
 		{"s-plus-order", "S plus the order, which is the same number to it", with(r, plus(s, 1))},
 		{"s-plus-7-orders", "S plus seven orders", with(r, plus(s, 7))},
 		{"s-plus-14-orders", "S plus fourteen orders", with(r, plus(s, 14))},
 		{"s-the-order", "S of the order", with(r, order)},
 		{"s-zero", "S of zero", with(r, make([]byte, 32))},
 		{"s-all-ones", "S of FFs", with(r, bytes.Repeat([]byte{0xff}, 32))},
-		{"s-top-bit", "S with its highest bit set", with(r, topBit(s))},
+		{"s-top-bit", "S with its highest bit set", with(r, flipTopBit(s))},
 		{"s-negated", "S subtracted from the order", with(r, reversed(negative.FillBytes(make([]byte, 32))))},
 		{"r-zero", "R of zero", with(make([]byte, 32), s)},
 		{"r-neutral", "the neutral point for R", with(identity[:32], s)},
-		{"r-other-sign", "R with the other sign", with(topBit(r), s)},
+		{"r-other-sign", "R with the other sign", with(flipTopBit(r), s)},
 		{"r-not-reduced", "R with a y that is not reduced", with(bytes.Repeat([]byte{0xff}, 31), []byte{0x7f}, s)},
 		{"r-the-key", "the public key for R", with(key.Public().(ed25519.PublicKey), s)},
 		{"r-alone", "R alone", with(r)},
@@ -401,16 +401,16 @@ func (f *family) eddsaSignatures() {
 		{"114-bytes", "as many bytes as Ed448 has", with(raw, make([]byte, 50))},
 		{"prehashed", "a signature of Ed25519ph", with(must(key.Sign(nil, digest512[:], &ed25519.Options{Hash: crypto.SHA512})))},
 		{"with-context", "a signature of Ed25519ctx", with(must(key.Sign(nil, []byte(input), &ed25519.Options{Context: "jwt"})))},
-		{"of-digest", "a signature of the digest", with(ed25519.Sign(key, digest256(input)))},
+		{"of-digest", "a signature of the digest", with(ed25519.Sign(key, sha256Of(input)))},
 	} {
-		f.refuse(required, tt.name, "a signature that is: "+tt.tries, tt.token)
+		f.refuse(required, tt.name, "a signature that is: "+tt.sends, tt.token)
 	}
 	for i, text := range smallPoints {
 		point := must(hex.DecodeString(text))
 		f.refuse(required, "r-of-small-order-"+strconv.Itoa(i), "a point of small order for R", with(point, s))
 		f.refuse(required, "r-of-small-order-s-zero-"+strconv.Itoa(i), "a point of small order for R and zero for S", with(point, make([]byte, 32)))
 	}
-	f.refuse(required, "curve-in-header", "the right key, and a header with a curve and alg Ed448", f.withHeader(f.header.with("alg", `"Ed448"`).with("crv", `"Ed25519"`).String()))
+	f.refuse(required, "curve-in-header", "the right key, and a header with a curve and alg Ed448", f.tokenWithHeader(f.header.with("alg", `"Ed448"`).with("crv", `"Ed25519"`).String()))
 }
 
 // smallPoints are the encodings of the points whose order divides the cofactor
@@ -425,7 +425,7 @@ var smallPoints = []string{
 	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
 }
 
-func topBit(b []byte) []byte {
+func flipTopBit(b []byte) []byte {
 	b = bytes.Clone(b)
 	b[31] ^= 0x80
 	return b

@@ -3,26 +3,16 @@ package jwttest
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
@@ -50,21 +40,15 @@ type Issuer struct {
 	t   testing.TB
 	log *slog.Logger
 
-	mu      sync.Mutex
-	keys    []*signingKey // those that count; tokens are signed with the last
-	made    int           // keys, those that do not count any more included
-	fetches int
-	down    bool
-	status  int               // of the answers while it is down; 0 for none
-	holds   []context.Context // that answers wait for
-	remotes []*keys.Remote    // of Options
+	mu       sync.Mutex
+	keys     []*signingKey // those that count; tokens are signed with the last
+	keysMade int           // keys, those that do not count any more included
+	fetches  int
+	down     bool
+	status   int               // of the answers while it is down; 0 for none
+	holds    []context.Context // that answers wait for
+	remotes  []*keys.Remote    // of Options
 }
-
-const (
-	jwksPath        = "/jwks"
-	defaultAudience = "https://api.example.com"
-	defaultMethod   = "ES256"
-)
 
 // NewIssuer starts an issuer on a free port of loopback. It has one key, for
 // ES256, and is closed when the test ends.
@@ -87,7 +71,7 @@ func NewIssuer(t testing.TB) *Issuer {
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.serveMetadata)
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", i.serveMetadata)
 	mux.HandleFunc("GET "+jwksPath, i.serveJWKS)
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: i.failing(mux)}}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: i.withOutages(mux)}}
 	server.Start()
 	t.Cleanup(func() {
 		log.end()
@@ -108,14 +92,14 @@ func NewIssuer(t testing.TB) *Issuer {
 // never published.
 func (i *Issuer) Options() jwtgate.Options {
 	i.t.Helper()
-	return jwtgate.Options{Keys: i.source(), Issuers: []string{i.URL}, Audiences: []string{i.Audience}}
+	return jwtgate.Options{Keys: i.keySource(), Issuers: []string{i.URL}, Audiences: []string{i.Audience}}
 }
 
-func (i *Issuer) source() jwtgate.KeySource {
+func (i *Issuer) keySource() jwtgate.KeySource {
 	i.t.Helper()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if !i.current().secret() {
+	if !i.currentKey().isSecret() {
 		remote := &keys.Remote{MinInterval: time.Nanosecond, Logger: i.log}
 		i.remotes = append(i.remotes, remote)
 		return remote
@@ -158,13 +142,13 @@ func (i *Issuer) Sign(header, claims map[string]any) string {
 // says that it is: only the signature is wrong.
 func (i *Issuer) Forge(header, claims map[string]any) string {
 	i.t.Helper()
-	return i.sign(header, claims, func(k *signingKey) (any, error) { return signers[k.algorithm].forger() })
+	return i.sign(header, claims, func(k *signingKey) (any, error) { return signingAlgorithms[k.algorithm].forgersKey() })
 }
 
 func (i *Issuer) sign(header, claims map[string]any, choose func(*signingKey) (any, error)) string {
 	i.t.Helper()
 	i.mu.Lock()
-	k := i.current()
+	k := i.currentKey()
 	i.mu.Unlock()
 	private, err := choose(k)
 	token := ""
@@ -186,7 +170,7 @@ func (i *Issuer) SetAlgorithm(algorithm string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.addKey(algorithm)
-	i.withdraw()
+	i.dropOldKeys()
 }
 
 // Rotate has tokens from now on signed with a new key. The old one stays
@@ -197,7 +181,7 @@ func (i *Issuer) Rotate() {
 	i.t.Helper()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.addKey(i.current().algorithm)
+	i.addKey(i.currentKey().algorithm)
 }
 
 // Withdraw stops publishing all keys but the current one. Right after Rotate it
@@ -209,10 +193,10 @@ func (i *Issuer) Rotate() {
 func (i *Issuer) Withdraw() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.withdraw()
+	i.dropOldKeys()
 }
 
-func (i *Issuer) withdraw() { i.keys = i.keys[len(i.keys)-1:] }
+func (i *Issuer) dropOldKeys() { i.keys = i.keys[len(i.keys)-1:] }
 
 // Down makes an outage, until [Issuer.Up]: each request to the issuer is answered
 // with status, such as 503. With 0 there is no answer, and the connection is
@@ -273,13 +257,13 @@ func (i *Issuer) Fetches() int {
 }
 
 // current returns the key that tokens are signed with. The lock is held.
-func (i *Issuer) current() *signingKey { return i.keys[len(i.keys)-1] }
+func (i *Issuer) currentKey() *signingKey { return i.keys[len(i.keys)-1] }
 
 // addKey makes a new key the current one. The lock is held, but in NewIssuer.
 func (i *Issuer) addKey(algorithm string) {
 	i.t.Helper()
-	i.made++
-	k, err := newSigningKey(fmt.Sprintf("key-%d", i.made), algorithm)
+	i.keysMade++
+	k, err := newSigningKey(fmt.Sprintf("key-%d", i.keysMade), algorithm)
 	if err != nil {
 		i.t.Fatalf("jwttest: no key could be made: %v", err)
 	}
@@ -287,7 +271,7 @@ func (i *Issuer) addKey(algorithm string) {
 }
 
 // failing returns what answers in an outage, and otherwise leaves it to next.
-func (i *Issuer) failing(next http.Handler) http.Handler {
+func (i *Issuer) withOutages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
 		if r.URL.Path == jwksPath {
@@ -325,7 +309,7 @@ func (i *Issuer) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	jwks := []map[string]string{}
 	for _, k := range i.keys {
-		if !k.secret() {
+		if !k.isSecret() {
 			jwks = append(jwks, k.jwk())
 		}
 	}
@@ -336,143 +320,6 @@ func (i *Issuer) serveJWKS(w http.ResponseWriter, r *http.Request) {
 func serveJSON(w http.ResponseWriter, contentType string, document any) {
 	w.Header().Set("Content-Type", contentType)
 	json.NewEncoder(w).Encode(document) // an error means that the client has gone
-}
-
-// A signingKey is a private key or a secret, for one algorithm.
-type signingKey struct {
-	id        string
-	algorithm string
-	private   any
-}
-
-func newSigningKey(id, algorithm string) (*signingKey, error) {
-	method, ok := signers[algorithm]
-	if !ok {
-		return nil, fmt.Errorf("the algorithm %q is not supported; use one of %s",
-			algorithm, strings.Join(slices.Sorted(maps.Keys(signers)), ", "))
-	}
-	private, err := method.generate()
-	return &signingKey{id: id, algorithm: algorithm, private: private}, err
-}
-
-func (k *signingKey) secret() bool {
-	_, ok := k.private.([]byte)
-	return ok
-}
-
-// sign returns a token in compact serialisation (RFC 7515 section 7.1), signed
-// with private, which need not be k's. header changes the default one.
-func (k *signingKey) sign(private any, header, claims map[string]any) (string, error) {
-	header = withChanges(map[string]any{"alg": k.algorithm, "kid": k.id, "typ": "JWT"}, header)
-	var parts []string
-	for _, part := range []struct {
-		name    string
-		members map[string]any
-	}{{"header", header}, {"claims", claims}} {
-		text, err := json.Marshal(part.members)
-		if err != nil {
-			return "", fmt.Errorf("its %s cannot be written as JSON: %w", part.name, err)
-		}
-		parts = append(parts, encode(text))
-	}
-	input := strings.Join(parts, ".")
-	signature, err := signers[k.algorithm].Sign(input, private)
-	return input + "." + encode(signature), err
-}
-
-// jwk returns the public key as a JSON Web Key (RFC 7517 section 4, RFC 7518
-// section 6, RFC 8037 section 2).
-func (k *signingKey) jwk() map[string]string {
-	jwk := map[string]string{"kid": k.id, "alg": k.algorithm, "use": "sig"}
-	switch private := k.private.(type) {
-	case *rsa.PrivateKey:
-		jwk["kty"] = "RSA"
-		jwk["n"] = encode(private.N.Bytes())
-		jwk["e"] = encode(big.NewInt(int64(private.E)).Bytes())
-	case *ecdsa.PrivateKey:
-		x, y := coordinates(&private.PublicKey)
-		jwk["kty"], jwk["crv"], jwk["x"], jwk["y"] = "EC", private.Params().Name, encode(x), encode(y)
-	case ed25519.PrivateKey:
-		jwk["kty"], jwk["crv"], jwk["x"] = "OKP", "Ed25519", encode(private.Public().(ed25519.PublicKey))
-	}
-	return jwk
-}
-
-// A signer is how tokens of one algorithm are signed, and with what.
-type signer struct {
-	jwt.SigningMethod
-	generate func() (any, error)
-	// forger returns a key that is no issuer's, and may therefore be the same
-	// for all of them.
-	forger func() (any, error)
-}
-
-var signers = func() map[string]signer {
-	all, forgers := map[string]signer{}, map[string]func() (any, error){}
-	for name, method := range signingMethods {
-		var generate func() (any, error)
-		material := kind(name)
-		switch material {
-		case "HS":
-			generate = newSecret
-		case "RS", "PS":
-			generate, material = newRSA, "RSA"
-		case "ES":
-			generate, material = newECDSA(curves[name]), name
-		default:
-			generate = newEd25519
-		}
-		if forgers[material] == nil {
-			forgers[material] = sync.OnceValues(generate)
-		}
-		all[name] = signer{method, generate, forgers[material]}
-	}
-	return all
-}()
-
-func newSecret() (any, error) {
-	secret := make([]byte, 64) // enough for HS512
-	_, err := rand.Read(secret)
-	return secret, err
-}
-
-func newRSA() (any, error) { return rsa.GenerateKey(rand.Reader, 2048) }
-
-func newECDSA(curve elliptic.Curve) func() (any, error) {
-	return func() (any, error) { return ecdsa.GenerateKey(curve, rand.Reader) }
-}
-
-func newEd25519() (any, error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	return private, err
-}
-
-func defaultClaims(issuer, audience string) map[string]any {
-	now := time.Now()
-	return map[string]any{
-		"iss": issuer,
-		"aud": audience,
-		"sub": "alice",
-		"iat": now.Unix(),
-		"exp": now.Add(time.Hour).Unix(),
-		"jti": rand.Text(),
-	}
-}
-
-// withChanges returns members as changes say: a nil drops one. It changes and
-// returns members, which are the caller's own.
-func withChanges(members, changes map[string]any) map[string]any {
-	for name, value := range changes {
-		switch value := value.(type) {
-		case nil:
-			delete(members, name)
-		case time.Time:
-			members[name] = value.Unix() // RFC 7519 section 2, NumericDate
-		default:
-			members[name] = value
-		}
-	}
-	return members
 }
 
 // A testLog passes what is written on to a test, until it ends: a fetch may

@@ -1,0 +1,261 @@
+package jwttest
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// headerKeys lets the token name its own key, or where to get it.
+func (f *family) headerKeys() {
+	algorithm := f.target.Algorithm
+	if kind(algorithm) == "HS" {
+		algorithm = "RS256"
+	}
+	key := attackersKey(algorithm)
+	signer := key.(crypto.Signer)
+	der := base64.StdEncoding.EncodeToString(certificate(signer))
+	digest := sha256.Sum256([]byte(der))
+	keySet := jwk(publicKey(key)).with("alg", quote(algorithm))
+	header := f.header.with("alg", quote(algorithm))
+
+	// The attacker's key, in the header.
+	for _, tt := range []struct {
+		name   string
+		header object
+	}{
+		{"jwk", header.with("jwk", keySet.String())},
+		{"jwk-without-kid", header.without("kid").with("jwk", keySet.with("use", `"sig"`).String())},
+		{"jwk-with-kid", header.with("kid", `"attacker"`).with("jwk", keySet.with("kid", `"attacker"`).String())},
+		{"jwk-with-kid-of-service", header.with("jwk", keySet.with("kid", quote(cmp.Or(f.target.KeyID, "1"))).String())},
+		{"jwk-set", header.with("jwk", `{"keys":[`+keySet.String()+`]}`)},
+		{"jwk-array", header.with("jwk", `[`+keySet.String()+`]`)},
+		{"jwk-as-text", header.with("jwk", quote(keySet.String()))},
+		{"jwks", header.with("jwks", `{"keys":[`+keySet.String()+`]}`)},
+		{"x5c", header.with("x5c", `["`+der+`"]`)},
+		{"x5c-as-text", header.with("x5c", `"`+der+`"`)},
+		{"x5c-without-kid", header.without("kid").with("x5c", `["`+der+`","`+der+`"]`)},
+		{"x5t", header.with("x5t", quote(encode(digest[:20])))},
+		{"x5t-s256", header.with("x5t#S256", quote(encode(digest[:])))},
+	} {
+		f.refuse(required, tt.name, "a key of the attacker, which the header has", f.forged(tt.header, algorithm, key))
+	}
+	secret := jwk(attackersSecret).with("alg", `"HS256"`)
+	f.refuse(required, "jwk-secret", "a secret of the attacker, which the header has", f.forged(f.header.with("jwk", secret.String()), "HS256", attackersSecret))
+	f.refuse(required, "jwk-empty-secret", "an empty secret, which the header has", f.forged(f.header.with("jwk", `{"kty":"oct","k":""}`), "HS256", []byte{}))
+	if own := publicKey(f.target.Key); own != nil {
+		f.refuse(required, "jwk-public-as-secret", "the service's public key as a secret, which the header has",
+			f.forged(f.header.with("jwk", jwk([]byte(jwk(own).String())).String()), "HS256", []byte(jwk(own).String())))
+	}
+
+	// The attacker's key, somewhere else. The token that the service's key
+	// signed shows whether it is fetched all the same.
+	named := func(name, parameter string, value func(address string) string) {
+		sends := "a key of the attacker, at an address in the header's " + parameter
+		address := f.baitURL + "/" + f.name + "/" + name
+		f.add(attackCase{name: name, sends: sends, bait: true, request: f.bearer(f.forged(
+			header.with("kid", quote(algorithm)).with(parameter, value(address)), algorithm, key))})
+		address += "-good"
+		good := f.header.with(parameter, value(address))
+		if parameter != "kid" && parameter != "alg" {
+			f.add(attackCase{name: name + "-good", sends: "the right key, and an address in the header's " + parameter, accept: true, firm: stricter, bait: true,
+				rule: "RFC 7515 sections 4.1.2 and 4.1.5; RFC 8725 section 3.10", request: f.bearer(f.tokenWithHeader(good.String()))})
+		}
+	}
+	text := func(prefix, suffix string) func(string) string {
+		return func(address string) string {
+			scheme, rest, _ := strings.Cut(address, "://")
+			return quote(scheme + "://" + prefix + rest + suffix)
+		}
+	}
+	plain := text("", "")
+	for _, tt := range []struct {
+		name, parameter string
+		value           func(string) string
+	}{
+		{"jku", "jku", plain},
+		{"jku-with-extension", "jku", text("", "/jwks.json")},
+		{"jku-with-user", "jku", text("trusted.example@", "")},
+		{"jku-with-fragment", "jku", text("", "#https://trusted.example/jwks")},
+		{"jku-with-query", "jku", text("", "?x=https://trusted.example/jwks")},
+		{"jku-array", "jku", func(a string) string { return "[" + plain(a) + "]" }},
+		{"jku-object", "jku", func(a string) string { return `{"url":` + plain(a) + "}" }},
+		{"jwks-uri", "jwks_uri", plain},
+		{"x5u", "x5u", plain},
+		{"x5u-with-extension", "x5u", text("", "/chain.pem")},
+		{"x5u-array", "x5u", func(a string) string { return "[" + plain(a) + "]" }},
+		{"jwk-as-address", "jwk", plain},
+		{"x5c-as-address", "x5c", func(a string) string { return "[" + plain(a) + "]" }},
+		{"kid-as-address", "kid", plain},
+		{"iss-in-header", "iss", plain},
+	} {
+		named(tt.name, tt.parameter, tt.value)
+	}
+	both := f.baitURL + "/" + f.name + "/jku-and-x5u"
+	f.add(attackCase{name: "jku-and-x5u", sends: "a key of the attacker, at two addresses in the header", bait: true, request: f.bearer(
+		f.forged(header.with("jku", quote(both)).with("x5u", quote(both)), algorithm, key))})
+	if f.target.Issuer != "" {
+		issuer := f.baitURL + "/" + f.name + "/iss"
+		claims := f.claimsWith("iss", quote(issuer))
+		input := encode(header.with("kid", quote(algorithm)).String()) + "." + encode(claims)
+		f.add(attackCase{name: "iss", sends: "a key of the attacker, who is the issuer", bait: true, rule: "RFC 8725 section 3.8",
+			request: f.bearer(input + "." + encode(sign(algorithm, key, input)))})
+		f.add(attackCase{name: "iss-good", sends: "the right key, and an issuer with a server of its own", bait: true, rule: "RFC 8725 section 3.8",
+			request: f.bearer(f.tokenWithClaims(f.claimsWith("iss", quote(issuer+"-good"))))})
+	}
+}
+
+// keyIDs abuses kid. What a wrong one may do depends on how keys are found by
+// it, so that it is signed with what the verifier would find.
+func (f *family) keyIDs() {
+	for _, tt := range []struct{ name, kid, secret string }{
+		{"dev-null", "/dev/null", ""},
+		{"dev-null-relative", "../../../../../../../dev/null", ""},
+		{"dev-null-with-nul", "../../../../../../../dev/null\x00.pem", ""},
+		{"windows-nul", `..\..\..\..\NUL`, ""},
+		{"kernel-setting", "/proc/sys/kernel/randomize_va_space", "2\n"},
+		{"kernel-setting-relative", "../../../../../../proc/sys/kernel/randomize_va_space", "2\n"},
+		{"file-address", "file:///dev/null", ""},
+		{"data-address", "data:text/plain,secret", "secret"},
+		{"data-address-in-base64", "data:;base64,c2VjcmV0", "secret"},
+		{"directory", "/", ""},
+		{"current-directory", ".", ""},
+		{"sql-union", "x' UNION SELECT 'secret' -- ", "secret"},
+		{"sql-union-double-quotes", `x" UNION SELECT "secret" -- `, "secret"},
+		{"sql-union-number", "0 UNION SELECT 'secret'", "secret"},
+		{"sql-or", "' OR '1'='1", ""},
+		{"sql-stacked", "x'; SELECT 'secret'; -- ", "secret"},
+		{"shell", "x; echo secret #", "secret\n"},
+		{"shell-substitution", "$(echo secret)", "secret"},
+		{"pipe", "|echo secret", "secret\n"},
+		{"ldap", "*)(uid=*", ""},
+		{"nosql", `{"$ne":null}`, ""},
+		{"template", "{{'secret'}}", "secret"},
+		{"expression", "${'secret'}", "secret"},
+		{"prototype", "__proto__", ""},
+		{"constructor", "constructor", ""},
+		{"line-break", "x\r\nSet-Cookie: a=b", ""},
+		{"asterisk", "*", ""},
+		{"percent", "%", ""},
+	} {
+		f.refuse(required, "injected-"+tt.name, "a kid of "+quote(tt.kid)+", and the secret that this may find",
+			f.forged(f.header.with("kid", quote(tt.kid)), "HS256", []byte(tt.secret)))
+	}
+	f.refuse(required, "unknown-key", "a key of the attacker with an ID of hers",
+		f.forged(f.header.with("kid", `"attacker"`), f.target.Algorithm, attackersKey(f.target.Algorithm)))
+	f.refuse(required, "without-kid", "a key of the attacker without ID",
+		f.forged(f.header.without("kid").with("x", "1"), f.target.Algorithm, attackersKey(f.target.Algorithm)))
+
+	f = f.withRule("RFC 7515 section 4.1.4")
+	kid := quote(cmp.Or(f.target.KeyID, "1"))
+	for _, tt := range []struct{ name, kid string }{
+		{"number", `1`},
+		{"zero", `0`},
+		{"fraction", `1.5`},
+		{"null", `null`},
+		{"true", `true`},
+		{"array", `[` + kid + `]`},
+		{"empty-array", `[]`},
+		{"object", `{"kid":` + kid + `}`},
+		{"nested-array", `[[` + kid + `]]`},
+	} {
+		f.refuse(advised, "a-"+tt.name, "the right key, and a kid that is no string: "+tt.kid, f.tokenWithHeader(f.headerWith("kid", tt.kid)))
+	}
+	f.refuse(stricter, "257-bytes", "the right key, and a kid of 257 bytes", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 257)))))
+	f.refuse(stricter, "257-bytes-by-escapes", "the right key, and a kid of 257 escapes", f.tokenWithHeader(f.headerWith("kid", `"`+strings.Repeat(`\u006b`, 257)+`"`)))
+	f.refuse(stricter, "8-kilobytes", "the right key, and a kid of 8 KB", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 8000)))))
+
+	if f.target.KeyID == "" {
+		return // the key has no ID, and a token may name any
+	}
+	id := f.target.KeyID
+	for _, tt := range []struct{ name, kid string }{
+		{"other", "another"},
+		{"upper-case", strings.ToUpper(id)},
+		{"lower-case", strings.ToLower(id)},
+		{"longer", id + "x"},
+		{"shorter", id[:len(id)-1]},
+		{"space-behind", id + " "},
+		{"space-before", " " + id},
+		{"newline-behind", id + "\n"},
+		{"nul-behind", id + "\x00"},
+		{"nul-and-more", id + "\x00.pem"},
+		{"path-before", "./" + id},
+		{"path-through", "x/../" + id},
+		{"percent-encoded", fmt.Sprintf("%%%02X", id[0]) + id[1:]},
+		{"quoted", `"` + id + `"`},
+		{"zero-width-space", id + "\u200b"},
+		{"list", id + ",x"},
+	} {
+		if tt.kid == id || tt.kid == "" {
+			continue
+		}
+		f.refuse(stricter, "near-"+tt.name, "the right key under an ID that is not quite its own", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
+	}
+}
+
+// critical marks as critical what a verifier does not know.
+func (f *family) critical() {
+	for _, tt := range []struct {
+		name   string
+		firm   firmness
+		header object
+	}{
+		{"unknown", required, f.header.with("crit", `["x-policy"]`).with("x-policy", `"deny"`)},
+		{"unknown-address", required, f.header.with("crit", `["http://example.com/deny"]`).with("http://example.com/deny", `true`)},
+		{"unknown-first", required, f.header.withFirst("x-policy", `"deny"`).withFirst("crit", `["x-policy"]`)},
+		{"two-unknown", required, f.header.with("crit", `["x-a","x-b"]`).with("x-a", `1`).with("x-b", `2`)},
+		{"exp", required, f.header.with("crit", `["exp"]`).with("exp", f.fromNow(time.Hour))},
+		{"escaped", required, f.header.with(`cr\u0069t`, `["x-policy"]`).with("x-policy", `1`)},
+		{"escaped-within", required, f.header.with("crit", `["x-polic\u0079"]`).with("x-policy", `1`)},
+		{"absent-parameter", required, f.header.with("crit", `["x-policy"]`)},
+		{"hundred", required, f.header.with("crit", `["a0"`+members(99, `"a%d"`)+`]`)},
+		{"b64-and-unknown", required, f.header.with("crit", `["b64","x-policy"]`).with("b64", `true`).with("x-policy", `1`)},
+		{"empty", advised, f.header.with("crit", `[]`)},
+		{"null", advised, f.header.with("crit", `null`)},
+		{"string", advised, f.header.with("crit", `"x-policy"`).with("x-policy", `1`)},
+		{"number", advised, f.header.with("crit", `1`)},
+		{"true", advised, f.header.with("crit", `true`)},
+		{"false", advised, f.header.with("crit", `false`)},
+		{"object", advised, f.header.with("crit", `{"x-policy":1}`).with("x-policy", `1`)},
+		{"of-numbers", advised, f.header.with("crit", `[1]`).with("1", `1`)},
+		{"of-null", advised, f.header.with("crit", `[null]`)},
+		{"nested", advised, f.header.with("crit", `[["x-policy"]]`).with("x-policy", `1`)},
+		{"empty-name", advised, f.header.with("crit", `[""]`).with("", `1`)},
+		{"alg", advised, f.header.with("crit", `["alg"]`)},
+		{"kid", advised, f.header.with("crit", `["kid"]`)},
+		{"itself", advised, f.header.with("crit", `["crit"]`)},
+		{"repeated", advised, f.header.with("crit", `["x-policy","x-policy"]`).with("x-policy", `1`)},
+	} {
+		f.refuse(tt.firm, tt.name, "a header that says crit "+tt.header.value("crit")+tt.header.value(`cr\u0069t`), f.tokenWithHeader(tt.header.String()))
+	}
+
+	f = f.withRule("RFC 7797 sections 3, 6 and 7")
+	for _, tt := range []struct {
+		name   string
+		firm   firmness
+		header object
+	}{
+		{"b64-false-and-critical", required, f.header.with("b64", `false`).with("crit", `["b64"]`)},
+		{"b64-true-and-critical", stricter, f.header.with("b64", `true`).with("crit", `["b64"]`)},
+		{"b64-false", advised, f.header.with("b64", `false`)},
+		{"b64-null", stricter, f.header.with("b64", `null`)},
+		{"b64-zero", stricter, f.header.with("b64", `0`)},
+		{"b64-as-text", stricter, f.header.with("b64", `"false"`)},
+		{"b64-true-as-text", stricter, f.header.with("b64", `"true"`)},
+		{"b64-array", stricter, f.header.with("b64", `[false]`)},
+		{"b64-false-escaped", advised, f.header.with(`\u00624`, `1`).with(`b\u00364`, `false`)},
+	} {
+		f.refuse(tt.firm, tt.name, "a payload that is encoded under a header that says otherwise", f.tokenWithHeader(tt.header.String()))
+	}
+	claims := f.claims.String()
+	header := encode(f.header.with("b64", `false`).with("crit", `["b64"]`).String())
+	signature := encode(sign(f.target.Algorithm, f.target.Key, header+"."+claims))
+	f.refuse(required, "unencoded", "a payload that is not encoded", header+"."+claims+"."+signature)
+	f.refuse(required, "unencoded-and-detached", "a payload that is not encoded, and not sent", header+".."+signature)
+	f.refuse(required, "unencoded-but-sent-so", "a payload that was encoded after it was signed", header+"."+encode(claims)+"."+signature)
+}

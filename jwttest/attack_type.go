@@ -1,0 +1,93 @@
+package jwttest
+
+import (
+	"strings"
+)
+
+// types has tokens that the same issuer signs for other uses.
+func (f *family) types() {
+	own := strings.ToLower(strings.Trim(f.header.value("typ"), `"`))
+	for _, tt := range []struct{ name, typ, rule string }{
+		{"dpop-proof", "dpop+jwt", "RFC 9449 section 4.2"},
+		{"logout-token", "logout+jwt", "OpenID Connect Back-Channel Logout 1.0 section 2.4"},
+		{"security-event", "secevent+jwt", "RFC 8417 section 2.3"},
+		{"status-list", "statuslist+jwt", "Token Status List section 5.1"},
+		{"request-object", "oauth-authz-req+jwt", "RFC 9101 section 10.8"},
+		{"introspection-answer", "token-introspection+jwt", "RFC 9701 section 5"},
+		{"client-authentication", "client-authentication+jwt", ""},
+		{"entity-statement", "entity-statement+jwt", "OpenID Federation 1.0 section 3"},
+		{"key-binding", "kb+jwt", "RFC 9901 section 4.3"},
+		{"credential", "dc+sd-jwt", ""},
+		{"credential-proof", "openid4vci-proof+jwt", ""},
+		{"wallet-attestation", "oauth-client-attestation+jwt", ""},
+		{"transaction-token", "txntoken+jwt", ""},
+		{"passport", "passport", "RFC 8225 section 4.1"},
+		{"jose", "JOSE", "RFC 7515 section 4.1.9"},
+		{"jose-json", "JOSE+JSON", "RFC 7515 section 4.1.9"},
+	} {
+		if tt.typ == own {
+			continue
+		}
+		rule := f.rule
+		if tt.rule != "" {
+			rule += "; " + tt.rule
+		}
+		f := f.withRule(rule)
+		f.refuse(advised, tt.name, "a token of another kind, "+tt.typ, f.tokenWithHeader(f.headerWith("typ", quote(tt.typ))))
+		f.refuse(advised, tt.name+"-long", "a token of another kind, application/"+tt.typ, f.tokenWithHeader(f.headerWith("typ", quote("application/"+tt.typ))))
+		if upper := strings.ToUpper(tt.typ); upper != tt.typ {
+			f.refuse(advised, tt.name+"-in-upper-case", "a token of another kind, "+upper, f.tokenWithHeader(f.headerWith("typ", quote(upper))))
+		}
+	}
+	for _, tt := range []struct{ name, typ string }{
+		{"unknown", `"x"`},
+		{"with-parameters", `"application/jwt; charset=utf-8"`},
+		{"of-another-tree", `"text/jwt"`},
+		{"space-behind", `"JWT "`},
+		{"space-before", `" JWT"`},
+		{"nul-behind", `"JWT\u0000"`},
+		{"empty", `""`},
+		{"slash", `"/"`},
+		{"prefix-alone", `"application/"`},
+		{"long", quote(strings.Repeat("jwt", 100))},
+		{"number", `1`},
+		{"null", `null`},
+		{"true", `true`},
+		{"array", `["JWT"]`},
+		{"object", `{"typ":"JWT"}`},
+	} {
+		f.refuse(stricter, "a-"+tt.name, "a token whose typ is "+abbreviated(tt.typ), f.tokenWithHeader(f.headerWith("typ", tt.typ)))
+	}
+}
+
+// bound has tokens that are good only from whoever holds a key, sent by
+// somebody who shows none.
+func (f *family) bound() {
+	key := jwk(publicKey(attackersKey("ES256"))).String()
+	for _, tt := range []struct{ name, cnf string }{
+		{"jkt", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`},
+		{"x5t", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`},
+		{"jwk", `{"jwk":` + key + `}`},
+		{"jwe", `{"jwe":"a.b.c.d.e"}`},
+		{"kid", `{"kid":"k"}`},
+		{"jku", `{"jku":"https://evil.example/keys","kid":"k"}`},
+		{"two", `{"jkt":"a","kid":"k"}`},
+		{"unknown", `{"x":1}`},
+		{"empty", `{}`},
+		{"null", `null`},
+		{"string", `"jkt"`},
+		{"empty-string", `""`},
+		{"number", `1`},
+		{"false", `false`},
+		{"array", `[{"jkt":"a"}]`},
+		{"empty-array", `[]`},
+	} {
+		f.refuse(stricter, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", without a proof", f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
+	}
+	token := f.tokenWithClaims(f.claimsWith("cnf", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`))
+	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, under the scheme of DPoP without a proof", lines("Authorization: DPoP "+token))
+	proof := f.forged(object{{"typ", `"dpop+jwt"`}, {"jwk", key}}, "ES256", attackersKey("ES256"))
+	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof of another", lines("Authorization: Bearer "+token, "DPoP: "+proof))
+	certificate := f.tokenWithClaims(f.claimsWith("cnf", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`))
+	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a header that claims one", lines("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
+}
