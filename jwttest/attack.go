@@ -17,50 +17,51 @@ import (
 	"time"
 )
 
-// A Target is what [Attack] has to know of a service: how to make a token that
-// it accepts.
+// A Target tells [Attack] how to make tokens that the service under attack
+// accepts.
 type Target struct {
 	_ struct{} // keyed literals only: fields will be added
 
-	// Key signs the service's tokens with Algorithm, which is one of those of
-	// [github.com/jwtgate/jwtgate.NewKey]: a []byte secret, an *rsa.PrivateKey,
-	// an *ecdsa.PrivateKey or an ed25519.PrivateKey. Make one for the test:
-	// tokens signed with it show in reports.
+	// Key signs the tokens with Algorithm. Algorithm is one of those of
+	// [github.com/jwtgate/jwtgate.NewKey]. Key is a []byte secret, an
+	// *rsa.PrivateKey, an *ecdsa.PrivateKey or an ed25519.PrivateKey. Make a key
+	// for the test only: reports show tokens that are signed with it.
 	Key       any
 	Algorithm string
-	// KeyID is the ID under which the service has the key. Leave it empty if the
-	// key has none there and tokens may name any: then no token names one.
+	// KeyID is the ID of the key at the service, and the kid of the tokens. Leave
+	// KeyID empty if the service's key has no ID and the service ignores kid: good
+	// tokens then have no kid.
 	KeyID string
-	// Issuer and Audience are the iss and aud that the service expects. If one is
-	// empty, tokens go without, and no case plays with it.
+	// Issuer and Audience are the iss and aud that the service expects. If one of
+	// them is empty, tokens do not have the claim and Attack skips its family of
+	// cases.
 	Issuer, Audience string
 
-	// Header and Claims are what else a good token has, such as scope or typ. A
-	// nil value leaves out what is there by default: typ, sub, exp, iat, jti and
-	// client_id. The sub of the tokens is "jwttest" unless Claims has another.
+	// Header and Claims change the header and the claims of a good token, for
+	// example scope or typ. A nil value removes a member. By default a good token
+	// has typ, sub, exp, iat, jti and client_id, and its sub is "jwttest".
 	Header, Claims map[string]any
 
-	// Method and Path are of a request that is answered with a status below 400
-	// if its token is good. Empty, they mean GET and "/".
+	// Method and Path make a request that the service answers with a status below
+	// 400 if the token is good. The defaults are GET and "/".
 	Method, Path string
 
-	// Strict adds the cases where an RFC lets a service choose and jwtgate is the
-	// stricter, such as a member that stands twice. Without it there are those
-	// where an RFC says MUST or SHOULD.
+	// Strict adds the cases where an RFC leaves the choice to the service and
+	// jwtgate is strict, for example duplicate members. Without Strict, Attack
+	// runs only the cases that an RFC decides with MUST or SHOULD.
 	Strict bool
-	// Skip leaves out cases, or whole families of them, by the names in the
-	// reports: "times/exp-missing", "carriage".
+	// Skip leaves out cases, or whole families of cases. Use the names in the
+	// reports, for example "times/exp-missing" or "carriage".
 	Skip []string
 
-	// Now is the service's clock; nil means [time.Now].
+	// Now is the service's clock. nil means [time.Now].
 	Now func() time.Time
 }
 
-// Attack sends hostile requests to a handler, whatever library guards it, and
-// fails t for each that gets in, with a report: what it sends, the rule it
-// breaks and how firm that is, and how to run it alone. Good requests in
-// unusual forms are among them, so that a gate which refuses everything fails
-// too.
+// Attack sends more than a thousand hostile requests to handler, and fails t for
+// each request that gets in. The handler may use any library. Attack also sends good
+// requests in unusual forms and fails t if one is refused, so a service that
+// refuses everything fails too.
 //
 //	func TestOrders(t *testing.T) {
 //		jwttest.Attack(t, service, jwttest.Target{
@@ -71,37 +72,49 @@ type Target struct {
 //		})
 //	}
 //
-// A request got in if its status is below 400: a redirect to a page that signs
-// users in is a way to refuse, but not one that an API should have. Any other
-// status is a refusal, and so is a connection that is closed without an answer.
-// It is also a failure if the handler panics, does not answer within half a
+// A request gets in if the status of the answer is below 400. A redirect to a
+// sign-in page therefore counts as getting in: an API should answer 401. Any
+// other status is a refusal, and so is a connection that is closed without an
+// answer. A case also fails if the handler panics, does not answer within half a
 // minute, or fetches an address that a token names.
 //
-// Each case is a subtest called family/case. It is sent twice, by calling the
-// handler and over TCP through a server on loopback, unless it is one that
-// exists in one of the two only. What net/http itself refuses counts as refused:
-// it is between the handler and whoever attacks it.
+// Each case is a subtest named family/case. Its report says what the request
+// sends, which rule a service breaks by letting it in, whether the RFC says MUST
+// or SHOULD, and how to run the case alone. Attack sends each request twice: it
+// calls the handler directly, and it sends the request over TCP to a server on
+// loopback. A few requests exist in only one of these ways. A request that
+// net/http itself refuses counts as refused, because net/http is part of the
+// service.
 //
-// The families, in their order:
+// The families, in the order in which they run:
 //
-//   - valid: good requests in all the forms that a service has to expect
+//   - valid: good requests in every form that a service has to expect
 //   - authorization: the grammar of the header, repeated and folded headers, trailers
 //   - carriage: good tokens in the query, the body, cookies and other headers
-//   - none, algorithm, confusion, guessed-secret: unsigned tokens, and such as
+//   - none, algorithm, confusion, guessed-secret: unsigned tokens, and tokens that
 //     choose how they are verified
-//   - header-key, kid: tokens that bring their own key, or say where to find it
-//   - crit, encrypted, nested, serialisation: what changes the meaning of a token
-//   - segments, base64, json-header, json-claims, duplicate: what is not quite a
-//     token, or is more than one to different readers
-//   - signature, hmac, rsa, ecdsa, eddsa: signatures that are not the token's
-//   - times, issuer, audience, subject, type, bound: tokens of the right key that
-//     are not good here, not now, or not from this client
-//   - size: up to two megabytes
+//   - header-key, kid: tokens that contain their own key, or say where to find it
+//   - crit, encrypted, nested, serialisation: headers and formats that change the
+//     meaning of a token
+//   - segments, base64, json-header, json-claims, duplicate: malformed tokens, and
+//     tokens that two parsers read differently
+//   - signature, hmac, rsa, ecdsa, eddsa: wrong signatures
+//   - times, issuer, audience, subject, type, bound: tokens with a good signature
+//     that are expired, meant for another service, of another kind, or sent by a
+//     client that does not prove possession of the token's key
+//   - size: requests of up to two megabytes
 //
-// Tokens are sent in the Authorization header. The handler is called from
-// several goroutines, but by one at a time. Attack listens on loopback, and
+// Good tokens are sent in the Authorization header. Attack calls the handler from
+// several goroutines, but never from two at once. Attack listens on loopback, and
 // panics if it cannot.
 func Attack(t *testing.T, handler http.Handler, target Target) {
+	t.Helper()
+	runAttack(t, handler, target, func(string) bool { return true })
+}
+
+// runAttack is Attack, but sends over TCP only the families that overTCPToo
+// names and the cases that exist only over TCP.
+func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo func(family string) bool) {
 	t.Helper()
 	if handler == nil {
 		t.Fatal("jwttest.Attack: the handler is nil")
@@ -113,70 +126,71 @@ func Attack(t *testing.T, handler http.Handler, target Target) {
 		t.Fatalf("jwttest.Attack: %v", err)
 	}
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of each bad request
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http logs each malformed request
 	server.Start()
 	t.Cleanup(server.Close)
-	a := &attack{handler: handler, address: server.Listener.Addr().String(), bait: b}
+	a := &attack{handler: handler, address: server.Listener.Addr().String(), bait: b, overTCPToo: overTCPToo}
 
 	if report := a.try(t, cases[0]); report != "" {
-		t.Fatalf("%s\n\nNothing else was tried: where a plain good token is refused, refusing tells nothing.\n"+
-			"If the service is as it should be, the Target is not.", report)
+		t.Fatalf("%s\n\nAttack stopped here: a service that refuses a plain good token refuses everything,\n"+
+			"so the other cases would prove nothing. If your service is right, check the Target.", report)
 	}
 	var summary []string
 	for family, cases := range byFamily(cases) {
-		wrong := 0
+		failed := 0
 		t.Run(family, func(t *testing.T) {
 			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {
 					if report := a.try(t, c); report != "" {
-						wrong++
+						failed++
 						t.Error(report)
 					}
 				})
 			}
 		})
-		if wrong > 0 {
-			summary = append(summary, fmt.Sprintf("%d of %d in %s", wrong, len(cases), family))
+		if failed > 0 {
+			summary = append(summary, fmt.Sprintf("%d of %d in %s", failed, len(cases), family))
 		}
 	}
 	if summary != nil {
-		t.Logf("jwttest.Attack: of %d cases these went wrong, and many of a family may be one hole: %s", len(cases), strings.Join(summary, ", "))
+		t.Logf("jwttest.Attack: of %d cases these failed (one hole can fail many cases of a family): %s", len(cases), strings.Join(summary, ", "))
 	}
-	// Some fetch only after they have answered.
+	// A service may fetch an address after it has answered the request.
 	for _, path := range b.remainingHits() {
-		t.Errorf("FETCHED: %s, at some time after it was answered\n\n%s", strings.TrimPrefix(path, "/"), fetched)
+		t.Errorf("FETCHED: %s, after the request was answered\n\n%s", strings.TrimPrefix(path, "/"), fetched)
 	}
 }
 
-// attack is what the cases of one Attack share.
+// An attack is the state that the cases of one Attack share.
 type attack struct {
-	handler http.Handler
-	address string
-	bait    *bait
+	handler    http.Handler
+	address    string // of a server with handler
+	bait       *bait
+	overTCPToo func(family string) bool
 }
 
-// patience is how long an answer may take. It is there to end a test, not to
-// judge the handler.
+// answerTimeout ends a test whose handler hangs. It is long enough for any
+// handler that does not.
 const answerTimeout = 30 * time.Second
 
-// try sends the request of a case in both ways and returns a report, "" if all
-// is well.
-func (a *attack) try(t *testing.T, p attackCase) string {
+// try sends the request of a case and returns a report. The report is "" if the
+// service passes.
+func (a *attack) try(t *testing.T, c attackCase) string {
 	t.Helper()
 	verdict := ""
-	var statuses []string
-	for _, w := range []delivery{directly, overTCP} {
-		if p.request.only != "" && p.request.only != w {
+	var outcomes []string
+	for _, by := range []delivery{directly, overTCP} {
+		if c.request.only == "" && by == overTCP && !a.overTCPToo(c.family) || c.request.only != "" && c.request.only != by {
 			continue
 		}
 		send := a.callHandler
-		if w == overTCP {
+		if by == overTCP {
 			send = a.sendOverTCP
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
-		status, err := send(ctx, p.request)
+		status, err := send(ctx, c.request)
 		cancel()
-		in := status > 0 && status < 400
+		gotIn := status > 0 && status < 400
 		switch {
 		case errors.Is(err, errPanic):
 			verdict = "PANICKED"
@@ -184,41 +198,44 @@ func (a *attack) try(t *testing.T, p attackCase) string {
 			verdict = "NOT SENT"
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			verdict = cmp.Or(verdict, "NO ANSWER")
-		case in && !p.accept:
+		case gotIn && !c.accept:
 			verdict = cmp.Or(verdict, "GOT IN")
-		case !in && p.accept:
+		case !gotIn && c.accept:
 			verdict = cmp.Or(verdict, "REFUSED ALTHOUGH VALID")
 		}
 		outcome := fmt.Sprintf("%d %s", status, http.StatusText(status))
 		if status == 0 {
 			outcome = fmt.Sprintf("no answer (%v)", err)
 		}
-		statuses = append(statuses, outcome+", "+string(w))
+		outcomes = append(outcomes, outcome+", "+string(by))
 	}
 	report := ""
 	if verdict != "" {
-		report = p.report(t.Name(), verdict, strings.Join(statuses, "; "))
+		report = c.report(t.Name(), verdict, strings.Join(outcomes, "; "))
 	}
-	if p.bait && a.bait.takeHit(p.path()) {
-		p.rule, p.firm = "RFC 8725 section 3.10", advised
-		report = strings.TrimPrefix(report+"\n\n", "\n\n") + p.report(t.Name(), "FETCHED", strings.Join(statuses, "; ")) + "\n\n" + fetched
+	if c.bait && a.bait.takeHit(c.path()) {
+		c.rule, c.firm = "RFC 8725 section 3.10", advised
+		report = strings.TrimPrefix(report+"\n\n", "\n\n") + c.report(t.Name(), "FETCHED", strings.Join(outcomes, "; ")) + "\n\n" + fetched
 	}
 	return report
 }
 
-const fetched = "The service requested an address that only a token had named. Whoever sends one so chooses\n" +
-	"what the service connects to, and perhaps which keys it trusts."
+// fetched explains the verdict FETCHED.
+const fetched = "The service requested an address that it found in the token. The sender of a token thereby\n" +
+	"chooses what the service connects to, and perhaps which keys the service trusts."
 
+// errPanic is the error of callHandler for a handler that panics.
 var errPanic = errors.New("the handler panicked")
 
-// call sends a request by calling the handler.
+// callHandler sends a request by calling the handler. A status of 0 means that
+// there is no answer.
 func (a *attack) callHandler(ctx context.Context, r request) (status int, err error) {
 	w := httptest.NewRecorder()
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
 			p := recover()
-			if p == nil || p == http.ErrAbortHandler { // which closes the connection, no more
+			if p == nil || p == http.ErrAbortHandler { // ErrAbortHandler only closes the connection
 				done <- nil
 				return
 			}
@@ -237,10 +254,11 @@ func (a *attack) callHandler(ctx context.Context, r request) (status int, err er
 	}
 }
 
-// errNotSent is for what no handler is to blame for.
+// errNotSent is the error of sendOverTCP for a failure that is not the handler's.
 var errNotSent = errors.New("cannot connect to the server on loopback")
 
-// dial sends a request over a connection of its own.
+// sendOverTCP sends a request over a new connection. A status of 0 means that
+// there is no answer.
 func (a *attack) sendOverTCP(ctx context.Context, r request) (status int, err error) {
 	connection, err := new(net.Dialer).DialContext(ctx, "tcp", a.address)
 	if err != nil {
@@ -251,15 +269,15 @@ func (a *attack) sendOverTCP(ctx context.Context, r request) (status int, err er
 	if err := connection.SetDeadline(deadline); err != nil {
 		return 0, err
 	}
-	// A server may answer and close before it has read everything, so the
-	// answer counts and not what became of the writing.
-	_, written := connection.Write(r.bytes())
+	// A server may answer and close the connection before it has read the whole
+	// request. Write then fails although there is an answer to read.
+	_, writeErr := connection.Write(r.bytes())
 	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: r.method})
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
-		return 0, cmp.Or(written, err)
+		return 0, cmp.Or(writeErr, err)
 	}
 	response.Body.Close()
 	return response.StatusCode, nil

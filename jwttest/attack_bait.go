@@ -10,12 +10,12 @@ import (
 	"sync"
 )
 
-// A bait is a server of the attacker's, with keys at every path. It keeps count
-// of who comes.
+// A bait is the attacker's server. It serves the attacker's keys at every path and
+// records which cases made the service fetch them.
 type bait struct {
 	server *httptest.Server
 	mu     sync.Mutex
-	hits   map[string]bool // by the path of the case
+	hits   map[string]bool // by family/case
 }
 
 func newBait() *bait {
@@ -24,7 +24,7 @@ func newBait() *bait {
 	return b
 }
 
-// ServeHTTP answers /family/case and whatever is below it.
+// ServeHTTP answers requests for /family/case and for the paths below it.
 func (b *bait) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 3)
 	if len(parts) < 2 {
@@ -42,7 +42,8 @@ func (b *bait) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, attackersSet())
 }
 
-// hit tells whether somebody came for a case since it was last asked.
+// takeHit reports whether the address of a case was fetched, and forgets that it
+// was.
 func (b *bait) takeHit(path string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,6 +52,8 @@ func (b *bait) takeHit(path string) bool {
 	return hit
 }
 
+// remainingHits returns the cases whose addresses were fetched and not taken by
+// takeHit, sorted.
 func (b *bait) remainingHits() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -62,7 +65,7 @@ func (b *bait) remainingHits() []string {
 	return paths
 }
 
-// attackersSet is the JWK Set of the attacker.
+// attackersSet returns the JWK Set of the attacker's keys.
 var attackersSet = sync.OnceValue(func() string {
 	var keys []string
 	for _, algorithm := range []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"} {

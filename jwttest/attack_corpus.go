@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// newCorpus returns the cases for a target, in their order.
+// newCorpus returns the cases for a target, in the order of families. baitURL is
+// the address of the attacker's server.
 func newCorpus(target Target, baitURL string) ([]attackCase, error) {
 	m, err := newMinter(target)
 	if err != nil {
@@ -20,7 +21,7 @@ func newCorpus(target Target, baitURL string) ([]attackCase, error) {
 		known[f.name] = true
 	}
 	unknown := func(name string) error {
-		return fmt.Errorf("Target.Skip: there is neither a family nor a case %q for %s", name, target.Algorithm)
+		return fmt.Errorf("Target.Skip: no family and no case is called %q for %s", name, target.Algorithm)
 	}
 	for _, name := range target.Skip {
 		if family, _, _ := strings.Cut(name, "/"); !known[family] {
@@ -29,30 +30,31 @@ func newCorpus(target Target, baitURL string) ([]attackCase, error) {
 	}
 	for i, f := range families {
 		if i > 0 && slices.Contains(target.Skip, f.name) {
-			continue // not even its tokens are made
+			continue // signing its tokens takes time
 		}
 		f.add(&family{corpus: c, name: f.name, rule: f.rule})
 	}
-	for _, p := range c.cases {
-		known[p.path()] = true
+	for _, added := range c.cases {
+		known[added.path()] = true
 	}
 	for _, name := range target.Skip {
 		if family, _, _ := strings.Cut(name, "/"); !known[name] && !slices.Contains(target.Skip, family) {
 			return nil, unknown(name)
 		}
 	}
-	// The plain good one stays: without it nothing can be told.
-	c.cases = append(c.cases[:1], slices.DeleteFunc(c.cases[1:], func(p attackCase) bool {
-		return slices.Contains(target.Skip, p.family) || slices.Contains(target.Skip, p.path())
+	// The plain good request always stays: if it is refused, the other cases prove
+	// nothing.
+	c.cases = append(c.cases[:1], slices.DeleteFunc(c.cases[1:], func(c attackCase) bool {
+		return slices.Contains(target.Skip, c.family) || slices.Contains(target.Skip, c.path())
 	})...)
 	return c.cases, nil
 }
 
-// families has all families of cases in the order they run. The first case of
-// the first one is the plain good request.
+// families lists the families of cases in the order in which they run. The first
+// case of the first family is the plain good request.
 var families = []struct {
 	name string
-	rule string // of the cases that tell no other
+	rule string // default for the cases of the family
 	add  func(*family)
 }{
 	{"valid", "RFC 7519 section 7.2", (*family).valid},
@@ -90,7 +92,7 @@ var families = []struct {
 	{"size", "RFC 9110 section 5.4", (*family).sizes},
 }
 
-// byFamily yields the cases of each family.
+// byFamily yields the name of each family with its cases.
 func byFamily(cases []attackCase) iter.Seq2[string, []attackCase] {
 	return func(yield func(string, []attackCase) bool) {
 		for len(cases) > 0 {

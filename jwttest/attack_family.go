@@ -11,48 +11,52 @@ import (
 	"strings"
 )
 
-// family adds cases to a corpus.
+// A family adds its cases to a corpus.
 type family struct {
 	*corpus
-	name, rule string
+	name string
+	rule string // of the cases that do not name another
 }
 
-// under is the same family, for cases that another rule is behind.
+// withRule returns the same family, for cases that test another rule.
 func (f *family) withRule(rule string) *family {
 	return &family{corpus: f.corpus, name: f.name, rule: rule}
 }
 
-// refuse adds a token that must not be let in.
+// refuse adds a token that the service must refuse.
 func (f *family) refuse(firm firmness, name, sends, token string) {
 	f.add(attackCase{name: name, sends: sends, firm: firm, request: f.bearer(token)})
 }
 
-// accept adds a token that must be let in.
+// accept adds a token that the service must accept.
 func (f *family) accept(firm firmness, name, sends, token string) {
 	f.add(attackCase{name: name, sends: sends, firm: firm, accept: true, request: f.bearer(token)})
 }
 
-// send adds a request that must not be let in.
+// refuseRequest adds a request that the service must refuse.
 func (f *family) refuseRequest(firm firmness, name, sends string, r request) {
 	f.add(attackCase{name: name, sends: sends, firm: firm, request: r})
 }
 
-func (f *family) add(p attackCase) {
-	if p.firm == stricter && !f.target.Strict {
+// add adds a case, unless Target.Strict excludes it or an earlier case sends the
+// same bytes.
+func (f *family) add(c attackCase) {
+	if c.firm == stricter && !f.target.Strict {
 		return
 	}
-	p.family, p.rule = f.name, cmp.Or(p.rule, f.rule)
-	p.request.method = cmp.Or(p.request.method, f.target.Method, "GET")
-	p.request.target = cmp.Or(p.request.target, f.target.Path, "/")
-	// Two ways to spoil a value may come to the same for some target.
-	digest := sha256.Sum256(p.request.bytes())
+	c.family, c.rule = f.name, cmp.Or(c.rule, f.rule)
+	c.request.method = cmp.Or(c.request.method, f.target.Method, "GET")
+	c.request.target = cmp.Or(c.request.target, f.target.Path, "/")
+	// For some targets two changes have the same result.
+	digest := sha256.Sum256(c.request.bytes())
 	if f.seen[digest] {
 		return
 	}
 	f.seen[digest] = true
-	f.cases = append(f.cases, p)
+	f.cases = append(f.cases, c)
 }
 
+// abbreviated returns s, cut to 40 bytes for a report.
 func abbreviated(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "..."
@@ -60,58 +64,61 @@ func abbreviated(s string) string {
 	return s
 }
 
-// corpus collects the cases for one target.
+// A corpus collects the cases for one target.
 type corpus struct {
 	*minter
-	baitURL string
+	baitURL string // address of the attacker's server
 	cases   []attackCase
-	seen    map[[sha256.Size]byte]bool // the requests of probes
+	seen    map[[sha256.Size]byte]bool // digests of the requests of cases
 }
 
-// bearer returns the usual request with a token.
+// bearer returns a request with token in the usual form.
 func (c *corpus) bearer(token string) request { return lines("Authorization: Bearer " + token) }
 
+// lines returns a request with the given header lines.
 func lines(lines ...string) request { return request{lines: lines} }
 
-// good returns the usual token.
+// good returns a token that the service accepts.
 func (c *corpus) good() string { return c.token(c.header.String(), c.claims.String()) }
 
-// A probe is one case: a request, and whether it is to be let in.
+// An attackCase is a request, and whether the service must accept it.
 type attackCase struct {
 	family, name string
-	sends        string // one clause: "a token that ..."
-	rule         string // where it is written
+	sends        string // for the report: "a token that ..."
+	rule         string // the section that decides the case
 	firm         firmness
 	accept       bool
-	bait         bool // names an address that must not be fetched
+	bait         bool // the token names an address that the service must not fetch
 	request      request
 }
 
-func (p attackCase) path() string { return p.family + "/" + p.name }
+// path returns the name of the case in reports and in Target.Skip.
+func (c attackCase) path() string { return c.family + "/" + c.name }
 
-// firmness is how firm the rule is that a case holds a service to.
+// firmness says how binding the rule of a case is.
 type firmness int
 
 const (
-	required firmness = iota // an RFC leaves no choice
-	advised                  // an RFC advises it, or lets those do otherwise who have a reason
-	stricter                 // jwtgate is stricter than the RFC asks for
+	required firmness = iota // an RFC says MUST
+	advised                  // an RFC says SHOULD, or allows exceptions
+	stricter                 // jwtgate is stricter than the RFC
 )
 
 func (f firmness) String() string {
 	return [...]string{"MUST", "SHOULD", "jwtgate's own, stricter than the RFC"}[f]
 }
 
-// A request is a request as far as a case determines it.
+// A request is the part of an HTTP request that a case chooses. An empty method
+// or target means that of the Target.
 type request struct {
 	method, target string
-	lines          []string // of the header, without their ends
+	lines          []string // of the header, without CRLF
 	body           string
 	protocol       string   // "" means HTTP/1.1
-	only           delivery // "" means both
+	only           delivery // "" means that the request is sent in both ways
 }
 
-// bytes returns the request as it goes over the wire.
+// bytes returns the request as a client sends it.
 func (r request) bytes() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s\r\nHost: %s\r\n", r.method, r.target, cmp.Or(r.protocol, "HTTP/1.1"), host)
@@ -127,8 +134,8 @@ func (r request) bytes() []byte {
 	return []byte(b.String())
 }
 
-// http returns the request as the handler would get it from a server that lets
-// everything through.
+// http returns the request that a handler would receive from a server that
+// validates nothing.
 func (r request) http(ctx context.Context) *http.Request {
 	got := httptest.NewRequestWithContext(ctx, r.method, r.target, strings.NewReader(r.body))
 	for _, line := range r.lines {
@@ -139,10 +146,10 @@ func (r request) http(ctx context.Context) *http.Request {
 	return got
 }
 
-// host is the Host of all requests, and that of [httptest.NewRequest].
+// host is the Host of all requests, the same as that of [httptest.NewRequest].
 const host = "example.com"
 
-// way is one of the ways to send a request.
+// A delivery is a way to send a request to the handler.
 type delivery string
 
 const (

@@ -16,21 +16,22 @@ import (
 	"time"
 )
 
-// A minter makes tokens of the target and of an attacker.
+// A minter makes tokens, with the key of the target and with other keys.
 type minter struct {
 	target Target
 	now    time.Time
-	header object // of a token that the service accepts
-	claims object
+	header object // of a good token
+	claims object // of a good token
 }
 
+// newMinter checks target and returns its minter.
 func newMinter(target Target) (*minter, error) {
 	if err := checkKey(target.Algorithm, target.Key); err != nil {
 		return nil, err
 	}
 	path := cmp.Or(target.Path, "/")
 	if _, err := http.NewRequest(target.Method, "http://"+host+path, nil); err != nil || path[0] != '/' {
-		return nil, fmt.Errorf("Target.Method and Path: %q and %q are not of a request (%v)", target.Method, target.Path, err)
+		return nil, fmt.Errorf("Target.Method and Path: %q and %q do not make a request (%v)", target.Method, target.Path, err)
 	}
 	m := &minter{target: target, now: time.Now()}
 	if target.Now != nil {
@@ -62,7 +63,7 @@ func newMinter(target Target) (*minter, error) {
 	return m, nil
 }
 
-// merge takes changes over into an object; a nil value removes a member.
+// merge applies the Header or the Claims of a Target. A nil value removes a member.
 func merge(o object, changes map[string]any) (object, error) {
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		if changes[name] == nil {
@@ -78,6 +79,7 @@ func merge(o object, changes map[string]any) (object, error) {
 	return o, nil
 }
 
+// checkKey reports an unknown algorithm, or a key of the wrong type for it.
 func checkKey(algorithm string, key any) error {
 	if signingMethods[algorithm] == nil {
 		return fmt.Errorf("Target.Algorithm: %q is not one of %s", algorithm, strings.Join(algorithmNames, ", "))
@@ -94,20 +96,20 @@ func checkKey(algorithm string, key any) error {
 		ok = kind(algorithm) == "Ed" && len(k) == ed25519.PrivateKeySize
 	}
 	if !ok {
-		return fmt.Errorf("Target.Key: a %T is not what signs with %s; it takes a []byte secret, an *rsa.PrivateKey, "+
-			"an *ecdsa.PrivateKey on the algorithm's curve or an ed25519.PrivateKey", key, algorithm)
+		return fmt.Errorf("Target.Key: a %T cannot sign with %s; use the key that the algorithm needs: a []byte secret, "+
+			"an *rsa.PrivateKey, an *ecdsa.PrivateKey on the algorithm's curve or an ed25519.PrivateKey", key, algorithm)
 	}
 	return nil
 }
 
-// at returns the NumericDate of a time as far from now.
+// fromNow returns the NumericDate of the time d after now.
 func (m *minter) fromNow(d time.Duration) string { return strconv.FormatInt(m.now.Add(d).Unix(), 10) }
 
-// head returns the header of a good token with one member replaced; an empty
-// value leaves it out.
+// headerWith returns the header of a good token with one member replaced. An empty
+// value removes the member.
 func (m *minter) headerWith(name, value string) string { return replaced(m.header, name, value) }
 
-// body is the same for the claims.
+// claimsWith returns the claims of a good token, changed as by headerWith.
 func (m *minter) claimsWith(name, value string) string { return replaced(m.claims, name, value) }
 
 func replaced(o object, name, value string) string {
@@ -117,51 +119,56 @@ func replaced(o object, name, value string) string {
 	return o.with(name, value).String()
 }
 
-// token signs any header and claims with the target's key.
+// token returns a token with any header and claims, signed with the target's key.
 func (m *minter) token(header, claims string) string {
 	return m.signed(encode(header) + "." + encode(claims))
 }
 
-// signed appends the target's signature to any text.
+// signed appends a signature with the target's key to any text.
 func (m *minter) signed(input string) string {
 	return input + "." + encode(sign(m.target.Algorithm, m.target.Key, input))
 }
 
-// withClaims and withHeader sign with the target's key what is good but for
-// one part.
+// tokenWithClaims returns a token with a good header and the given claims, signed
+// with the target's key.
 func (m *minter) tokenWithClaims(claims string) string { return m.token(m.header.String(), claims) }
 
+// tokenWithHeader returns a token with the given header and good claims, signed
+// with the target's key.
 func (m *minter) tokenWithHeader(header string) string { return m.token(header, m.claims.String()) }
 
-// forged signs good claims with another key, under a header that names its
-// algorithm.
+// forged returns a token with good claims, signed with another key. The header
+// names the algorithm of that key.
 func (m *minter) forged(header object, algorithm string, key any) string {
 	input := encode(header.with("alg", quote(algorithm)).String()) + "." + encode(m.claims.String())
 	return input + "." + encode(sign(algorithm, key, input))
 }
 
+// sign returns the signature of input.
 func sign(algorithm string, key any, input string) []byte {
 	return must(signingMethods[algorithm].Sign(input, key))
 }
 
-// signECDSA signs with any curve and hash, as golang-jwt would not.
+// signECDSA signs a digest of any hash with a key on any curve. golang-jwt accepts
+// only the combinations of RFC 7518.
 func signECDSA(key *ecdsa.PrivateKey, digest []byte) []byte {
 	size := (key.Params().BitSize + 7) / 8
 	r, s := must2(ecdsa.Sign(rand.Reader, key, digest))
 	return slices.Concat(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size)))
 }
 
-// sum returns the digest that an algorithm with a size in its name signs.
+// digestFor returns the digest of input that algorithm signs. EdDSA has none.
 func digestFor(algorithm, input string) []byte {
 	h := hashes[algorithm[2:]].New()
 	h.Write([]byte(input))
 	return h.Sum(nil)
 }
 
+// base64url is the alphabet of RFC 4648 section 5.
 const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// flip changes a character of a base64url segment; i counts from the end if it
-// is negative. The change is in the bit that no last character leaves unused.
+// flipBit changes one bit of a base64url segment: the highest bit of character i,
+// which is never an unused bit. A negative i counts from the end.
 func flipBit(segment string, i int) string {
 	if i < 0 {
 		i += len(segment)
@@ -171,8 +178,9 @@ func flipBit(segment string, i int) string {
 	return string(b)
 }
 
-// respell returns another spelling of a segment, with a bit set that decodes to
-// nothing, or false if its last character has none.
+// otherSpelling returns a segment that decodes to the same bytes in a lenient
+// decoder, with an unused bit set in the last character (RFC 4648 section 3.5). It
+// returns false if the last character has no unused bits.
 func otherSpelling(segment string) (string, bool) {
 	if len(segment)%4 < 2 {
 		return "", false
@@ -181,8 +189,8 @@ func otherSpelling(segment string) (string, bool) {
 	return segment[:last] + string(base64url[strings.IndexByte(base64url, segment[last])|1]), true
 }
 
-// ragged adds a space behind a JSON text if its encoding would leave no bits
-// unused.
+// withUnusedBits returns the JSON text, with a space added if its encoding would
+// otherwise have no unused bits.
 func withUnusedBits(text string) string {
 	if len(text)%3 == 0 {
 		return text + " "
@@ -190,7 +198,7 @@ func withUnusedBits(text string) string {
 	return text
 }
 
-// split returns the three segments of a token.
+// splitToken returns the three segments of a token.
 func splitToken(token string) (header, claims, signature string) {
 	parts := strings.SplitN(token, ".", 3)
 	return parts[0], parts[1], parts[2]

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// An object is a JSON object in the making. Names and values stand as they
-// will be written, so that both may be wrong, and names may repeat.
+// An object is a list of JSON members with their names and values as they are
+// written. Names and values may be malformed, and names may repeat.
 type object []member
 
 type member struct{ name, value string }
 
-// with returns the object with a member replaced, or added at the end.
+// with returns a copy of o with the member replaced, or added at the end.
 func (o object) with(name, value string) object {
 	o = slices.Clone(o)
 	for i := range o {
@@ -26,20 +26,25 @@ func (o object) with(name, value string) object {
 	return append(o, member{name, value})
 }
 
+// without returns a copy of o without the member.
 func (o object) without(name string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return m.name == name })
 }
 
-// before and behind add a member whether or not there is one of its name.
+// withFirst returns a copy of o with a member added at the start, even if o has a
+// member of that name.
 func (o object) withFirst(name, value string) object {
 	return slices.Concat(object{{name, value}}, o)
 }
 
+// withLast returns a copy of o with a member added at the end, even if o has a
+// member of that name.
 func (o object) withLast(name, value string) object {
 	return slices.Concat(o, object{{name, value}})
 }
 
-// value returns the member's value as it is written, "" if there is none.
+// value returns the value of the first member called name as it is written, or ""
+// if there is no such member.
 func (o object) value(name string) string {
 	for _, m := range o {
 		if m.name == name {
@@ -49,6 +54,7 @@ func (o object) value(name string) string {
 	return ""
 }
 
+// String returns the JSON text.
 func (o object) String() string {
 	members := make([]string, len(o))
 	for i, m := range o {
@@ -57,17 +63,17 @@ func (o object) String() string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// quote returns s as a JSON string, with no more escapes than it needs.
+// quote returns s as a JSON string with as few escapes as possible.
 func quote(s string) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string can always be written
+	_ = e.Encode(s) // never fails for a string
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// members returns n members with a comma before each, for a format with their
-// number.
+// members returns n JSON members, each after a comma. format is for the number of
+// the member.
 func members(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
@@ -76,7 +82,7 @@ func members(n int, format string) string {
 	return b.String()
 }
 
-// nest returns n pairs of brackets around nothing.
+// nest returns n left brackets and n right ones.
 func nest(n int, left, right string) string {
 	return strings.Repeat(left, n) + strings.Repeat(right, n)
 }

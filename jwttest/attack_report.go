@@ -9,34 +9,36 @@ import (
 	"unicode/utf8"
 )
 
-// report tells of a case that went wrong, as one block.
-func (p attackCase) report(test, verdict, statuses string) string {
+// report returns the block of lines that describes a failed case.
+func (c attackCase) report(test, verdict, statuses string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", verdict, p.path())
+	fmt.Fprintf(&b, "%s: %s\n", verdict, c.path())
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-8s %s\n", label, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n           "))
 	}
-	line("sends", "%s", p.sends)
-	line("rule", "%s (%v)", p.rule, p.firm)
+	line("sends", "%s", c.sends)
+	line("rule", "%s (%v)", c.rule, c.firm)
 	line("status", "%s", statuses)
-	line("request", "%s", strings.Join(slices.Concat([]string{p.request.method + " " + p.request.target}, p.request.lines), "\n"))
-	if token := tokenPattern.FindString(strings.Join(p.request.lines, "\n")); token != "" {
+	line("request", "%s", strings.Join(slices.Concat([]string{c.request.method + " " + c.request.target}, c.request.lines), "\n"))
+	if token := tokenPattern.FindString(strings.Join(c.request.lines, "\n")); token != "" {
 		header, rest, _ := strings.Cut(token, ".")
 		claims, _, _ := strings.Cut(rest, ".")
 		line("header", "%s", decodedSegment(header))
 		line("claims", "%s", decodedSegment(claims))
 	}
-	if !strings.HasSuffix(test, p.path()) {
-		test += "/" + p.path()
+	if !strings.HasSuffix(test, c.path()) {
+		test += "/" + c.path()
 	}
 	line("alone", "go test -run '^%s$'", strings.ReplaceAll(regexp.QuoteMeta(test), "/", "$/^"))
 	return strings.TrimSuffix(shortened(b.String()), "\n")
 }
 
-// aToken finds what may be a token's first two segments in a request.
+// tokenPattern finds the first two segments of anything in a request that looks
+// like a token.
 var tokenPattern = regexp.MustCompile(`[\w+/=-]{12,}\.[\w+/=-]*`)
 
-// decoded returns what a segment stands for, as far as it can be told.
+// decodedSegment decodes a segment of a token, in any alphabet of base64 and with
+// or without padding.
 func decodedSegment(segment string) string {
 	clean := strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(segment)
 	text, err := base64.RawURLEncoding.DecodeString(clean)
@@ -46,10 +48,11 @@ func decodedSegment(segment string) string {
 	return string(text)
 }
 
-// longest is how much of a line is shown.
+// maxLineBytes is the length at which shortened cuts a line.
 const maxLineBytes = 300
 
-// shortened makes a report fit for a terminal, whatever was sent.
+// shortened cuts the long lines of a report, and quotes those with control
+// characters or invalid UTF-8.
 func shortened(report string) string {
 	lines := strings.Split(report, "\n")
 	for i, line := range lines {

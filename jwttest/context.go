@@ -9,38 +9,42 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// contextIssuer is the iss of the tokens of Context.
-const contextIssuer = "https://auth.example.com/"
-
-// Context returns a copy of ctx with the token that a gate would have put there,
-// for the test of a handler alone:
+// Context returns a copy of ctx with a verified token, as a gate passes it to a
+// handler. Use it to test a handler without a gate:
 //
 //	r := httptest.NewRequest("GET", "/me", nil)
 //	r = r.WithContext(jwttest.Context(t, r.Context(), map[string]any{"email": "alice@example.com"}))
 //	handler.ServeHTTP(w, r)
 //
-// A gate has verified it, so [jwtgate.Token.Decode] works as well as
-// [jwtgate.Subject]. That gate is in Context and there is no network. No other
-// gate takes the token for its own: behind one, send a token of an [Issuer].
+// [jwtgate.Subject], [jwtgate.FromContext] and [jwtgate.Decode] work as behind a
+// gate. Context does not use the network.
 //
-// claims change the default ones, as with [Issuer.Token]: iss is
-// "https://auth.example.com/", aud "https://api.example.com", sub "alice", and
-// so on. Any issuer and audience will do, and iss, aud, sub and exp may be
-// dropped. The subject is that of sub. Claims that no handler would ever see end
-// the test, such as an exp in the past or a sub that is a number.
+// Do not use Context for a handler behind a gate: gates do not trust the token.
+// Send a token of an [Issuer] instead.
 //
-// Context may be called from several goroutines at once.
+// claims changes the default claims, as in [Issuer.Token]. By default iss is
+// "https://auth.example.com/", aud is "https://api.example.com", sub is "alice",
+// iat is now, exp is in an hour, and jti is different in each token. iss and aud
+// may have any value; iss, aud, sub and exp may be removed. The subject is the sub
+// claim. Claims that every gate refuses, such as an exp in the past or a sub that
+// is a number, end the test with t.Fatalf.
+//
+// Context is safe for concurrent use.
 func Context(t testing.TB, ctx context.Context, claims map[string]any) context.Context {
 	t.Helper()
-	token, err := verified(ctx, withChanges(defaultClaims(contextIssuer, defaultAudience), claims))
+	token, err := verifiedToken(ctx, withChanges(defaultClaims(contextIssuer, defaultAudience), claims))
 	if err != nil {
 		t.Fatalf("jwttest: no handler would see a token with these claims: %v", err)
 	}
 	return jwtgate.NewContext(ctx, token)
 }
 
-// verified passes claims through a gate that asks as little as a gate can.
-func verified(ctx context.Context, claims map[string]any) (*jwtgate.Token, error) {
+// contextIssuer is the iss of the tokens of Context.
+const contextIssuer = "https://auth.example.com/"
+
+// verifiedToken returns the token of a gate that requires as little of claims as
+// a gate can.
+func verifiedToken(ctx context.Context, claims map[string]any) (*jwtgate.Token, error) {
 	k, err := newSigningKey("key-1", "HS256")
 	if err != nil {
 		return nil, err

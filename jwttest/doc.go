@@ -1,29 +1,30 @@
-// Package jwttest is for the tests of services that are guarded by package
-// jwtgate, and of key sources.
+// Package jwttest helps to test services that use package jwtgate, and key
+// sources for them.
 //
-//   - [Context] puts a verified token into a context, to test a handler alone.
+//   - [Context] puts a verified token into a context, to test a handler without
+//     its gate.
 //   - [Issuer] is an identity provider on loopback, to test a handler behind its
-//     gate with real tokens, rotations and outages.
-//   - [TestKeySource] tests a key source of one's own.
-//   - [Attack] fires hostile requests at a handler.
+//     gate with real tokens, key rotations and outages.
+//   - [TestKeySource] tests an implementation of [jwtgate.KeySource].
+//   - [Attack] sends hostile requests to a handler.
 //
-// # A handler alone
+// # A handler without its gate
 //
-// What a handler does for whom needs no gate, only the token that a gate would
-// have left in the context, with the claims that matter here:
+// To test what a handler does for a caller, give the handler the token that a
+// gate would have put into the context:
 //
 //	func TestProfile(t *testing.T) {
 //		r := httptest.NewRequest("GET", "/me", nil)
 //		r = r.WithContext(jwttest.Context(t, r.Context(), map[string]any{"sub": "bob", "email": "bob@example.com"}))
 //		w := httptest.NewRecorder()
 //		profile(w, r)
-//		// ... what is in w
+//		// ... check w
 //	}
 //
 // # A handler behind its gate
 //
-// Who gets to the handler is for the gate to say. It is made as in the service,
-// but trusts an Issuer that the test has started:
+// To test which callers reach a handler, make the service as in production, but
+// let its gate trust an Issuer of the test:
 //
 //	func TestOrders(t *testing.T) {
 //		issuer := jwttest.NewIssuer(t)
@@ -33,50 +34,52 @@
 //		r.Header.Set("Authorization", "Bearer "+issuer.Token(map[string]any{"scope": "orders:write"}))
 //		w := httptest.NewRecorder()
 //		service.ServeHTTP(w, r)
-//		// ... 201, and 403 for issuer.Token(nil)
+//		// ... check for 201, and for 403 with issuer.Token(nil)
 //	}
 //
-// Where a service is given its [jwtgate.Options], [Issuer.Options] has them,
-// ready to be changed: rules, a cache, a clock. [Issuer.Token] makes a good token;
-// claims change it, a nil value drops one, and so each mistake is a line:
+// If the service takes its [jwtgate.Options] as an argument, start from those of
+// [Issuer.Options] and change them, for example to add rules, a cache or a clock.
+//
+// [Issuer.Token] returns a good token. Its argument replaces and adds claims, and a
+// nil value removes a claim, so each bad token takes one line:
 //
 //	issuer.Token(map[string]any{"exp": time.Now().Add(-time.Hour)})  // expired
-//	issuer.Token(map[string]any{"aud": "https://other.example"})     // meant for another service
-//	issuer.Token(map[string]any{"sub": nil})                         // nobody's
-//	issuer.Sign(map[string]any{"typ": "at+jwt"}, claims)             // with a header
-//	issuer.Forge(nil, claims)                                        // signed with somebody else's key
+//	issuer.Token(map[string]any{"aud": "https://other.example"})     // for another service
+//	issuer.Token(map[string]any{"sub": nil})                         // without a subject
+//	issuer.Sign(map[string]any{"typ": "at+jwt"}, claims)             // with another header
+//	issuer.Forge(nil, claims)                                        // signed with another key
 //
-// Tokens are signed with ES256, unless [Issuer.SetAlgorithm] says otherwise.
+// Tokens are signed with ES256. [Issuer.SetAlgorithm] changes the algorithm.
 //
 // # An outage
 //
 //	issuer.Down(503) // or 0, for no answer at all
-//	// ... whom the service knows the keys of still gets in, and a new service answers 503
+//	// ... a service that has fetched the keys still accepts tokens, a new service answers 503
 //	issuer.Up()
 //
-// A slow issuer is one whose answer is held back until the test lets it go:
+// To make the issuer slow, hold its answer back:
 //
 //	release := issuer.Hold()
-//	// ... requests that need the keys wait, as long as their context lasts
+//	// ... requests that need the keys wait until their context ends
 //	release()
 //
-// # A rotation
+// # A key rotation
 //
 //	old := issuer.Token(nil)
 //	issuer.Rotate()
-//	// ... a token of the new key is good, and so is the old one
+//	// ... the gate accepts tokens of the new key, and the old token too
 //	issuer.Withdraw()
-//	// ... once the gate has fetched the keys again, the old one is not
+//	// ... the gate refuses the old token once it has fetched the keys again
 //
-// [Issuer.Fetches] tells how often the keys were asked for. A gate of
-// Issuer.Options fetches them whenever it meets a new key ID. One of the
-// service's own waits between fetches, as [keys.Remote] describes; a test that
-// rotates more than once gives it a short MinInterval.
+// [Issuer.Fetches] returns how many times the keys were requested. A gate with
+// Issuer.Options fetches the keys for each new key ID. Any other gate waits
+// between fetches, as [keys.Remote] describes: give it a short MinInterval if the
+// test rotates more than once.
 //
-// # A key source of one's own
+// # A key source
 //
-// [TestKeySource] tests what [jwtgate.KeySource] asks of each. ByIssuer names an
-// issuer that the source has keys of:
+// [TestKeySource] tests that a source keeps the promises of [jwtgate.KeySource].
+// Wrap the source in keys.ByIssuer to name an issuer that it has keys of:
 //
 //	func TestVault(t *testing.T) {
 //		jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": newVault(t)})
@@ -84,6 +87,6 @@
 //
 // # Concurrency
 //
-// Everything here may be used by parallel tests, and an Issuer by several
-// goroutines of one.
+// Parallel tests may use everything in this package. Several goroutines of a test
+// may share an Issuer.
 package jwttest

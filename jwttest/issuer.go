@@ -18,40 +18,46 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// An Issuer stands for an identity provider: it signs tokens and publishes its
-// keys on loopback, as OpenID Connect Discovery and RFC 8414 have it. Make one
+// An Issuer is an identity provider for tests. It signs tokens, and publishes its
+// keys on loopback as OpenID Connect Discovery 1.0 and RFC 8414 describe. Make one
 // with [NewIssuer].
 //
-// Its methods are safe for concurrent use. Those that can fail, for claims that
-// are no JSON say, end the test by Fatal, which is for the goroutine of the
-// test: elsewhere it ends that goroutine and fails the test.
+// Its methods are safe for concurrent use. A method that fails, for example
+// because a claim cannot be written as JSON, calls Fatalf of the test. Call such
+// methods from the goroutine of the test: in any other goroutine Fatalf fails the
+// test but ends only that goroutine.
 //
-// An Issuer has a server, whose goroutines wait for the network. Under
-// testing/synctest make it outside the bubble, or the bubble's time stands still.
+// With testing/synctest, call NewIssuer outside the bubble. The goroutines of the
+// issuer's server wait for the network, so time in the bubble would not advance.
 type Issuer struct {
-	// URL is the iss of the tokens, and where the metadata is found. The JWK Set
-	// is at URL + "/jwks", for a keys.Remote with an address and for tokens with
-	// an iss that is not on loopback. URL must not be changed.
+	// URL is the iss of the tokens and the address of the issuer's metadata. The
+	// JWK Set is at URL + "/jwks": set that as the URL of a keys.Remote if the test
+	// gives its tokens another iss. Do not change URL.
 	URL string
-	// Audience is the aud of the tokens. It may be changed before the first call
-	// of a method.
+	// Audience is the aud of the tokens. Change it only before the first method
+	// call.
 	Audience string
 
 	t   testing.TB
 	log *slog.Logger
 
 	mu       sync.Mutex
-	keys     []*signingKey // those that count; tokens are signed with the last
-	keysMade int           // keys, those that do not count any more included
+	keys     []*signingKey // the published keys; the last one signs
+	keysMade int           // including withdrawn keys
 	fetches  int
 	down     bool
-	status   int               // of the answers while it is down; 0 for none
-	holds    []context.Context // that answers wait for
-	remotes  []*keys.Remote    // of Options
+	status   int               // of the answers while down; 0 means no answer
+	holds    []context.Context // one for each Hold; answers wait for all of them
+	remotes  []*keys.Remote    // the key sources of Options
 }
 
-// NewIssuer starts an issuer on a free port of loopback. It has one key, for
-// ES256, and is closed when the test ends.
+const (
+	jwksPath         = "/jwks"
+	defaultAlgorithm = "ES256"
+)
+
+// NewIssuer starts an issuer on a free loopback port. The issuer has one key, for
+// ES256. It stops when the test ends.
 func NewIssuer(t testing.TB) *Issuer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,7 +71,7 @@ func NewIssuer(t testing.TB) *Issuer {
 		t:        t,
 		log:      slog.New(slog.NewTextHandler(log, nil)),
 	}
-	i.addKey(defaultMethod)
+	i.addKey(defaultAlgorithm)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.serveMetadata)
@@ -75,26 +81,28 @@ func NewIssuer(t testing.TB) *Issuer {
 	server.Start()
 	t.Cleanup(func() {
 		log.end()
-		// Those who still wait for an answer are gone when the connections are.
+		// Close waits for answers that a Hold keeps back, until their connections
+		// are closed.
 		server.CloseClientConnections()
 		server.Close()
 	})
 	return i
 }
 
-// Options returns options of a gate that accepts the tokens of i. Change what
-// you like before [jwtgate.New] gets them. Each call makes a key source of its
-// own, so that gates share nothing.
+// Options returns the options of a gate that accepts the tokens of i. Change them
+// as you need before the call of [jwtgate.New]. Each call of Options makes a new
+// key source, so gates share no state.
 //
-// Keys is a [*keys.Remote] that finds the keys by discovery, fetches them for
-// every unknown key ID, without the usual limit, and logs to the test. With an
-// HS algorithm it is [keys.Static] with the secrets of now, since a secret is
-// never published.
+// Keys is a [*keys.Remote] that discovers the keys, fetches them for every unknown
+// key ID without the usual limit, and logs to the test. With an HS algorithm Keys
+// is [keys.Static] with the current secrets, because an issuer never publishes a
+// secret.
 func (i *Issuer) Options() jwtgate.Options {
 	i.t.Helper()
 	return jwtgate.Options{Keys: i.keySource(), Issuers: []string{i.URL}, Audiences: []string{i.Audience}}
 }
 
+// keySource returns the Keys of Options.
 func (i *Issuer) keySource() jwtgate.KeySource {
 	i.t.Helper()
 	i.mu.Lock()
@@ -115,36 +123,38 @@ func (i *Issuer) keySource() jwtgate.KeySource {
 	return keys.Static(secrets...)
 }
 
-// Token returns a token that the gates of [Issuer.Options] accept, unless claims
-// say otherwise: they replace the default ones and add to them. A nil value
-// drops a claim; json.RawMessage("null") is for a null. A [time.Time] becomes
-// the number of seconds that exp, nbf and iat are.
+// Token returns a token that a gate with [Issuer.Options] accepts. claims replaces
+// default claims and adds others:
+//
+//   - A nil value removes the claim. Use json.RawMessage("null") for a JSON null.
+//   - A [time.Time] becomes a NumericDate, as exp, nbf and iat need it.
 //
 // By default iss is URL, aud is Audience, sub is "alice", iat is now, exp is in
-// an hour, and jti is another one each time.
+// an hour, and jti is different in each token.
 func (i *Issuer) Token(claims map[string]any) string {
 	i.t.Helper()
 	return i.Sign(nil, claims)
 }
 
-// Sign is like [Issuer.Token], and header does for the header what claims do for
-// the claims. By default typ is "JWT", alg the algorithm and kid the ID of the
-// current key, "key-1" for the first.
+// Sign is like [Issuer.Token], but header changes the header of the token as claims
+// changes its claims. By default typ is "JWT", alg is the algorithm of the current
+// key, and kid is its ID: "key-1" for the first key.
 //
-// The key is always the current one. An alg in header does not choose another:
-// see [Issuer.SetAlgorithm].
+// Sign always signs with the current key. An alg in header changes only the
+// header; [Issuer.SetAlgorithm] changes the algorithm.
 func (i *Issuer) Sign(header, claims map[string]any) string {
 	i.t.Helper()
 	return i.sign(header, claims, func(k *signingKey) (any, error) { return k.private, nil })
 }
 
-// Forge is like [Issuer.Sign], but signs with a key that is not the issuer's, and
-// says that it is: only the signature is wrong.
+// Forge is like [Issuer.Sign], but signs with a key that is not the issuer's. The
+// header still names the issuer's key, so only the signature is wrong.
 func (i *Issuer) Forge(header, claims map[string]any) string {
 	i.t.Helper()
 	return i.sign(header, claims, func(k *signingKey) (any, error) { return signingAlgorithms[k.algorithm].forgersKey() })
 }
 
+// sign signs a token with the key that choose returns. choose gets the current key.
 func (i *Issuer) sign(header, claims map[string]any, choose func(*signingKey) (any, error)) string {
 	i.t.Helper()
 	i.mu.Lock()
@@ -161,10 +171,11 @@ func (i *Issuer) sign(header, claims map[string]any, choose func(*signingKey) (a
 	return token
 }
 
-// SetAlgorithm has tokens from now on signed with a new key for another
-// algorithm, one of those that [jwtgate.NewKey] has, and withdraws the keys
-// there were. Call it before Options if the algorithm is an HS one, since only
-// then the gate gets the secret. An RSA key takes a moment to make.
+// SetAlgorithm makes a new key for algorithm, signs with the new key from now on,
+// and withdraws all other keys. algorithm is one of those of [jwtgate.NewKey].
+//
+// For an HS algorithm, call SetAlgorithm before Options: Options contains the
+// current secret. Making an RSA key takes a few hundred milliseconds.
 func (i *Issuer) SetAlgorithm(algorithm string) {
 	i.t.Helper()
 	i.mu.Lock()
@@ -173,10 +184,11 @@ func (i *Issuer) SetAlgorithm(algorithm string) {
 	i.dropOldKeys()
 }
 
-// Rotate has tokens from now on signed with a new key. The old one stays
-// published, so that the tokens there are remain good; see [Issuer.Withdraw]. A
-// gate that finds the keys by itself accepts new tokens at once; one with a
-// secret has to be made anew, from Options.
+// Rotate makes a new key for the same algorithm and signs with it from now on. The
+// old key stays published, so its tokens remain good until [Issuer.Withdraw].
+//
+// A gate with Options accepts tokens of the new key at once. With an HS algorithm
+// it does not: make a new gate from Options.
 func (i *Issuer) Rotate() {
 	i.t.Helper()
 	i.mu.Lock()
@@ -184,24 +196,26 @@ func (i *Issuer) Rotate() {
 	i.addKey(i.currentKey().algorithm)
 }
 
-// Withdraw stops publishing all keys but the current one. Right after Rotate it
-// makes a rotation without overlap.
+// Withdraw stops publishing all keys except the current one. Call it right after
+// Rotate for a rotation without overlap.
 //
-// A gate notices at its next fetch, and refuses tokens of the other keys from
-// then on. With gates of Options the first token of a new key causes one, and so
-// does any with an unknown key ID, or the Refresh of their keys.Remote.
+// A gate accepts tokens of the withdrawn keys until it fetches the keys again. A
+// gate with Options fetches them when it sees a token with an unknown key ID, such
+// as the first token of a new key. The Refresh method of its keys.Remote fetches
+// them too.
 func (i *Issuer) Withdraw() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.dropOldKeys()
 }
 
+// dropOldKeys removes all keys except the current one. i.mu is held.
 func (i *Issuer) dropOldKeys() { i.keys = i.keys[len(i.keys)-1:] }
 
-// Down makes an outage, until [Issuer.Up]: each request to the issuer is answered
-// with status, such as 503. With 0 there is no answer, and the connection is
-// closed. Any other status that is not an error ends the test. Tokens can be
-// signed all the same.
+// Down starts an outage, which [Issuer.Up] ends. During the outage the issuer
+// answers every request with status, for example 503. If status is 0, the issuer
+// closes the connection without an answer. Any other status below 400 or above 599
+// ends the test. Token, Sign and Forge work as before.
 func (i *Issuer) Down(status int) {
 	i.t.Helper()
 	if status != 0 && (status < 400 || status > 599) {
@@ -212,9 +226,9 @@ func (i *Issuer) Down(status int) {
 	i.down, i.status = true, status
 }
 
-// Up ends an outage. Gates of Options that could not fetch their keys do so now;
-// other ones find out when they try next, for which [keys.Remote] waits half a
-// second or more.
+// Up ends an outage. Gates with Options that failed to fetch their keys fetch them
+// before Up returns. Other gates fetch them at their next attempt: a [keys.Remote]
+// waits half a second or longer after a failure.
 func (i *Issuer) Up() {
 	i.t.Helper()
 	i.mu.Lock()
@@ -226,7 +240,7 @@ func (i *Issuer) Up() {
 			if stats.Err == nil {
 				continue
 			}
-			// What a test has made of the source may keep it from succeeding.
+			// The test may have changed the source so that it cannot succeed.
 			if err := remote.Refresh(context.Background(), stats.Issuer); err != nil {
 				i.t.Logf("jwttest: keys still cannot be fetched: %v", err)
 			}
@@ -234,32 +248,33 @@ func (i *Issuer) Up() {
 	}
 }
 
-// Hold keeps back the JWK Set: whoever asks for it waits until release is called
-// or the test ends. [Issuer.Fetches] counts those who wait, too. Each Hold has a
-// release of its own; calling it again does nothing.
+// Hold makes requests for the JWK Set wait until release is called or the test
+// ends. [Issuer.Fetches] counts waiting requests too. After several calls of Hold,
+// requests wait until each release has been called. Calling a release again does
+// nothing.
 func (i *Issuer) Hold() (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	// Unlike a channel, a context may be made in a synctest bubble and waited
-	// for outside.
+	// A context, because the server cannot wait for a channel that is made in a
+	// synctest bubble.
 	hold, release := context.WithCancel(context.Background())
 	i.holds = append(i.holds, hold)
 	return release
 }
 
-// Fetches returns how often the JWK Set was asked for, whatever the answer was.
-// Gates that use discovery ask for the metadata first, and in an outage get no
-// further.
+// Fetches returns the number of requests for the JWK Set, including those that got
+// an error. It does not count requests for metadata: a gate that discovers the keys
+// requests the metadata first, and in an outage never requests the JWK Set.
 func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.fetches
 }
 
-// current returns the key that tokens are signed with. The lock is held.
+// currentKey returns the key that signs. i.mu is held.
 func (i *Issuer) currentKey() *signingKey { return i.keys[len(i.keys)-1] }
 
-// addKey makes a new key the current one. The lock is held, but in NewIssuer.
+// addKey makes a new key and lets it sign. i.mu is held, except in NewIssuer.
 func (i *Issuer) addKey(algorithm string) {
 	i.t.Helper()
 	i.keysMade++
@@ -270,7 +285,8 @@ func (i *Issuer) addKey(algorithm string) {
 	i.keys = append(i.keys[:len(i.keys):len(i.keys)], k)
 }
 
-// failing returns what answers in an outage, and otherwise leaves it to next.
+// withOutages returns a handler that answers during an outage and calls next at
+// other times. It also counts requests for the JWK Set.
 func (i *Issuer) withOutages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
@@ -285,7 +301,7 @@ func (i *Issuer) withOutages(next http.Handler) http.Handler {
 		case status != 0:
 			http.Error(w, "an outage made by the test", status)
 		default:
-			// Closing the listener instead would let somebody else have its port.
+			// Closing the listener instead would let another process take its port.
 			panic(http.ErrAbortHandler)
 		}
 	})
@@ -319,11 +335,11 @@ func (i *Issuer) serveJWKS(w http.ResponseWriter, r *http.Request) {
 
 func serveJSON(w http.ResponseWriter, contentType string, document any) {
 	w.Header().Set("Content-Type", contentType)
-	json.NewEncoder(w).Encode(document) // an error means that the client has gone
+	json.NewEncoder(w).Encode(document) // fails only if the client has closed the connection
 }
 
-// A testLog passes what is written on to a test, until it ends: a fetch may
-// outlive it, and to log to a test that has ended is a panic.
+// A testLog writes log records to a test until the test ends. A fetch may run
+// longer than the test, and logging to a test that has ended panics.
 type testLog struct {
 	t     testing.TB
 	mu    sync.Mutex

@@ -18,13 +18,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A signingKey is a private key or a secret, for one algorithm.
+// A signingKey is a private key or a secret for one algorithm.
 type signingKey struct {
 	id        string
 	algorithm string
 	private   any
 }
 
+// newSigningKey makes a new key.
 func newSigningKey(id, algorithm string) (*signingKey, error) {
 	method, ok := signingAlgorithms[algorithm]
 	if !ok {
@@ -35,13 +36,15 @@ func newSigningKey(id, algorithm string) (*signingKey, error) {
 	return &signingKey{id: id, algorithm: algorithm, private: private}, err
 }
 
+// isSecret reports whether k is a secret, which is never published.
 func (k *signingKey) isSecret() bool {
 	_, ok := k.private.([]byte)
 	return ok
 }
 
-// sign returns a token in compact serialisation (RFC 7515 section 7.1), signed
-// with private, which need not be k's. header changes the default one.
+// sign returns a token in compact serialisation (RFC 7515 section 7.1). header
+// changes the default header, which names k. private signs; Forge passes a key that
+// is not k's.
 func (k *signingKey) sign(private any, header, claims map[string]any) (string, error) {
 	header = withChanges(map[string]any{"alg": k.algorithm, "kid": k.id, "typ": "JWT"}, header)
 	var parts []string
@@ -78,15 +81,15 @@ func (k *signingKey) jwk() map[string]string {
 	return jwk
 }
 
-// A signer is how tokens of one algorithm are signed, and with what.
+// A signingAlgorithm signs tokens and makes keys for it.
 type signingAlgorithm struct {
 	jwt.SigningMethod
 	newKey func() (any, error)
-	// forger returns a key that is no issuer's, and may therefore be the same
-	// for all of them.
+	// forgersKey returns a key that no issuer has. All issuers share the key.
 	forgersKey func() (any, error)
 }
 
+// signingAlgorithms has all algorithms by name.
 var signingAlgorithms = func() map[string]signingAlgorithm {
 	all, forgersKeys := map[string]signingAlgorithm{}, map[string]func() (any, error){}
 	for name, method := range signingMethods {
@@ -127,12 +130,10 @@ func newEd25519() (any, error) {
 	return private, err
 }
 
-const (
-	jwksPath        = "/jwks"
-	defaultAudience = "https://api.example.com"
-	defaultMethod   = "ES256"
-)
+// defaultAudience is the aud of tokens.
+const defaultAudience = "https://api.example.com"
 
+// defaultClaims returns the claims of a good token.
 func defaultClaims(issuer, audience string) map[string]any {
 	now := time.Now()
 	return map[string]any{
@@ -145,8 +146,8 @@ func defaultClaims(issuer, audience string) map[string]any {
 	}
 }
 
-// withChanges returns members as changes say: a nil drops one. It changes and
-// returns members, which are the caller's own.
+// withChanges applies changes to members and returns members. A nil value removes
+// a member, and a time.Time becomes a NumericDate.
 func withChanges(members, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		switch value := value.(type) {
