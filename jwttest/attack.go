@@ -132,8 +132,8 @@ func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo fun
 	a := &attack{handler: handler, address: server.Listener.Addr().String(), bait: b, overTCPToo: overTCPToo}
 
 	if report := a.try(t, cases[0]); report != "" {
-		t.Fatalf("%s\n\nAttack stopped here: a service that refuses a plain good token refuses everything,\n"+
-			"so the other cases would prove nothing. If your service is right, check the Target.", report)
+		t.Fatalf("%s\n\nNothing else was tried: the service refuses a plain good token, so other refusals would prove\n"+
+			"nothing. If your service is right, check the Target.", report)
 	}
 	var summary []string
 	for family, cases := range byFamily(cases) {

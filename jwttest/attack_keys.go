@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// attackersKey returns a key of the attacker that signs with algorithm.
+// attackersKey returns the attacker's key for algorithm.
 func attackersKey(algorithm string) any {
 	switch kind(algorithm) {
 	case "HS":
@@ -34,8 +34,8 @@ func attackersKey(algorithm string) any {
 	}
 }
 
-// The keys of the attacker, who can make as many as she likes. They are made
-// once for all targets, since an RSA key takes its time.
+// The attacker's keys. They are made once for all targets, because making an RSA
+// key is slow.
 var (
 	attackersRSA     = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	attackersWeakRSA = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 1024)) })
@@ -51,7 +51,7 @@ var (
 	attackersSecret = []byte(strings.Repeat("attacker", 8))
 )
 
-// public returns the public half of a private key, nil for a secret.
+// publicKey returns the public key of a private key, and nil for a secret.
 func publicKey(key any) crypto.PublicKey {
 	if signer, ok := key.(crypto.Signer); ok {
 		return signer.Public()
@@ -59,8 +59,8 @@ func publicKey(key any) crypto.PublicKey {
 	return nil
 }
 
-// jwk returns a public key or a secret as a JWK (RFC 7517), with the members
-// of its thumbprint (RFC 7638 section 3.2) in their order.
+// jwk returns a public key or a secret as a JWK (RFC 7517). It has exactly the
+// members of the thumbprint, in their order (RFC 7638 section 3.2).
 func jwk(key any) object {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -76,7 +76,7 @@ func jwk(key any) object {
 	panic(fmt.Sprintf("jwttest.Attack: no JWK of a %T", key))
 }
 
-// certificate returns a certificate of key that vouches for itself.
+// certificate returns a self-signed certificate of key.
 func certificate(key crypto.Signer) []byte {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -88,14 +88,14 @@ func certificate(key crypto.Signer) []byte {
 	return must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 }
 
-// A publicForm is one of the ways to write a public key that a verifier might
-// take for an HMAC secret.
+// A publicForm is a public key in a format that a verifier might use as an HMAC
+// secret.
 type publicForm struct {
 	name   string
 	secret []byte
 }
 
-// publicForms returns key in all the ways it is handed out.
+// publicForms returns key in all common formats.
 func publicForms(key crypto.PublicKey) []publicForm {
 	der := must(x509.MarshalPKIXPublicKey(key))
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
@@ -147,8 +147,8 @@ func publicForms(key crypto.PublicKey) []publicForm {
 	return forms
 }
 
-// pemForms returns a PEM with the line ends that editors, settings and
-// environment variables give it.
+// pemForms returns a PEM text with the line ends that editors, configuration files
+// and environment variables give it.
 func pemForms(name string, text []byte) []publicForm {
 	bare := bytes.TrimRight(text, "\n")
 	crlf := bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))

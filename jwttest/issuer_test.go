@@ -23,7 +23,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// guard returns a gate with options.
+// guard returns a gate with the options.
 func guard(t *testing.T, options jwtgate.Options) *jwtgate.Gate {
 	t.Helper()
 	gate, err := jwtgate.New(options)
@@ -31,7 +31,7 @@ func guard(t *testing.T, options jwtgate.Options) *jwtgate.Gate {
 	return gate
 }
 
-// accepted returns the token that a gate has verified.
+// accepted returns the verified token. The test ends if the gate refuses it.
 func accepted(t *testing.T, gate *jwtgate.Gate, token string) *jwtgate.Token {
 	t.Helper()
 	verified, err := gate.Verify(t.Context(), token)
@@ -39,7 +39,7 @@ func accepted(t *testing.T, gate *jwtgate.Gate, token string) *jwtgate.Token {
 	return verified
 }
 
-// refused returns why a gate has not verified a token.
+// refused returns the error of the gate. The test ends if the gate accepts token.
 func refused(t *testing.T, gate *jwtgate.Gate, token string) error {
 	t.Helper()
 	_, err := gate.Verify(t.Context(), token)
@@ -47,9 +47,9 @@ func refused(t *testing.T, gate *jwtgate.Gate, token string) error {
 	return err
 }
 
-// A fakeT is a test that may fail or end without that of which it is part.
+// A fakeT is a test whose failure or end does not end the test that contains it.
 type fakeT struct {
-	testing.TB // for what nobody is to call
+	testing.TB // nil: calls of other methods panic
 
 	mu       sync.Mutex
 	failure  string
@@ -57,7 +57,7 @@ type fakeT struct {
 	cleanups []func()
 }
 
-// inFakeTest runs a test to its end.
+// inFakeTest runs a test, including its cleanups, and returns it.
 func inFakeTest(test func(t *fakeT)) *fakeT {
 	t := &fakeT{}
 	done := make(chan struct{})
@@ -140,7 +140,7 @@ func TestIssuer(t *testing.T) {
 	}
 }
 
-// An issuer changes what it signs with while a gate has the keys of before.
+// An issuer changes its algorithm after a gate has fetched its keys.
 func TestIssuer_SetAlgorithm(t *testing.T) {
 	t.Parallel()
 	issuer := jwttest.NewIssuer(t)
@@ -170,7 +170,8 @@ func TestIssuer_Token(t *testing.T) {
 			assert.Equal(t, "alice", token.Subject)
 			assert.Equal(t, []string{"https://api.example.com"}, token.Audience)
 			assert.Equal(t, "JWT", token.Type)
-			assert.WithinDuration(t, now, token.IssuedAt, time.Minute)
+			assert.False(t, token.IssuedAt.Before(now.Truncate(time.Second)), "issued before the test began")
+			assert.False(t, token.IssuedAt.After(time.Now()), "issued in the future")
 			assert.Equal(t, time.Hour, token.Expires.Sub(token.IssuedAt))
 			assert.True(t, token.NotBefore.IsZero())
 			assert.NotEmpty(t, token.ID)
@@ -183,8 +184,8 @@ func TestIssuer_Token(t *testing.T) {
 			assert.Equal(t, []string{"x"}, claims.Nested.Roles)
 		}, nil},
 		{"several audiences", map[string]any{"aud": []string{"https://other.example", "https://api.example.com"}}, nil, nil},
-		{"a time", map[string]any{"exp": now.Add(time.Minute), "nbf": now.Add(-time.Minute)}, func(t *testing.T, token *jwtgate.Token) {
-			assert.Equal(t, now.Add(time.Minute).Unix(), token.Expires.Unix())
+		{"a time", map[string]any{"exp": now.Add(time.Hour), "nbf": now.Add(-time.Minute)}, func(t *testing.T, token *jwtgate.Token) {
+			assert.Equal(t, now.Add(time.Hour).Unix(), token.Expires.Unix())
 			assert.Equal(t, now.Add(-time.Minute).Unix(), token.NotBefore.Unix())
 		}, nil},
 		{"null", map[string]any{"email": json.RawMessage("null")}, func(t *testing.T, token *jwtgate.Token) {
@@ -205,7 +206,7 @@ func TestIssuer_Token(t *testing.T) {
 		{"of another issuer", map[string]any{"iss": "https://other.example"}, nil, jwtgate.ErrIssuer},
 		{"for another audience", map[string]any{"aud": "https://other.example"}, nil, jwtgate.ErrAudience},
 		{"expired", map[string]any{"exp": now.Add(-time.Minute)}, nil, jwtgate.ErrExpired},
-		{"not yet valid", map[string]any{"nbf": now.Add(time.Minute)}, nil, jwtgate.ErrNotYetValid},
+		{"not yet valid", map[string]any{"nbf": now.Add(time.Hour)}, nil, jwtgate.ErrNotYetValid},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -319,7 +320,7 @@ func TestIssuer_Options(t *testing.T) {
 	})
 }
 
-// statusOf returns what a service behind gate answers to a token.
+// statusOf returns the status of the answer of a service behind gate to a token.
 func statusOf(gate *jwtgate.Gate, token string) int {
 	return statusWithin(context.Background(), gate, token)
 }
@@ -359,7 +360,7 @@ func TestIssuer_Publishes(t *testing.T) {
 	assert.Equal(t, `[key "key-1" for ES256 key "key-2" for ES256]`, fmt.Sprint(found))
 	assert.Equal(t, 1, issuer.Fetches())
 
-	// Tokens may have the iss that a service is configured with.
+	// A token may have an iss other than the URL of the issuer.
 	gate := guard(t, jwtgate.Options{
 		Keys:      &keys.Remote{URL: issuer.URL + "/jwks", Logger: quiet("").Logger},
 		Issuers:   []string{"https://login.example.com/"},
@@ -384,7 +385,7 @@ func TestIssuer_Withdraw(t *testing.T) {
 	accepted(t, gate, issuer.Token(nil))
 	accepted(t, gate, old)
 	issuer.Withdraw()
-	accepted(t, gate, old) // the gate does not know yet
+	accepted(t, gate, old) // the gate has not fetched the keys again
 	require.NoError(t, options.Keys.(*keys.Remote).Refresh(t.Context(), issuer.URL))
 	assert.ErrorIs(t, refused(t, gate, old), jwtgate.ErrUnknownKey)
 	accepted(t, gate, issuer.Token(nil))
@@ -398,42 +399,49 @@ func TestIssuer_Down(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			issuer := jwttest.NewIssuer(t)
-			warm, cold := guard(t, issuer.Options()), guard(t, issuer.Options())
-			remote := quiet(issuer.URL + "/jwks")
-			options := issuer.Options()
-			options.Keys = remote
-			direct := guard(t, options)
-			token := issuer.Token(nil)
-			accepted(t, warm, token)
+			// Time stands still in the bubble, so that no source tries again by itself.
+			synctest.Test(t, func(t *testing.T) {
+				warm, cold := guard(t, issuer.Options()), guard(t, issuer.Options())
+				remote := quiet(issuer.URL + "/jwks")
+				options := issuer.Options()
+				options.Keys = remote
+				direct := guard(t, options)
+				token := issuer.Token(nil)
+				accepted(t, warm, token)
 
-			issuer.Down(status)
-			assert.Equal(t, 200, statusOf(warm, token))
-			assert.Equal(t, 503, statusOf(warm, issuer.Sign(map[string]any{"kid": "unknown"}, nil)))
-			for range 3 {
-				assert.Equal(t, 503, statusOf(cold, token))
-				assert.Equal(t, 503, statusOf(direct, token))
-			}
-			assert.Equal(t, 2, issuer.Fetches(), "one of warm and one of direct")
-			response, err := http.Get(issuer.URL)
-			if status == 0 {
-				assert.ErrorIs(t, err, io.EOF)
-			} else if assert.NoError(t, err) {
-				response.Body.Close()
-				assert.Equal(t, status, response.StatusCode)
-			}
+				issuer.Down(status)
+				assert.Equal(t, 200, statusOf(warm, token))
+				assert.Equal(t, 503, statusOf(warm, issuer.Sign(map[string]any{"kid": "unknown"}, nil)))
+				for range 3 {
+					assert.Equal(t, 503, statusOf(cold, token))
+					assert.Equal(t, 503, statusOf(direct, token))
+				}
+				assert.Equal(t, 2, issuer.Fetches(), "one of warm and one of direct")
+				response, err := oneRequest.Get(issuer.URL)
+				if status == 0 {
+					assert.ErrorIs(t, err, io.EOF)
+				} else if assert.NoError(t, err) {
+					response.Body.Close()
+					assert.Equal(t, status, response.StatusCode)
+				}
 
-			issuer.Up()
-			assert.Equal(t, 200, statusOf(warm, token))
-			assert.Equal(t, 200, statusOf(cold, token))
-			assert.Equal(t, 401, statusOf(cold, issuer.Sign(map[string]any{"kid": "unknown"}, nil)))
-			require.NoError(t, remote.Refresh(t.Context(), "")) // the test's own
-			assert.Equal(t, 200, statusOf(direct, token))
-			before := issuer.Fetches()
-			issuer.Up()
-			assert.Equal(t, before, issuer.Fetches())
+				issuer.Up()
+				assert.Equal(t, 200, statusOf(warm, token))
+				assert.Equal(t, 200, statusOf(cold, token))
+				assert.Equal(t, 401, statusOf(cold, issuer.Sign(map[string]any{"kid": "unknown"}, nil)))
+				require.NoError(t, remote.Refresh(t.Context(), "")) // Up refreshes only the sources of Options
+				assert.Equal(t, 200, statusOf(direct, token))
+				before := issuer.Fetches()
+				issuer.Up()
+				assert.Equal(t, before, issuer.Fetches())
+			})
 		})
 	}
 }
+
+// oneRequest closes its connections after a request, since a bubble must not end
+// before its goroutines.
+var oneRequest = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func TestIssuer_Up_SourceThatCannotFetch(t *testing.T) {
 	t.Parallel()
@@ -466,7 +474,7 @@ func TestIssuer_Hold(t *testing.T) {
 	impatient, cancel := context.WithCancel(t.Context())
 	statuses := make(chan int, 2)
 	go func() { statuses <- statusWithin(impatient, gate, token) }()
-	require.Eventually(t, func() bool { return issuer.Fetches() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return issuer.Fetches() == 1 }, hang, time.Millisecond)
 	cancel()
 	assert.Equal(t, 503, <-statuses)
 
@@ -479,7 +487,8 @@ func TestIssuer_Hold(t *testing.T) {
 	assert.Equal(t, 200, statusOf(gate, token))
 }
 
-// A test may end while somebody waits, or before its gates have come to an end.
+// A test may end while a request waits for the issuer, and gates may be used after
+// the test.
 func TestIssuer_Ends(t *testing.T) {
 	t.Parallel()
 	var gate, other *jwtgate.Gate
@@ -493,10 +502,10 @@ func TestIssuer_Ends(t *testing.T) {
 		issuer.Hold()
 		go func() { statuses <- statusOf(other, token) }()
 		go func() {
-			_, err := http.Get(url + "/jwks") // would wait for ever
+			_, err := http.Get(url + "/jwks") // waits until the issuer stops
 			errs <- err
 		}()
-		assert.Eventually(t, func() bool { return issuer.Fetches() == 3 }, 10*time.Second, time.Millisecond)
+		assert.Eventually(t, func() bool { return issuer.Fetches() == 3 }, hang, time.Millisecond)
 	})
 	assert.Empty(t, ended.failure)
 	assert.Contains(t, ended.log(), "jwtgate: keys fetched")
@@ -509,7 +518,7 @@ func TestIssuer_Ends(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// withUnknownKey returns token as if another key had signed it.
+// withUnknownKey returns token with a header that names an unknown key.
 func withUnknownKey(t *testing.T, token string) string {
 	t.Helper()
 	other := jwttest.NewIssuer(t)
@@ -581,7 +590,7 @@ func TestIssuer_Concurrently(t *testing.T) {
 	assert.Positive(t, issuer.Fetches())
 }
 
-// Where time is that of a bubble, tokens and gates have it too.
+// Tokens that are made in a synctest bubble have its time.
 func TestIssuer_InBubble(t *testing.T) {
 	t.Parallel()
 	issuer := jwttest.NewIssuer(t)

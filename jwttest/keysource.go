@@ -1,7 +1,6 @@
 package jwttest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,108 +20,103 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// TestKeySource tests that source keeps to what [jwtgate.KeySource] asks for, in
-// subtests of t. Run it under the race detector too:
+// TestKeySource tests in subtests of t that source keeps the promises of
+// [jwtgate.KeySource]. Run it with the race detector too:
 //
 //	func TestSource(t *testing.T) {
 //		jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": newVault(t)})
 //	}
 //
-// A [keys.ByIssuer] is asked for each of its issuers, so this is how to name one.
-// Any other source is asked for the issuer "", as under Options.AnyIssuer, and
-// for a made-up one at which nobody listens, unless its CheckIssuers refuses
-// them. One that knows neither of the two has no keys for them and fails, since a
-// source without keys can break no promise. One that answers with errors alone
-// may pass, so a source can be tested in an outage too. The keys must not change
-// while the test lasts.
+// Wrap the source in a [keys.ByIssuer], as in the example, to name the issuers that
+// it has keys of. TestKeySource calls any other source for the issuer "", which is
+// what a gate with Options.AnyIssuer does, and for an issuer that does not exist. It
+// leaves out an issuer that the CheckIssuers of the source refuses.
 //
-// What is asked of a source:
+// A source that returns no key and no error for all these issuers fails: without
+// keys the other tests would prove nothing. A source that only returns errors may
+// pass, so you can test a source in an outage too. The keys must not change during
+// the test.
 //
-//   - It lists the keys of an issuer if no key ID is given, and finds each by its
-//     ID. No key is nil or the zero Key.
-//   - It gives the same answer each time, except for an error, which is always
-//     possible, and leaves alone the slices that it has returned.
-//   - It treats key IDs as hostile: control characters, paths, URLs, invalid
-//     UTF-8, 256 bytes. They lead to no panic and to no request, and if an error
-//     repeats one, the error is printable and has at most 256 bytes.
-//   - It returns, at once if the context has ended or ends meanwhile: with an
-//     error, or with the answer it would have given anyway.
-//   - It is safe for concurrent use.
-//   - Calls leave no goroutines behind, those that gave up included.
+// TestKeySource tests these promises:
 //
-// It makes several hundred calls for each issuer.
+//   - Without a key ID the source lists the keys of the issuer. With the ID of a
+//     listed key it returns that key. No key is nil or the zero Key.
+//   - It returns the same answer each time, or an error. It does not change a slice
+//     that it has returned.
+//   - It treats key IDs as hostile: control characters, paths, URLs, invalid UTF-8,
+//     256 bytes. A key ID causes no panic and no request. An error that contains a
+//     key ID is printable and at most 256 bytes long.
+//   - If the context has ended or ends during the call, it returns at once, with an
+//     error or with its usual answer.
+//   - It is safe for concurrent uss.
+//   - It leaves no goroutines behind, even if the context of a call has ended.
+//
+// TestKeySource makes several hundred calls for each issuer.
 func TestKeySource(t *testing.T, source jwtgate.KeySource) {
+	t.Helper()
+	testKeySource(t, source, usualLimits)
+}
+
+func testKeySource(t *testing.T, source jwtgate.KeySource, limits limits) {
 	t.Helper()
 	if source == nil {
 		t.Fatal("the source is nil")
 	}
-	e := &sourceTest{source: source, label: rand.Text(), known: map[string][]string{}, given: map[question]string{}}
-	if e.chooseIssuers(); e.problem != nil {
-		t.Fatal(e.problem)
+	s := &sourceTest{
+		checkedSource: &checkedSource{source: source, limits: limits, label: rand.Text(), given: map[question]string{}},
+		known:         map[string][]string{},
+	}
+	if s.chooseIssuers(); s.problem != nil {
+		t.Fatal(s.problem)
 	}
 	for _, tt := range []struct {
 		name string
 		test func(*testing.T)
 	}{
-		{"lists its keys", e.listsKeys},
-		{"answers the same again", e.repeats},
-		{"takes any key ID", e.takesAnyKeyID},
-		{"returns when the context ends", e.heedsContext},
-		{"is safe for concurrent use", e.worksConcurrently},
-		{"leaves no goroutine behind", e.leavesNoGoroutine},
+		{"lists its keys", s.listsKeys},
+		{"answers the same again", s.repeats},
+		{"takes any key ID", s.takesAnyKeyID},
+		{"returns when the context ends", s.heedsContext},
+		{"is safe for concurrent use", s.worksConcurrently},
+		{"leaves no goroutine behind", s.leavesNoGoroutine},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e.problem = nil
-			if tt.test(t); e.problem != nil {
-				t.Error(e.problem)
+			s.problem = nil
+			if tt.test(t); s.problem != nil {
+				t.Error(s.problem)
 			}
 		})
-		if errors.Is(e.problem, errStuck) {
-			return // the other tests would only wait as long again
+		if errors.Is(s.problem, errStuck) {
+			return // the other tests would wait as long again
 		}
 	}
 }
 
 const (
-	// returnsWithin is for sources that wait for somebody. It is more than the
-	// usual timeout of a request to an upstream.
-	returnsWithin = 10 * time.Second
-	// leavesWithin is for calls whose context has ended, and for goroutines
-	// after their calls. On a busy machine at once takes its time.
-	leavesWithin = 3 * time.Second
-	// mostErrorBytes is how long an error that repeats a key ID may be.
-	maxErrorBytes = 256
-	// mostTried is how many keys a gate tries for one token.
-	maxTriedKeys = 4
-	// mostKnown is how many key IDs of an issuer are asked for again and again.
+	// maxKnownKeyIDs is the number of key IDs of an issuer that are used in all tests.
 	maxKnownKeyIDs = 8
-	// mark is in all key IDs that no source knows, to find them in errors.
-	kidMark = "jwttest-kid"
-	// stranger is the made-up issuer. A source that fetches keys from it fails
-	// without leaving this machine, since no server has port 0.
+	// unreachableIssuer is the issuer that does not exist. A source that fetches
+	// its keys fails without leaving this machine: no server has port 0.
 	unreachableIssuer = "http://127.0.0.1:0/jwttest"
 )
 
-// An exam is what is known of the source that is being tested.
+// A sourceTest is the test of one sourcs.
 type sourceTest struct {
-	source  jwtgate.KeySource
+	*checkedSource
 	issuers []string
-	label   string              // of the goroutines that its calls start
-	known   map[string][]string // key IDs, by issuer
-
-	mu      sync.Mutex
-	given   map[question]string // what a gate makes of the answers so far
-	problem error               // the first of a test; after it the source is not called
+	known   map[string][]string // key IDs by issuer
 }
 
-func (e *sourceTest) chooseIssuers() {
+// chooseIssuers chooses the issuers to call the source for. It sets s.problem if
+// there are none.
+func (s *sourceTest) chooseIssuers() {
 	check := func([]string) error { return nil }
-	if c, ok := e.source.(interface{ CheckIssuers([]string) error }); ok {
+	if c, ok := s.source.(interface{ CheckIssuers([]string) error }); ok {
 		check = c.CheckIssuers
 	}
-	if all, ok := e.source.(keys.ByIssuer); ok {
-		e.issuers = slices.Sorted(maps.Keys(all))
-		e.problem = check(e.issuers)
+	if all, ok := s.source.(keys.ByIssuer); ok {
+		s.issuers = slices.Sorted(maps.Keys(all))
+		s.problem = check(s.issuers)
 		return
 	}
 	var refused []error
@@ -131,79 +124,85 @@ func (e *sourceTest) chooseIssuers() {
 		if err := check([]string{issuer}); err != nil {
 			refused = append(refused, fmt.Errorf("CheckIssuers with the issuer %q: %w", issuer, err))
 		} else {
-			e.issuers = append(e.issuers, issuer)
+			s.issuers = append(s.issuers, issuer)
 		}
 	}
-	if len(e.issuers) == 0 {
-		e.problem = fmt.Errorf("%w\n%s", errors.Join(refused...), nameTheIssuer)
+	if len(s.issuers) == 0 {
+		s.problem = fmt.Errorf("%w\n%s", errors.Join(refused...), nameTheIssuer)
 	}
 }
 
-const nameTheIssuer = "to name an issuer that the source has keys of, pass keys.ByIssuer with both"
+// nameTheIssuer is the advice for a source that knows neither of the issuers.
+const nameTheIssuer = "to name an issuer that the source has keys of, pass keys.ByIssuer with the issuer and the source"
 
-func (e *sourceTest) listsKeys(t *testing.T) {
+// listsKeys collects the known key IDs, and checks that the source finds each key
+// that it lists.
+func (s *sourceTest) listsKeys(t *testing.T) {
 	empty := true
-	for _, issuer := range e.issuers {
-		listed := e.ask(t, issuer, "")
+	for _, issuer := range s.issuers {
+		listed := s.call(t, issuer, "")
 		empty = empty && listed.err == nil && len(listed.keys) == 0
 		for _, k := range listed.keys {
-			if k.ID() != "" && len(e.known[issuer]) < maxKnownKeyIDs && !slices.Contains(e.known[issuer], k.ID()) {
-				e.known[issuer] = append(e.known[issuer], k.ID())
+			if k.ID() != "" && len(s.known[issuer]) < maxKnownKeyIDs && !slices.Contains(s.known[issuer], k.ID()) {
+				s.known[issuer] = append(s.known[issuer], k.ID())
 			}
 		}
 		for _, k := range listed.keys {
-			found := e.ask(t, issuer, k.ID())
+			found := s.call(t, issuer, k.ID())
 			same := func(other *jwtgate.Key) bool { return other.String() == k.String() }
 			if found.err == nil && !slices.ContainsFunc(found.keys, same) {
-				e.report(fmt.Errorf("Keys(ctx, %q, %q) does not return the %v, which it lists without a key ID", issuer, k.ID(), k))
+				s.report(fmt.Errorf("Keys(ctx, %q, %q) does not return the %v, which it lists without a key ID", issuer, k.ID(), k))
 			}
 		}
 	}
 	if empty {
-		e.report(fmt.Errorf("there is no key for any of the issuers %q, and no error that says why; %s", e.issuers, nameTheIssuer))
+		s.report(fmt.Errorf("there is no key for any of the issuers %q, and no error; %s", s.issuers, nameTheIssuer))
 	}
 }
 
-func (e *sourceTest) repeats(t *testing.T) {
+// repeats checks that answers stay the same. callWithin compares them.
+func (s *sourceTest) repeats(t *testing.T) {
 	for range 5 {
-		for _, issuer := range e.issuers {
-			e.inTurn(t, issuer, append([]string{"", kidMark}, e.known[issuer]...))
+		for _, issuer := range s.issuers {
+			s.inTurn(t, issuer, append([]string{"", kidMark}, s.known[issuer]...))
 		}
 	}
 }
 
-// inTurn asks for each of kids and sees to it that the answers stay as they are.
-func (e *sourceTest) inTurn(t *testing.T, issuer string, kids []string) {
+// inTurn calls the source for each of kids, and then checks that no call has
+// changed a slice that an earlier one returned.
+func (s *sourceTest) inTurn(t *testing.T, issuer string, kids []string) {
 	var before, copied [][]*jwtgate.Key
 	for _, kid := range kids {
-		r := e.ask(t, issuer, kid)
+		r := s.call(t, issuer, kid)
 		before, copied = append(before, r.keys), append(copied, slices.Clone(r.keys))
 	}
 	for n := range before {
 		if !slices.Equal(before[n], copied[n]) {
-			e.report(fmt.Errorf("the slice that Keys(ctx, %q, %q) returned was changed later; return one that stays as it is", issuer, kids[n]))
+			s.report(fmt.Errorf("the slice that Keys(ctx, %q, %q) returned was changed later; return a slice that nothing changes", issuer, kids[n]))
 		}
 	}
 }
 
-func (e *sourceTest) takesAnyKeyID(t *testing.T) {
+// takesAnyKeyID calls the source with hostile key IDs.
+func (s *sourceTest) takesAnyKeyID(t *testing.T) {
 	var requested atomic.Pointer[string]
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		requested.Store(&r.URL.Path)
 	}))
 	defer server.Close()
-	for _, issuer := range e.issuers {
-		for _, kid := range append(hostileKeyIDs(server.URL), similarKeyIDs(e.known[issuer])...) {
-			e.ask(t, issuer, kid)
+	for _, issuer := range s.issuers {
+		for _, kid := range append(hostileKeyIDs(server.URL), similarKeyIDs(s.known[issuer])...) {
+			s.call(t, issuer, kid)
 		}
 	}
 	if path := requested.Load(); path != nil {
-		e.report(fmt.Errorf("the source has requested an address that a key ID named, %q; a key ID is to be compared and for nothing else", *path))
+		s.report(fmt.Errorf("the source has requested an address that a key ID named, %q; use a key ID only to compare it with those of the keys", *path))
 	}
 }
 
-// hostile returns key IDs as an attacker may send them, some of which lead to
-// url.
+// hostileKeyIDs returns key IDs that an attacker may send. Some are addresses
+// below url.
 func hostileKeyIDs(url string) []string {
 	kids := []string{
 		"\x00", "\r\nX-Injected: true", "\nlevel=INFO msg=forged", "\x1b[2J", "\u202e", "\u2028", "\x7f", "\u0080",
@@ -219,12 +218,12 @@ func hostileKeyIDs(url string) []string {
 		kids = append(kids, start+kidMark)
 	}
 	for _, fill := range []string{"A", "\x00", "\n", "\xff", "/", "../", "%", `"`, "é"} {
-		kids = append(kids, (kidMark + strings.Repeat(fill, 256))[:256]) // the longest that a gate passes on
+		kids = append(kids, (kidMark + strings.Repeat(fill, 256))[:256]) // a gate refuses longer key IDs itself
 	}
 	return append(kids, url+"/"+kidMark, url+"/"+kidMark+"?", strings.TrimPrefix(url, "http:")+"/"+kidMark, "0", "-1", "null", ".", "..")
 }
 
-// similar returns key IDs that are almost the known ones.
+// similarKeyIDs returns key IDs that differ slightly from the known ones.
 func similarKeyIDs(known []string) (kids []string) {
 	for _, kid := range known[:min(3, len(known))] {
 		for _, other := range []string{kid + "\x00", kid + " ", " " + kid, kid + "/../" + kid, strings.ToUpper(kid), strings.ToLower(kid), kid[1:]} {
@@ -236,44 +235,49 @@ func similarKeyIDs(known []string) (kids []string) {
 	return kids
 }
 
-func (e *sourceTest) heedsContext(t *testing.T) {
-	for _, issuer := range e.issuers {
-		for _, kid := range append([]string{"", kidMark}, e.known[issuer]...) {
+// heedsContext checks that a call returns if its context has ended, or ends during
+// the call.
+func (s *sourceTest) heedsContext(t *testing.T) {
+	for _, issuer := range s.issuers {
+		for _, kid := range append([]string{"", kidMark}, s.known[issuer]...) {
 			for _, end := range []func(context.Context) context.Context{cancelled, afterDeadline, cancelledSoon} {
-				e.askWithin(t, end(t.Context()), leavesWithin, issuer, kid)
+				s.callWithin(t, end(t.Context()), s.limits.endedCall, issuer, kid)
 			}
 		}
 	}
 }
 
+// cancelled returns a context that is cancelled.
 func cancelled(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	return ctx
 }
 
+// afterDeadline returns a context whose deadline has passed.
 func afterDeadline(ctx context.Context) context.Context {
 	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
 	cancel()
 	return ctx
 }
 
-// cancelledSoon returns a context that may end before the call or during it.
+// cancelledSoon returns a context that is cancelled before or during the call.
 func cancelledSoon(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	time.AfterFunc(time.Millisecond, cancel)
 	return ctx
 }
 
-func (e *sourceTest) worksConcurrently(t *testing.T) {
+// worksConcurrently checks the answers of concurrent calls.
+func (s *sourceTest) worksConcurrently(t *testing.T) {
 	var workers sync.WaitGroup
 	for n := range 8 {
 		workers.Go(func() {
 			for round := range 10 {
-				for _, issuer := range e.issuers {
-					kids := append([]string{"", kidMark, kidMark + strconv.Itoa(n)}, e.known[issuer]...)
+				for _, issuer := range s.issuers {
+					kids := append([]string{"", kidMark, kidMark + strconv.Itoa(n)}, s.known[issuer]...)
 					first := (n + round) % len(kids)
-					e.inTurn(t, issuer, slices.Concat(kids[first:], kids[:first]))
+					s.inTurn(t, issuer, slices.Concat(kids[first:], kids[:first]))
 				}
 			}
 		})
@@ -281,40 +285,26 @@ func (e *sourceTest) worksConcurrently(t *testing.T) {
 	workers.Wait()
 }
 
-func (e *sourceTest) leavesNoGoroutine(t *testing.T) {
+// leavesNoGoroutine checks that the number of goroutines does not grow with the
+// number of calls.
+func (s *sourceTest) leavesNoGoroutine(t *testing.T) {
 	const calls = 100
-	for _, issuer := range e.issuers {
-		before := e.goroutines()
+	for _, issuer := range s.issuers {
+		before := s.goroutines()
 		for n := range calls {
 			ctx := t.Context()
 			if n%2 == 0 {
-				ctx = cancelled(ctx) // where a goroutine is left that has nobody to tell
+				ctx = cancelled(ctx) // a goroutine that sends its result would wait for ever
 			}
-			e.askWithin(t, ctx, returnsWithin, issuer, kidMark+strconv.Itoa(n))
+			s.callWithin(t, ctx, s.limits.call, issuer, kidMark+strconv.Itoa(n))
 		}
-		// Some may have a reason, but not one for each call.
-		left := func() int { return e.goroutines() - before }
-		for end := time.Now().Add(timeoutFor(t, leavesWithin)); left() > calls/5 && time.Now().Before(end); {
+		// A source may keep a few goroutines, for example to refresh its keys.
+		left := func() int { return s.goroutines() - before }
+		for end := time.Now().Add(beforeDeadline(t, s.limits.goroutine)); left() > calls/5 && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := left(); n > calls/5 {
-			e.report(fmt.Errorf("%d calls of Keys for the issuer %q, half of them with a context that had ended, have left %d goroutines behind", calls, issuer, n))
+			s.report(fmt.Errorf("%d calls of Keys for the issuer %q, half of them with a context that had ended, have left %d goroutines behind", calls, issuer, n))
 		}
 	}
-}
-
-// goroutines returns how many there are that calls of the source have started.
-// Those of other tests do not count: theirs have another label or none.
-func (e *sourceTest) goroutines() (count int) {
-	var profile bytes.Buffer
-	pprof.Lookup("goroutine").WriteTo(&profile, 1) // a buffer takes everything
-	same := 0                                      // with the stack that the line before tells of
-	for line := range strings.Lines(profile.String()) {
-		if number, _, ok := strings.Cut(line, " @ "); ok {
-			same, _ = strconv.Atoi(number)
-		} else if strings.HasPrefix(line, "# labels:") && strings.Contains(line, e.label) {
-			count += same
-		}
-	}
-	return count
 }

@@ -1,6 +1,7 @@
 package jwttest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -16,69 +18,92 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-func (e *sourceTest) report(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.problem == nil {
-		e.problem = err
-	}
+// A checkedSource is a source whose answers are checked. The first broken promise
+// becomes its problem; after that the source is not called again.
+type checkedSource struct {
+	source jwtgate.KeySource
+	limits limits
+	label  string // marks the goroutines that calls of the source start
+
+	mu      sync.Mutex
+	given   map[question]string // the usable keys of earlier answers
+	problem error               // the first of the current subtest
 }
 
-func (e *sourceTest) failed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.problem != nil
+// limits say how long to wait before a call counts as stuck and a goroutine as
+// left behind.
+type limits struct {
+	call      time.Duration // of a call whose context lasts
+	endedCall time.Duration // of a call whose context has ended
+	goroutine time.Duration // for goroutines to end after their calls
 }
 
-// A question is what a source is asked.
+// usualLimits allow a source to wait longer than the usual timeout of a request, and
+// a busy machine to be slow.
+var usualLimits = limits{call: 10 * time.Second, endedCall: 3 * time.Second, goroutine: 3 * time.Second}
+
+const (
+	// maxErrorBytes is the length of an error that contains a key ID.
+	maxErrorBytes = 256
+	// maxTriedKeys is the number of keys of an algorithm that a gate tries for a token.
+	maxTriedKeys = 4
+	// kidMark is a part of every key ID that no source knows. It finds key IDs in
+	// errors.
+	kidMark = "jwttest-kid"
+)
+
+// A question is the arguments of a call of Keys.
 type question struct{ issuer, kid string }
 
+// errStuck is the problem of a call that does not return.
 var errStuck = errors.New("has not returned")
 
-// A reply is what a call of Keys returned.
+// A reply is the result of a call of Keys.
 type reply struct {
 	keys []*jwtgate.Key
 	err  error
-	text string // of err
+	text string // of err, "" for nil
 }
 
-// ask calls Keys, and reports what does not keep to its promises.
-func (e *sourceTest) ask(t *testing.T, issuer, kid string) reply {
-	return e.askWithin(t, t.Context(), returnsWithin, issuer, kid)
+// call calls Keys with the context of t and checks the answer.
+func (s *checkedSource) call(t *testing.T, issuer, kid string) reply {
+	return s.callWithin(t, t.Context(), s.limits.call, issuer, kid)
 }
 
-func (e *sourceTest) askWithin(t *testing.T, ctx context.Context, longest time.Duration, issuer, kid string) reply {
-	if e.failed() {
+// callWithin calls Keys and checks the answer. It reports a call that takes longer
+// than limit. The reply is empty if there is a problem.
+func (s *checkedSource) callWithin(t *testing.T, ctx context.Context, limit time.Duration, issuer, kid string) reply {
+	if s.failed() {
 		return reply{}
 	}
-	r, err := e.call(ctx, timeoutFor(t, longest), issuer, kid)
+	r, err := s.callOnGoroutine(ctx, beforeDeadline(t, limit), issuer, kid)
 	if err == nil {
 		err = r.check()
 	}
 	if err == nil && r.err == nil {
-		err = e.compare(question{issuer, kid}, usable(r.keys, kid))
+		err = s.compare(question{issuer, kid}, usable(r.keys, kid))
 	}
 	if err != nil {
-		e.report(fmt.Errorf("Keys(ctx, %q, %.80q) %w", issuer, kid, err))
+		s.report(fmt.Errorf("Keys(ctx, %q, %.80q) %w", issuer, kid, err))
 		return reply{}
 	}
 	return r
 }
 
-// call calls Keys on another goroutine, so that nothing it does ends or stops
-// the test.
-func (e *sourceTest) call(ctx context.Context, within time.Duration, issuer, kid string) (reply, error) {
+// callOnGoroutine calls Keys on another goroutine, so that the test goes on if the source
+// panics, ends its goroutine or does not return.
+func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duration, issuer, kid string) (reply, error) {
 	var r reply
 	err := errors.New("ended its goroutine")
 	done := make(chan struct{})
-	go pprof.Do(ctx, pprof.Labels("jwttest", e.label), func(ctx context.Context) {
+	go pprof.Do(ctx, pprof.Labels("jwttest", s.label), func(ctx context.Context) {
 		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("panicked: %v\n%s", p, debug.Stack())
 			}
 		}()
-		r.keys, r.err = e.source.Keys(ctx, issuer, kid)
+		r.keys, r.err = s.source.Keys(ctx, issuer, kid)
 		if r.err != nil {
 			r.text = r.err.Error()
 		}
@@ -94,16 +119,16 @@ func (e *sourceTest) call(ctx context.Context, within time.Duration, issuer, kid
 	}
 }
 
-// limit returns d, or less if the tests have to end soon: go test would not say
-// which call it was.
-func timeoutFor(t *testing.T, d time.Duration) time.Duration {
+// beforeDeadline returns d, or less if the deadline of the test is near. The timeout
+// of go test would not name the call.
+func beforeDeadline(t *testing.T, d time.Duration) time.Duration {
 	if deadline, ok := t.Deadline(); ok {
 		return min(d, time.Until(deadline)/4)
 	}
 	return d
 }
 
-// check returns what is wrong with an answer whatever the question was.
+// check returns an error if the reply breaks a promise for any question.
 func (r reply) check() error {
 	if r.err != nil {
 		return checkError(r.text)
@@ -119,27 +144,28 @@ func (r reply) check() error {
 	return nil
 }
 
-// checkError looks for what a key ID can do to a log. Without one, an error may
-// have several lines, as those of errors.Join.
+// checkError returns an error if text would let a key ID break a line of a log, or
+// make it long. Text without a key ID may have several lines, like that of
+// errors.Join.
 func checkError(text string) error {
 	repeats := strings.Contains(text, kidMark)
 	if repeats && len(text) > maxErrorBytes {
-		return fmt.Errorf("returned an error of %d bytes that repeats the key ID; cut it, as with %%.40q: %q", len(text), text)
+		return fmt.Errorf("returned an error of %d bytes that repeats the key ID; cut it, for example with %%.40q: %q", len(text), text)
 	}
 	printable := func(c rune) bool { return strconv.IsPrint(c) || !repeats && (c == '\n' || c == '\t') }
 	if strings.ContainsFunc(text, func(c rune) bool { return !printable(c) }) || !utf8.ValidString(text) {
-		return fmt.Errorf("returned an error with control characters; quote the key ID, as with %%.40q: %q", text)
+		return fmt.Errorf("returned an error with control characters; quote the key ID, for example with %%.40q: %q", text)
 	}
 	return nil
 }
 
-// compare returns an error if an answer contradicts one that was given before.
-func (e *sourceTest) compare(q question, answer string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	before, ok := e.given[q]
+// compare returns an error if answer differs from an earlier answer to q.
+func (s *checkedSource) compare(q question, answer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, ok := s.given[q]
 	if !ok {
-		e.given[q] = answer
+		s.given[q] = answer
 		return nil
 	}
 	if answer != before {
@@ -148,8 +174,8 @@ func (e *sourceTest) compare(q question, answer string) error {
 	return nil
 }
 
-// usable tells which of keys a gate would use for a token that names kid. Their
-// order does not matter, unless some are left out because of it.
+// usable lists the keys that a gate would try for a token with kid. The order of
+// keys matters only if there are more than maxTriedKeys for an algorithm.
 func usable(keys []*jwtgate.Key, kid string) string {
 	count := map[string]int{}
 	var list []string
@@ -162,4 +188,36 @@ func usable(keys []*jwtgate.Key, kid string) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, ", ")
+}
+
+// report records a problem, unless there is one already.
+func (s *checkedSource) report(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.problem == nil {
+		s.problem = err
+	}
+}
+
+// failed reports whether there is a problem.
+func (s *checkedSource) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem != nil
+}
+
+// goroutines returns the number of goroutines that calls of the source have
+// started. It does not count those of other tests: they do not have the label.
+func (s *checkedSource) goroutines() (count int) {
+	var profile bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&profile, 1) // writing to a buffer never fails
+	same := 0                                      // goroutines with the stack of the line before
+	for line := range strings.Lines(profile.String()) {
+		if number, _, ok := strings.Cut(line, " @ "); ok {
+			same, _ = strconv.Atoi(number)
+		} else if strings.HasPrefix(line, "# labels:") && strings.Contains(line, s.label) {
+			count += same
+		}
+	}
+	return count
 }

@@ -15,11 +15,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -54,7 +56,7 @@ func jwks(t *testing.T, members string) []byte {
 		base64.RawURLEncoding.EncodeToString(ed25519Public(t)), members)
 }
 
-// quiet is a Remote that does not write to the log of all tests.
+// quiet returns a Remote that does not log.
 func quiet(url string) *keys.Remote {
 	return &keys.Remote{URL: url, Logger: slog.New(slog.DiscardHandler)}
 }
@@ -95,16 +97,25 @@ func TestTestKeySource(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			jwttest.TestKeySource(t, tt.source)
+			jwttest.CheckKeySource(t, tt.source, hang, hang, hang)
 		})
 	}
 	t.Run("File that is missing", func(t *testing.T) {
 		t.Parallel()
-		jwttest.TestKeySource(t, jwtgate.KeySourceFunc(missing.Keys)) // New would refuse it
+		source := jwtgate.KeySourceFunc(missing.Keys) // New would refuse the File itself
+		jwttest.CheckKeySource(t, source, hang, hang, hang)
+	})
+	t.Run("with the usual limits", func(t *testing.T) {
+		t.Parallel()
+		jwttest.TestKeySource(t, keys.HS256(secret))
 	})
 }
 
-// brokenSources break one promise each. The text is what has to be said of it.
+// hang is how long a test waits before it fails because something does not happen.
+// No test that passes waits for it.
+const hang = time.Minute
+
+// brokenSources break one promise each. The text is in the report of the source.
 var brokenSources = []struct {
 	name   string
 	text   string
@@ -241,19 +252,29 @@ var brokenSources = []struct {
 	{"mixes up concurrent calls", "is_safe_for_concurrent_use", func(t *testing.T) jwtgate.KeySource {
 		all := map[string][]*jwtgate.Key{"": {ed25519Key(t, "1"), ed25519Key(t, "2")}}
 		all["1"], all["2"] = all[""][:1], all[""][1:]
-		var busy atomic.Int32
+		var waiting atomic.Int32
+		overlap := make(chan struct{})
 		return jwtgate.KeySourceFunc(func(_ context.Context, _, kid string) ([]*jwtgate.Key, error) {
-			defer busy.Add(-1)
-			if busy.Add(1); concurrently(&busy) {
-				return all["1"], nil
+			// Only the workers of the concurrent test use such a key ID first. Two of
+			// them meet here if their calls overlap.
+			if ofWorker.MatchString(kid) {
+				if waiting.Add(1) == 2 {
+					close(overlap)
+				}
+				<-overlap
 			}
-			return all[kid], nil
+			select {
+			case <-overlap:
+				return all["1"], nil
+			default:
+				return all[kid], nil
+			}
 		})
 	}},
 	{"leaves goroutines that nobody waits for", "goroutines behind", func(t *testing.T) jwtgate.KeySource {
 		k := ed25519Key(t, "1")
 		return jwtgate.KeySourceFunc(func(ctx context.Context, _, _ string) ([]*jwtgate.Key, error) {
-			found := make(chan *jwtgate.Key) // without room for one that nobody takes
+			found := make(chan *jwtgate.Key) // unbuffered, so a send waits for a receiver
 			if ctx.Err() != nil {
 				go func() { found <- k }()
 				return nil, ctx.Err()
@@ -264,18 +285,10 @@ var brokenSources = []struct {
 	}},
 }
 
-// concurrently waits for another call to be there too, but not for long.
-func concurrently(busy *atomic.Int32) bool {
-	for range 1000 {
-		if busy.Load() > 1 {
-			return true
-		}
-		runtime.Gosched()
-	}
-	return false
-}
+// ofWorker matches the key IDs that differ between concurrent calls.
+var ofWorker = regexp.MustCompile(`^jwttest-kid\d+$`)
 
-// broken returns a source that answers as given, and has one key, "1".
+// broken returns a source with one key, "1", that answers as the function does.
 func broken(answer func(k *jwtgate.Key, kid string) ([]*jwtgate.Key, error)) func(*testing.T) jwtgate.KeySource {
 	return func(t *testing.T) jwtgate.KeySource {
 		k := ed25519Key(t, "1")
@@ -291,14 +304,33 @@ type panickingError struct{}
 
 func (panickingError) Error() string { panic("no text") }
 
-// chosenSource names the broken source that a process is to test.
+// chosenSource is the environment variable that names the broken source to test.
 const chosenSource = "JWTTEST_BROKEN_SOURCE"
 
+// shortLimits are for sources that break a promise by never returning, or never
+// ending a goroutine: no limit is too short to notice that. The other limits are
+// those of a hang.
+var shortLimits = map[string]struct{ call, endedCall, goroutine time.Duration }{
+	"blocks for ever":                         {short, hang, hang},
+	"blocks once it has been asked before":    {short, hang, hang},
+	"waits after its context has ended":       {hang, short, hang},
+	"leaves goroutines that nobody waits for": {hang, hang, short},
+}
+
+const short = 200 * time.Millisecond
+
+// TestKeySource fails for every broken source, and says why. A source that fails
+// does so in another process.
 func TestTestKeySource_Catches(t *testing.T) {
 	if name := os.Getenv(chosenSource); name != "" {
 		for _, tt := range brokenSources {
-			if tt.name == name {
-				jwttest.TestKeySource(t, tt.source(t))
+			if tt.name != name {
+				continue
+			}
+			if limits, ok := shortLimits[name]; ok {
+				jwttest.CheckKeySource(t, tt.source(t), limits.call, limits.endedCall, limits.goroutine)
+			} else {
+				jwttest.CheckKeySource(t, tt.source(t), hang, hang, hang)
 			}
 		}
 		return
@@ -307,11 +339,9 @@ func TestTestKeySource_Catches(t *testing.T) {
 	for _, tt := range brokenSources {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			// A test that fails does so in a process of its own. What is left of
-			// its time decides how long it waits for a source.
-			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTestKeySource_Catches$", "-test.timeout=6s")
+			process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTestKeySource_Catches$", "-test.timeout=5m")
 			if coverage := flag.Lookup("test.gocoverdir").Value.String(); coverage != "" {
-				process.Args = append(process.Args, "-test.gocoverdir="+coverage) // where this process adds it up
+				process.Args = append(process.Args, "-test.gocoverdir="+coverage) // where this process collects coverage
 			}
 			process.Env = append(os.Environ(), chosenSource+"="+tt.name)
 			output, err := process.CombinedOutput()
@@ -320,6 +350,9 @@ func TestTestKeySource_Catches(t *testing.T) {
 			assert.Contains(t, string(output), "--- FAIL: TestTestKeySource_Catches")
 			assert.Contains(t, string(output), tt.text)
 			assert.NotContains(t, string(output), "test timed out")
+			if _, stuck := shortLimits[tt.name]; !stuck {
+				assert.NotContains(t, string(output), "has not returned within")
+			}
 		})
 	}
 }
