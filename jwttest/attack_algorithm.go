@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// unsecured says none in all ways that somebody may read as such, once without
-// a signature and once with one that is good for the token as it stands.
+// algNone adds tokens whose alg is none, in every form that a verifier may take for
+// none. Each is sent without a signature and with a good one.
 func (f *family) algNone() {
 	for _, tt := range []struct{ name, alg string }{
 		{"none", `"none"`},
@@ -48,14 +48,14 @@ func (f *family) algNone() {
 	input := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String())
 	f.refuse(required, "without-last-dot", "alg none and two segments", input)
 	f.refuse(required, "signature-of-one-byte", "alg none and a signature of one byte", input+".AA")
-	f.refuse(required, "signature-none", "alg none and the word none for a signature", input+".none")
+	f.refuse(required, "signature-none", "alg none and the word none as the signature", input+".none")
 	_, _, signature := splitToken(f.good())
 	f.refuse(required, "signature-of-another", "alg none and the signature of a good token", input+"."+signature)
 	f.refuse(required, "typ-none", "alg none and nothing else in the header", encode(`{"alg":"none"}`)+"."+encode(f.claims.String())+".")
 	f.refuse(required, "without-header", "an empty header and no signature", encode(`{}`)+"."+encode(f.claims.String())+".")
 }
 
-// algorithms names one algorithm and signs with another.
+// algorithms adds tokens that name one algorithm and are signed with another.
 func (f *family) algorithms() {
 	own := f.target.Algorithm
 	claims := encode(f.claims.String())
@@ -69,12 +69,12 @@ func (f *family) algorithms() {
 			input := encode(header) + "." + claims
 			f.refuse(required, "own-key-"+alg, "the right key, used for "+alg, input+"."+encode(sign(alg, f.target.Key, input)))
 		}
-		// The attacker's key of another kind, under her header and under the
-		// right one.
+		// The attacker's key of another kind, under a matching header and under the
+		// header of a good token.
 		f.refuse(required, "other-key-"+alg, "a key of the attacker for "+alg, f.forged(f.header, alg, attackersKey(alg)))
 		input := encode(f.header.String()) + "." + claims
 		if alg == "Ed25519" {
-			continue // signs as EdDSA does
+			continue // its signatures are those of EdDSA
 		}
 		f.refuse(required, "mislabelled-"+alg, "a signature by "+alg+" of the attacker under the right header", input+"."+encode(sign(alg, attackersKey(alg), input)))
 	}
@@ -120,7 +120,7 @@ func (f *family) algorithms() {
 	}
 }
 
-// swapCase changes the letter case of all but the first letter.
+// swapCase changes the case of all letters except the first.
 func swapCase(s string) string {
 	lower := strings.ToLower(s[1:])
 	if lower == s[1:] {
@@ -129,8 +129,8 @@ func swapCase(s string) string {
 	return s[:1] + lower
 }
 
-// confusion signs with what the public key looks like, for verifiers that let
-// the token choose between a key and a secret.
+// confusion adds tokens with an HMAC whose secret is the public key. A verifier that
+// lets the token choose the algorithm takes the key for a secret.
 func (f *family) confusion() {
 	key := publicKey(f.target.Key)
 	if key == nil {
@@ -151,7 +151,7 @@ func (f *family) confusion() {
 	}
 }
 
-// guessedSecrets signs with what a secret is when nobody has set one.
+// guessedSecrets adds tokens that are signed with defaults and common secrets.
 func (f *family) guessedSecrets() {
 	for _, tt := range []struct{ name, secret string }{
 		{"empty", ""},
@@ -184,9 +184,9 @@ func (f *family) guessedSecrets() {
 		{"algorithm", f.target.Algorithm},
 		{"subject", "jwttest"},
 	} {
-		f.refuse(required, "hs256-"+tt.name, "HS256 with a secret that can be guessed", f.forged(f.header, "HS256", []byte(tt.secret)))
+		f.refuse(required, "hs256-"+tt.name, "HS256 with a common secret", f.forged(f.header, "HS256", []byte(tt.secret)))
 	}
 	f.refuse(required, "hs384-empty", "HS384 with an empty secret", f.forged(f.header, "HS384", []byte{}))
 	f.refuse(required, "hs512-empty", "HS512 with an empty secret", f.forged(f.header, "HS512", []byte{}))
-	f.refuse(required, "hs512-secret", "HS512 with a secret that can be guessed", f.forged(f.header, "HS512", []byte("secret")))
+	f.refuse(required, "hs512-secret", "HS512 with a common secret", f.forged(f.header, "HS512", []byte("secret")))
 }

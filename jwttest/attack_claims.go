@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// times has tokens that are not good now, and dates that are none. Those that
-// miss the time do so by more than any leeway.
+// times adds tokens that are expired, not yet valid, or have a malformed time. The
+// times differ from now by more than any leeway.
 func (f *family) times() {
 	const (
 		hour = time.Hour
@@ -25,11 +25,11 @@ func (f *family) times() {
 		exp   string
 	}{
 		{"exp-an-hour-ago", required, "a token that expired an hour ago", f.fromNow(-hour)},
-		{"exp-ten-minutes-ago", advised, "a token that expired ten minutes ago, which is more than a few", f.fromNow(-10 * time.Minute)},
+		{"exp-ten-minutes-ago", advised, "a token that expired ten minutes ago, which is more than a leeway of a few minutes", f.fromNow(-10 * time.Minute)},
 		{"exp-a-day-ago", required, "a token that expired a day ago", f.fromNow(-24 * hour)},
 		{"exp-years-ago", required, "a token that expired ten years ago", f.fromNow(-10 * year)},
 		{"exp-with-fraction-ago", required, "a token that expired an hour ago and a fraction", f.fromNow(-hour) + ".999"},
-		{"exp-with-exponent-ago", required, "a token that expired an hour ago, by an exponent", f.fromNow(-hour) + "00e-2"},
+		{"exp-with-exponent-ago", required, "a token that expired an hour ago, written with an exponent", f.fromNow(-hour) + "00e-2"},
 		{"exp-zero", required, "an exp of 0, which is 1970 and not never", "0"},
 		{"exp-minus-zero", required, "an exp of -0", "-0"},
 		{"exp-zero-with-fraction", required, "an exp of 0.0", "0.0"},
@@ -38,7 +38,7 @@ func (f *family) times() {
 		{"exp-very-negative", required, "an exp of -1e300", "-1e300"},
 		{"exp-least-integer", required, "the least integer of 64 bits for exp", "-9223372036854775808"},
 		{"exp-below-integers", required, "an exp below the integers of 64 bits", "-9223372036854775809"},
-		{"exp-small", required, "an exp next to zero", "1e-300"},
+		{"exp-small", required, "an exp close to zero", "1e-300"},
 		{"exp-1e300", stricter, "an exp of 1e300", "1e300"},
 		{"exp-1e19", stricter, "an exp of 1e19", "1e19"},
 		{"exp-greatest-integer", stricter, "the greatest integer of 64 bits for exp", "9223372036854775807"},
@@ -52,7 +52,7 @@ func (f *family) times() {
 	}
 	missing := f.withRule("RFC 9068 section 2.2; optional in RFC 7519 section 4.1.4")
 	if f.claims.value("exp") != "" {
-		missing.refuse(advised, "exp-missing", "a token without exp, which is good for ever", f.tokenWithClaims(f.claimsWith("exp", "")))
+		missing.refuse(advised, "exp-missing", "a token without exp, which never expires", f.tokenWithClaims(f.claimsWith("exp", "")))
 		missing.refuse(advised, "no-times", "a token without any time", f.tokenWithClaims(f.claims.without("exp").without("iat").without("nbf").String()))
 		missing.refuse(advised, "exp-in-header", "a token whose exp is in the header", f.token(f.headerWith("exp", f.fromNow(hour)), f.claimsWith("exp", "")))
 		missing.refuse(advised, "exp-deeper", "a token whose exp is one level deeper", f.tokenWithClaims(f.claims.without("exp").with("a", `{"exp":`+f.fromNow(hour)+`}`).String()))
@@ -69,12 +69,12 @@ func (f *family) times() {
 		sends string
 		nbf   string
 	}{
-		{"nbf-in-an-hour", required, "a token that is good from an hour ahead", f.fromNow(hour)},
-		{"nbf-in-ten-minutes", advised, "a token that is good from ten minutes ahead", f.fromNow(10 * time.Minute)},
-		{"nbf-in-a-day", required, "a token that is good from tomorrow", f.fromNow(24 * hour)},
-		{"nbf-in-years", required, "a token that is good from ten years ahead", f.fromNow(10 * year)},
-		{"nbf-with-fraction", required, "a token that is good from an hour and a fraction ahead", f.fromNow(hour) + ".001"},
-		{"nbf-with-exponent", required, "a token that is good from an hour ahead, by an exponent", f.fromNow(hour) + "00e-2"},
+		{"nbf-in-an-hour", required, "a token that becomes valid in an hour", f.fromNow(hour)},
+		{"nbf-in-ten-minutes", advised, "a token that becomes valid in ten minutes", f.fromNow(10 * time.Minute)},
+		{"nbf-in-a-day", required, "a token that becomes valid tomorrow", f.fromNow(24 * hour)},
+		{"nbf-in-years", required, "a token that becomes valid in ten years", f.fromNow(10 * year)},
+		{"nbf-with-fraction", required, "a token that becomes valid in an hour and a fraction", f.fromNow(hour) + ".001"},
+		{"nbf-with-exponent", required, "a token that becomes valid in an hour, written with an exponent", f.fromNow(hour) + "00e-2"},
 		{"nbf-in-milliseconds", required, "an nbf in milliseconds, which is thousands of years away", f.fromNow(-hour) + "000"},
 		{"nbf-in-the-year-9999", required, "an nbf in the year 9999", "253402300799"},
 		{"nbf-in-the-year-10000", required, "an nbf beyond the year 9999", "253402300800"},
@@ -91,9 +91,9 @@ func (f *family) times() {
 
 	issued := f.withRule("RFC 7519 section 4.1.6")
 	for _, tt := range []struct{ name, sends, iat string }{
-		{"iat-in-an-hour", "a token from an hour ahead", f.fromNow(hour)},
-		{"iat-in-a-day", "a token from tomorrow", f.fromNow(24 * hour)},
-		{"iat-in-years", "a token from ten years ahead", f.fromNow(10 * year)},
+		{"iat-in-an-hour", "a token issued an hour in the future", f.fromNow(hour)},
+		{"iat-in-a-day", "a token issued tomorrow", f.fromNow(24 * hour)},
+		{"iat-in-years", "a token issued ten years in the future", f.fromNow(10 * year)},
 		{"iat-in-milliseconds", "an iat in milliseconds", f.fromNow(-hour) + "000"},
 		{"iat-in-the-year-9999", "an iat in the year 9999", "253402300799"},
 		{"iat-1e300", "an iat of 1e300", "1e300"},
@@ -136,8 +136,8 @@ func (f *family) times() {
 	}
 }
 
-// issuers has tokens that are signed with the right key in another name: a
-// tenant's, or an issuer's that shares a key.
+// issuers adds tokens with a good signature and a wrong iss, such as that of another
+// tenant or of an issuer that shares the key.
 func (f *family) issuers() {
 	issuer := f.target.Issuer
 	if issuer == "" {
@@ -175,7 +175,7 @@ func (f *family) issuers() {
 		{"long", issuer + strings.Repeat("x", 5000)},
 	} {
 		if tt.iss != issuer {
-			f.refuse(required, tt.name, "the right key, and an iss that is not quite the service's", f.tokenWithClaims(f.claimsWith("iss", quote(tt.iss))))
+			f.refuse(required, tt.name, "the right key, and an iss that the service does not trust", f.tokenWithClaims(f.claimsWith("iss", quote(tt.iss))))
 		}
 	}
 	if u, err := url.Parse(issuer); err == nil && u.Host != "" {
@@ -197,7 +197,7 @@ func (f *family) issuers() {
 			{"other-path", change(func(u *url.URL) { u.Path = "/evil/" })},
 		} {
 			if tt.iss != issuer {
-				f.refuse(required, tt.name, "the right key, and an iss that is not quite the service's", f.tokenWithClaims(f.claimsWith("iss", quote(tt.iss))))
+				f.refuse(required, tt.name, "the right key, and an iss that the service does not trust", f.tokenWithClaims(f.claimsWith("iss", quote(tt.iss))))
 			}
 		}
 	}
@@ -226,6 +226,7 @@ func (f *family) issuers() {
 	f.refuse(required, "good-in-header", "another iss, and the right one in the header", f.token(f.headerWith("iss", good), f.claimsWith("iss", `"https://evil.example/"`)))
 }
 
+// toggleSlash adds a slash to the end of s, or removes it.
 func toggleSlash(s string) string {
 	if strings.HasSuffix(s, "/") {
 		return strings.TrimSuffix(s, "/")
@@ -233,7 +234,7 @@ func toggleSlash(s string) string {
 	return s + "/"
 }
 
-// lookAlike replaces a letter by one of another alphabet.
+// lookAlike replaces a Latin letter with a Cyrillic letter that looks the same.
 func lookAlike(s string) string {
 	for _, letter := range []struct{ latin, cyrillic string }{{"a", "\u0430"}, {"e", "\u0435"}, {"o", "\u043e"}} {
 		if strings.Contains(s, letter.latin) {
@@ -243,7 +244,7 @@ func lookAlike(s string) string {
 	return s + "\u0430"
 }
 
-// audiences has good tokens that are meant for somebody else.
+// audiences adds tokens with a good signature and a wrong aud.
 func (f *family) audiences() {
 	audience := f.target.Audience
 	if audience == "" {
@@ -285,10 +286,10 @@ func (f *family) audiences() {
 		if tt.aud == audience {
 			continue
 		}
-		f.refuse(required, tt.name, "a token whose aud is not quite the service's", f.tokenWithClaims(f.claimsWith("aud", quote(tt.aud))))
+		f.refuse(required, tt.name, "a token whose aud is not the service's", f.tokenWithClaims(f.claimsWith("aud", quote(tt.aud))))
 		switch tt.name {
 		case "other", "suffixed", "cut", "slash", "upper-case", "asterisk", "list-by-space":
-			f.refuse(required, tt.name+"-in-array", "a token whose aud has what is not quite the service's", f.tokenWithClaims(f.claimsWith("aud", "["+quote(tt.aud)+`,"x"]`)))
+			f.refuse(required, tt.name+"-in-array", "a token whose aud array does not contain the service's", f.tokenWithClaims(f.claimsWith("aud", "["+quote(tt.aud)+`,"x"]`)))
 		}
 	}
 	good := quote(audience)
@@ -330,7 +331,7 @@ func (f *family) audiences() {
 	f.refuse(required, "as-scope", "a scope, and no aud", f.tokenWithClaims(f.claims.without("aud").with("scope", good).String()))
 }
 
-// subjects has tokens that name nobody.
+// subjects adds tokens with a missing or malformed sub.
 func (f *family) subjects() {
 	if f.claims.value("sub") == "" {
 		return

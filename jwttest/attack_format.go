@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// segments cuts tokens in other than three.
+// segments adds tokens with another number or order of segments.
 func (f *family) segments() {
 	good := f.good()
 	header, claims, signature := splitToken(good)
@@ -25,9 +25,9 @@ func (f *family) segments() {
 		{"four-empty", "an empty fourth segment", good + "."},
 		{"four-before", "a segment before the header", header + "." + good},
 		{"four-empty-before", "an empty segment before the header", "." + good},
-		{"four-empty-within", "an empty segment within", header + ".." + claims + "." + signature},
+		{"four-empty-within", "an empty segment inside", header + ".." + claims + "." + signature},
 		{"five", "five segments", header + "." + claims + "." + signature + "." + claims + "." + signature},
-		{"five-empty", "two empty segments behind", good + ".."},
+		{"five-empty", "two empty segments at the end", good + ".."},
 		{"six", "two good tokens joined by a dot", good + "." + good},
 		{"seven", "seven segments", good + "." + good + "." + signature},
 		{"three-letters", "a letter in each segment", "a.b.c"},
@@ -41,17 +41,17 @@ func (f *family) segments() {
 		{"no-claims-but-signed", "empty claims, signed as they are", f.signed(header + ".")},
 		{"no-header-but-signed", "an empty header, signed as it is", f.signed("." + claims)},
 		{"nothing-but-signed", "nothing, signed as it is", f.signed(".")},
-		{"nothing-but-signature", "a signature behind two dots", ".." + signature},
+		{"nothing-but-signature", "a signature after two dots", ".." + signature},
 		{"no-signature", "an empty signature", header + "." + claims + "."},
-		{"claims-first", "claims and header exchanged", f.signed(claims + "." + header)},
-		{"signature-first", "the signature before the rest", signature + "." + header + "." + claims},
+		{"claims-first", "claims and header in the wrong order", f.signed(claims + "." + header)},
+		{"signature-first", "the signature first", signature + "." + header + "." + claims},
 		{"header-thrice", "the header three times", header + "." + header + "." + header},
-		{"claims-twice", "the claims for header and claims", f.signed(claims + "." + claims)},
-		{"header-twice", "the header for header and claims", f.signed(header + "." + header)},
+		{"claims-twice", "the claims in place of the header", f.signed(claims + "." + claims)},
+		{"header-twice", "the header in place of the claims", f.signed(header + "." + header)},
 		{"colons", "colons for dots", header + ":" + claims + ":" + signature},
 		{"tildes", "tildes for dots", header + "~" + claims + "~" + signature},
-		{"tilde-behind", "a good token as SD-JWT, with a tilde behind", good + "~"},
-		{"disclosure-behind", "a good token as SD-JWT, with a disclosure behind", good + "~" + encode(`["salt","sub","admin"]`) + "~"},
+		{"tilde-behind", "a good token as SD-JWT, with a tilde at the end", good + "~"},
+		{"disclosure-behind", "a good token as SD-JWT, with a disclosure at the end", good + "~" + encode(`["salt","sub","admin"]`) + "~"},
 		{"slashes", "slashes for dots", header + "/" + claims + "/" + signature},
 		{"hyphens", "hyphens for dots", header + "-" + claims + "-" + signature},
 		{"full-width-dots", "full-width dots", header + "\uff0e" + claims + "\uff0e" + signature},
@@ -62,8 +62,8 @@ func (f *family) segments() {
 	}
 }
 
-// encodings spells segments otherwise than base64url has them. Where header or
-// claims are changed, the signature is of the text as it stands.
+// encodings adds tokens whose segments are not base64url without padding. The
+// signature of a changed header or changed claims is that of the changed text.
 func (f *family) encodings() {
 	h, p := withUnusedBits(f.header.String()), withUnusedBits(f.claims.String())
 	header, claims := encode(h), encode(p)
@@ -80,17 +80,17 @@ func (f *family) encodings() {
 	insert := func(s string) func(string) string {
 		return func(segment string) string { return segment[:8] + s + segment[8:] }
 	}
-	behind := func(s string) func(string) string { return func(segment string) string { return segment + s } }
-	before := func(s string) func(string) string { return func(segment string) string { return s + segment } }
+	atEnd := func(s string) func(string) string { return func(segment string) string { return segment + s } }
+	atStart := func(s string) func(string) string { return func(segment string) string { return s + segment } }
 	add("padding", "padding", func(s string) string { return s + padding(s) })
-	add("one-equals-sign", "an equals sign behind", func(s string) string {
+	add("one-equals-sign", "an equals sign at the end", func(s string) string {
 		if padding(s) == "=" {
 			return s + "=="
 		}
 		return s + "="
 	})
-	add("three-equals-signs", "three equals signs", behind("==="))
-	add("equals-sign-before", "an equals sign before", before("="))
+	add("three-equals-signs", "three equals signs", atEnd("==="))
+	add("equals-sign-before", "an equals sign at the start", atStart("="))
 	add("equals-sign-within", "an equals sign", insert("="))
 	add("plus-within", "a plus sign", insert("+"))
 	add("slash-within", "a slash", insert("/"))
@@ -102,11 +102,11 @@ func (f *family) encodings() {
 	add("comma-within", "a comma", insert(","))
 	add("percent-encoded-letter", "a percent-encoded letter", func(s string) string { return s[:4] + fmt.Sprintf("%%%02X", s[4]) + s[5:] })
 	add("full-width-letter", "a full-width letter", func(s string) string { return s[:4] + string(rune(s[4])+0xfee0) + s[5:] })
-	add("one-character-more", "a lone character behind", func(s string) string { return s + "AAAA"[:(5-len(s)%4)%4] })
+	add("one-character-more", "a lone character at the end", func(s string) string { return s + "AAAA"[:(5-len(s)%4)%4] })
 	add("one-character-less", "a character missing", func(s string) string { return s[:len(s)-1] })
 	add("encoded-twice", "base64url of base64url", func(s string) string { return encode(s) })
 
-	// What breaks lines on the wire exists only within a process.
+	// A line break inside a header cannot be sent over TCP.
 	for _, tt := range []struct {
 		name, sends string
 		change      func(string) string
@@ -114,8 +114,8 @@ func (f *family) encodings() {
 		{"line-feed-within", "a line feed", insert("\n")},
 		{"line-break-within", "a line break", insert("\r\n")},
 		{"carriage-return-within", "a carriage return", insert("\r")},
-		{"line-feed-behind", "a line feed behind", behind("\n")},
-		{"line-feed-before", "a line feed before", before("\n")},
+		{"line-feed-behind", "a line feed at the end", atEnd("\n")},
+		{"line-feed-before", "a line feed at the start", atStart("\n")},
 	} {
 		for _, part := range []struct{ name, token string }{
 			{"header", f.signed(tt.change(header) + "." + claims)},
@@ -133,32 +133,33 @@ func (f *family) encodings() {
 	withSpecial, inHeader := encode(f.claimsWith("x", special)), encode(f.headerWith("x", special))
 	f.refuse(required, "standard-alphabet-in-header", "the alphabet of base64 in the header", f.signed(standard.Replace(inHeader)+"."+claims))
 	f.refuse(required, "standard-alphabet-in-claims", "the alphabet of base64 in the claims", f.signed(header+"."+standard.Replace(withSpecial)))
-	f.refuse(required, "standard-alphabet-of-original", "the alphabet of base64 in the claims, signed before", header+"."+standard.Replace(withSpecial)+"."+strings.SplitN(f.signed(header+"."+withSpecial), ".", 3)[2])
-	f.refuse(required, "padding-of-original", "padding behind the claims, signed before", header+"."+claims+padding(claims)+"."+signature)
-	f.refuse(required, "percent-encoded-padding", "percent-encoded padding behind the claims", f.signed(header+"."+claims+"%3D"))
+	f.refuse(required, "standard-alphabet-of-original", "the alphabet of base64 in the claims, changed after signing", header+"."+standard.Replace(withSpecial)+"."+strings.SplitN(f.signed(header+"."+withSpecial), ".", 3)[2])
+	f.refuse(required, "padding-of-original", "padding after the claims, changed after signing", header+"."+claims+padding(claims)+"."+signature)
+	f.refuse(required, "percent-encoded-padding", "percent-encoded padding after the claims", f.signed(header+"."+claims+"%3D"))
 	f.refuse(required, "hex", "header and claims in hex", f.signed(fmt.Sprintf("%x.%x", h, p)))
 	f.refuse(required, "base32-like", "claims in upper case", f.signed(header+"."+strings.ToUpper(claims)))
 	f.refuse(required, "not-encoded", "header and claims that are not encoded", f.signed(h+"."+p))
 	f.refuse(required, "header-not-encoded", "a header that is not encoded", f.signed(h+"."+claims))
 	f.refuse(required, "token-encoded", "a good token in base64url", encode(good))
 	f.refuse(required, "token-percent-encoded", "a good token with one letter percent-encoded", fmt.Sprintf("%%%02X", good[0])+good[1:])
-	f.refuse(required, "token-backwards", "a good token from right to left", backwards(good))
+	f.refuse(required, "token-backwards", "the characters of a good token in reverse order", backwards(good))
 
-	// Two spellings of a value are two strings for one token, which a denylist
-	// or a cache then takes for two tokens.
+	// If a service accepts two encodings of a token, a denylist or a cache takes them
+	// for two tokens.
 	loose := f.withRule("RFC 4648 section 3.5")
 	if s, ok := otherSpelling(header); ok {
-		loose.refuse(stricter, "unused-bits-in-header", "bits that stand for nothing in the header", f.signed(s+"."+claims))
+		loose.refuse(stricter, "unused-bits-in-header", "unused bits that are not zero in the header", f.signed(s+"."+claims))
 	}
 	if s, ok := otherSpelling(claims); ok {
-		loose.refuse(stricter, "unused-bits-in-claims", "bits that stand for nothing in the claims", f.signed(header+"."+s))
-		loose.refuse(required, "unused-bits-of-original", "bits that stand for nothing in the claims, signed before", header+"."+s+"."+signature)
+		loose.refuse(stricter, "unused-bits-in-claims", "unused bits that are not zero in the claims", f.signed(header+"."+s))
+		loose.refuse(required, "unused-bits-of-original", "unused bits that are not zero in the claims, changed after signing", header+"."+s+"."+signature)
 	}
 	if s, ok := otherSpelling(signature); ok {
-		loose.refuse(stricter, "unused-bits-in-signature", "bits that stand for nothing in the signature", header+"."+claims+"."+s)
+		loose.refuse(stricter, "unused-bits-in-signature", "unused bits that are not zero in the signature", header+"."+claims+"."+s)
 	}
 }
 
+// backwards returns the bytes of s in reverse order.
 func backwards(s string) string {
 	b := []byte(s)
 	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
@@ -167,8 +168,8 @@ func backwards(s string) string {
 	return string(b)
 }
 
-// serialisations sends the same as JSON (RFC 7515 section 7.2), which is never
-// a JWT.
+// serialisations adds the JSON serialisations of a good token (RFC 7515 section 7.2).
+// A JWT always has the compact serialisation (RFC 7519 section 1).
 func (f *family) serialisations() {
 	header, claims, signature := splitToken(f.good())
 	flattened := fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q}`, claims, header, signature)
@@ -180,8 +181,8 @@ func (f *family) serialisations() {
 		{"general", "the general JSON serialisation", general},
 		{"unprotected", "the flattened JSON serialisation with alg none outside", unprotected},
 		{"mixed", "the flattened JSON serialisation with a header outside", mixed},
-		{"polyglot", "a JSON serialisation with a compact one within", `{"payload":"` + header + "." + claims + "." + signature + `"}`},
-		{"polyglot-with-dots", "a JSON serialisation that three dots divide", fmt.Sprintf(`{"a":".%s.","payload":%q}`, claims, claims)},
+		{"polyglot", "a JSON serialisation that contains a good token", `{"payload":"` + header + "." + claims + "." + signature + `"}`},
+		{"polyglot-with-dots", "a JSON serialisation with dots, so that it has three segments", fmt.Sprintf(`{"a":".%s.","payload":%q}`, claims, claims)},
 		{"array", "an array of the three segments", fmt.Sprintf(`[%q,%q,%q]`, header, claims, signature)},
 		{"object", "a good token as a member", `{"access_token":"` + f.good() + `"}`},
 	} {
@@ -192,8 +193,8 @@ func (f *family) serialisations() {
 		method: "POST", lines: []string{"Content-Type: application/jose+json"}, body: flattened})
 }
 
-// encrypted sends JWE, which anybody can make for a public key: what is
-// encrypted is not thereby vouched for.
+// encrypted adds JWEs (RFC 7516). Anybody can encrypt a token for a public key, so
+// encryption proves nothing about the sender.
 func (f *family) encrypted() {
 	unsigned := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String()) + "."
 	compact := func(header string, key, encryptedKey []byte, plain string) string {
@@ -228,7 +229,8 @@ func (f *family) encrypted() {
 		return header + "." + claims + "." + signature + ".AAAA.AAAA"
 	}())
 	f.refuse(required, "serialised-as-json", "a JWE as JSON", `{"protected":"`+encode(`{"alg":"dir","enc":"A256GCM"}`)+`","iv":"AAAA","ciphertext":"AAAA","tag":"AAAA"}`)
-	// In three segments it is not one, but a header that says so is not JWS's.
+	// Three segments are not a JWE, but enc and zip do not belong in the header of a
+	// JWS.
 	for _, tt := range []struct {
 		name   string
 		firm   firmness
@@ -242,7 +244,7 @@ func (f *family) encrypted() {
 	}
 }
 
-// nested wraps a token in a token.
+// nested adds tokens inside tokens.
 func (f *family) nested() {
 	good := f.good()
 	unsigned := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String()) + "."
@@ -258,18 +260,18 @@ func (f *family) nested() {
 		{"application-JWT", advised, `"application/JWT"`},
 		{"escaped", required, `"J\u0057T"`},
 	} {
-		f.refuse(tt.firm, "cty-"+tt.name, "claims under a header that says they are a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
+		f.refuse(tt.firm, "cty-"+tt.name, "claims under a header whose cty says that they are a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
 		f.refuse(stricter, "token-in-cty-"+tt.name, "a good token within a good signature", f.token(f.headerWith("cty", tt.cty), good))
 		f.refuse(required, "unsigned-in-cty-"+tt.name, "an unsigned token within a good signature", f.token(f.headerWith("cty", tt.cty), unsigned))
 	}
 	for _, tt := range []struct{ name, cty string }{
 		{"number", `1`}, {"null", `null`}, {"array", `["JWT"]`}, {"object", `{}`}, {"true", `true`},
 	} {
-		f.refuse(stricter, "cty-a-"+tt.name, "a cty that is no string", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
+		f.refuse(stricter, "cty-a-"+tt.name, "a cty that is not a string", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
 	}
-	f.refuse(required, "without-cty", "a good token as the claims", f.tokenWithClaims(good))
-	f.refuse(required, "as-string", "a good token as a JSON string for claims", f.tokenWithClaims(quote(good)))
+	f.refuse(required, "without-cty", "a good token in place of the claims", f.tokenWithClaims(good))
+	f.refuse(required, "as-string", "a good token as a JSON string in place of the claims", f.tokenWithClaims(quote(good)))
 	f.refuse(required, "as-member", "a good token as the only claim", f.tokenWithClaims(`{"jwt":`+quote(good)+`}`))
 	f.refuse(required, "claims-as-member", "the claims one level deeper", f.tokenWithClaims(`{"claims":`+f.claims.String()+`}`))
-	f.refuse(required, "around-forged", "a forged token that a good one is the claims of", f.forged(f.header, f.target.Algorithm, attackersKey(f.target.Algorithm))+"."+encode(good))
+	f.refuse(required, "around-forged", "a forged token with a good token as a fourth segment", f.forged(f.header, f.target.Algorithm, attackersKey(f.target.Algorithm))+"."+encode(good))
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// headerKeys lets the token name its own key, or where to get it.
+// headerKeys adds tokens that contain their own key, or the address of one.
 func (f *family) headerKeys() {
 	algorithm := f.target.Algorithm
 	if kind(algorithm) == "HS" {
@@ -23,7 +23,7 @@ func (f *family) headerKeys() {
 	keySet := jwk(publicKey(key)).with("alg", quote(algorithm))
 	header := f.header.with("alg", quote(algorithm))
 
-	// The attacker's key, in the header.
+	// The attacker's key is in the header.
 	for _, tt := range []struct {
 		name   string
 		header object
@@ -42,18 +42,19 @@ func (f *family) headerKeys() {
 		{"x5t", header.with("x5t", quote(encode(digest[:20])))},
 		{"x5t-s256", header.with("x5t#S256", quote(encode(digest[:])))},
 	} {
-		f.refuse(required, tt.name, "a key of the attacker, which the header has", f.forged(tt.header, algorithm, key))
+		f.refuse(required, tt.name, "a key of the attacker, which is in the header", f.forged(tt.header, algorithm, key))
 	}
 	secret := jwk(attackersSecret).with("alg", `"HS256"`)
-	f.refuse(required, "jwk-secret", "a secret of the attacker, which the header has", f.forged(f.header.with("jwk", secret.String()), "HS256", attackersSecret))
-	f.refuse(required, "jwk-empty-secret", "an empty secret, which the header has", f.forged(f.header.with("jwk", `{"kty":"oct","k":""}`), "HS256", []byte{}))
+	f.refuse(required, "jwk-secret", "a secret of the attacker, which is in the header", f.forged(f.header.with("jwk", secret.String()), "HS256", attackersSecret))
+	f.refuse(required, "jwk-empty-secret", "an empty secret, which is in the header", f.forged(f.header.with("jwk", `{"kty":"oct","k":""}`), "HS256", []byte{}))
 	if own := publicKey(f.target.Key); own != nil {
-		f.refuse(required, "jwk-public-as-secret", "the service's public key as a secret, which the header has",
+		f.refuse(required, "jwk-public-as-secret", "the service's public key as a secret, which is in the header",
 			f.forged(f.header.with("jwk", jwk([]byte(jwk(own).String())).String()), "HS256", []byte(jwk(own).String())))
 	}
 
-	// The attacker's key, somewhere else. The token that the service's key
-	// signed shows whether it is fetched all the same.
+	// The header has the address of the attacker's key. A second token is signed by
+	// the service's key, to see whether a service fetches the address although it
+	// does not need it.
 	named := func(name, parameter string, value func(address string) string) {
 		sends := "a key of the attacker, at an address in the header's " + parameter
 		address := f.baitURL + "/" + f.name + "/" + name
@@ -102,15 +103,15 @@ func (f *family) headerKeys() {
 		issuer := f.baitURL + "/" + f.name + "/iss"
 		claims := f.claimsWith("iss", quote(issuer))
 		input := encode(header.with("kid", quote(algorithm)).String()) + "." + encode(claims)
-		f.add(attackCase{name: "iss", sends: "a key of the attacker, who is the issuer", bait: true, rule: "RFC 8725 section 3.8",
+		f.add(attackCase{name: "iss", sends: "a key of the attacker, and the attacker's server as iss", bait: true, rule: "RFC 8725 section 3.8",
 			request: f.bearer(input + "." + encode(sign(algorithm, key, input)))})
-		f.add(attackCase{name: "iss-good", sends: "the right key, and an issuer with a server of its own", bait: true, rule: "RFC 8725 section 3.8",
+		f.add(attackCase{name: "iss-good", sends: "the right key, and the attacker's server as iss", bait: true, rule: "RFC 8725 section 3.8",
 			request: f.bearer(f.tokenWithClaims(f.claimsWith("iss", quote(issuer+"-good"))))})
 	}
 }
 
-// keyIDs abuses kid. What a wrong one may do depends on how keys are found by
-// it, so that it is signed with what the verifier would find.
+// keyIDs adds tokens with a hostile kid. Each is signed with the secret that a
+// verifier with an injection would look up.
 func (f *family) keyIDs() {
 	for _, tt := range []struct{ name, kid, secret string }{
 		{"dev-null", "/dev/null", ""},
@@ -142,12 +143,12 @@ func (f *family) keyIDs() {
 		{"asterisk", "*", ""},
 		{"percent", "%", ""},
 	} {
-		f.refuse(required, "injected-"+tt.name, "a kid of "+quote(tt.kid)+", and the secret that this may find",
+		f.refuse(required, "injected-"+tt.name, "a kid of "+quote(tt.kid)+", signed with the secret that an injection would find",
 			f.forged(f.header.with("kid", quote(tt.kid)), "HS256", []byte(tt.secret)))
 	}
-	f.refuse(required, "unknown-key", "a key of the attacker with an ID of hers",
+	f.refuse(required, "unknown-key", "a key of the attacker under its own key ID",
 		f.forged(f.header.with("kid", `"attacker"`), f.target.Algorithm, attackersKey(f.target.Algorithm)))
-	f.refuse(required, "without-kid", "a key of the attacker without ID",
+	f.refuse(required, "without-kid", "a key of the attacker without a key ID",
 		f.forged(f.header.without("kid").with("x", "1"), f.target.Algorithm, attackersKey(f.target.Algorithm)))
 
 	f = f.withRule("RFC 7515 section 4.1.4")
@@ -163,14 +164,14 @@ func (f *family) keyIDs() {
 		{"object", `{"kid":` + kid + `}`},
 		{"nested-array", `[[` + kid + `]]`},
 	} {
-		f.refuse(advised, "a-"+tt.name, "the right key, and a kid that is no string: "+tt.kid, f.tokenWithHeader(f.headerWith("kid", tt.kid)))
+		f.refuse(advised, "a-"+tt.name, "the right key, and a kid that is not a string: "+tt.kid, f.tokenWithHeader(f.headerWith("kid", tt.kid)))
 	}
 	f.refuse(stricter, "257-bytes", "the right key, and a kid of 257 bytes", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 257)))))
 	f.refuse(stricter, "257-bytes-by-escapes", "the right key, and a kid of 257 escapes", f.tokenWithHeader(f.headerWith("kid", `"`+strings.Repeat(`\u006b`, 257)+`"`)))
 	f.refuse(stricter, "8-kilobytes", "the right key, and a kid of 8 KB", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 8000)))))
 
 	if f.target.KeyID == "" {
-		return // the key has no ID, and a token may name any
+		return // the key has no ID, so the service may accept any kid
 	}
 	id := f.target.KeyID
 	for _, tt := range []struct{ name, kid string }{
@@ -194,11 +195,11 @@ func (f *family) keyIDs() {
 		if tt.kid == id || tt.kid == "" {
 			continue
 		}
-		f.refuse(stricter, "near-"+tt.name, "the right key under an ID that is not quite its own", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
+		f.refuse(stricter, "near-"+tt.name, "the right key under an ID that differs slightly from its own", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
 	}
 }
 
-// critical marks as critical what a verifier does not know.
+// critical adds tokens with a crit that a verifier must not ignore.
 func (f *family) critical() {
 	for _, tt := range []struct {
 		name   string
@@ -250,7 +251,7 @@ func (f *family) critical() {
 		{"b64-array", stricter, f.header.with("b64", `[false]`)},
 		{"b64-false-escaped", advised, f.header.with(`\u00624`, `1`).with(`b\u00364`, `false`)},
 	} {
-		f.refuse(tt.firm, tt.name, "a payload that is encoded under a header that says otherwise", f.tokenWithHeader(tt.header.String()))
+		f.refuse(tt.firm, tt.name, "an encoded payload under a header with b64", f.tokenWithHeader(tt.header.String()))
 	}
 	claims := f.claims.String()
 	header := encode(f.header.with("b64", `false`).with("crit", `["b64"]`).String())

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// authorization plays with the grammar of the header that carries the token.
+// authorization breaks the grammar of the Authorization header.
 func (f *family) authorization() {
 	good := f.good()
 	expired := f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))
@@ -33,19 +33,19 @@ func (f *family) authorization() {
 		{"scheme-alone", required, "the scheme and nothing else", "Bearer"},
 		{"scheme-and-space", required, "the scheme and a space", "Bearer "},
 		{"token-alone", required, "a good token without scheme", good},
-		{"no-space", required, "a good token right behind the scheme", "Bearer" + good},
-		{"tab", advised, "a tab behind the scheme", "Bearer\t" + good},
-		{"space-and-tab", advised, "a space and a tab behind the scheme", "Bearer \t" + good},
-		{"no-break-space", required, "a no-break space behind the scheme", "Bearer\u00a0" + good},
+		{"no-space", required, "a good token right after the scheme", "Bearer" + good},
+		{"tab", advised, "a tab after the scheme", "Bearer\t" + good},
+		{"space-and-tab", advised, "a space and a tab after the scheme", "Bearer \t" + good},
+		{"no-break-space", required, "a no-break space after the scheme", "Bearer\u00a0" + good},
 		{"zero-width-space", required, "a zero-width space before a good token", "Bearer \u200b" + good},
 		{"byte-order-mark", required, "a byte order mark before the scheme", "\ufeffBearer " + good},
-		{"colon", required, "a colon behind the scheme", "Bearer: " + good},
-		{"equals-sign", required, "an equals sign behind the scheme", "Bearer=" + good},
-		{"comma-behind-scheme", required, "a comma behind the scheme", "Bearer, " + good},
+		{"colon", required, "a colon after the scheme", "Bearer: " + good},
+		{"equals-sign", required, "an equals sign after the scheme", "Bearer=" + good},
+		{"comma-behind-scheme", required, "a comma after the scheme", "Bearer, " + good},
 		{"comma-before-scheme", required, "a comma before the scheme", ", Bearer " + good},
-		{"comma-at-the-end", required, "a comma behind a good token", "Bearer " + good + ","},
-		{"semicolon-at-the-end", required, "a semicolon behind a good token", "Bearer " + good + ";"},
-		{"colon-at-the-end", required, "a colon behind a good token", "Bearer " + good + ":"},
+		{"comma-at-the-end", required, "a comma after a good token", "Bearer " + good + ","},
+		{"semicolon-at-the-end", required, "a semicolon after a good token", "Bearer " + good + ";"},
+		{"colon-at-the-end", required, "a colon after a good token", "Bearer " + good + ":"},
 		{"double-quotes", required, "a good token in double quotes", `Bearer "` + good + `"`},
 		{"single-quotes", required, "a good token in single quotes", `Bearer '` + good + `'`},
 		{"angle-brackets", required, "a good token in angle brackets", `Bearer <` + good + `>`},
@@ -54,7 +54,7 @@ func (f *family) authorization() {
 		{"parameter-token", required, "a good token as a parameter", `Bearer token="` + good + `"`},
 		{"parameter-access-token", required, "a good token as a parameter without quotes", `Bearer access_token=` + good},
 		{"parameter-before", required, "a parameter before a good token", `Bearer realm="api" ` + good},
-		{"parameter-behind", required, "a parameter behind a good token", `Bearer ` + good + ` realm="api"`},
+		{"parameter-behind", required, "a parameter after a good token", `Bearer ` + good + ` realm="api"`},
 		{"two-tokens", required, "a good token twice", "Bearer " + good + " " + good},
 		{"good-and-expired", required, "a good token and an expired one", "Bearer " + good + " " + expired},
 		{"expired-and-good", required, "an expired token and a good one", "Bearer " + expired + " " + good},
@@ -71,36 +71,37 @@ func (f *family) authorization() {
 		{"scheme-token", required, "a scheme called Token", "Token " + good},
 		{"scheme-jwt", required, "a scheme called JWT", "JWT " + good},
 		{"scheme-longer", required, "a scheme that begins with Bearer", "BearerX " + good},
-		{"scheme-shorter", required, "a scheme that Bearer begins with", "Beare " + good},
+		{"scheme-shorter", required, "the first letters of Bearer as the scheme", "Beare " + good},
 		{"scheme-mac", required, "a good token as the parameter of another scheme", `MAC id="` + good + `"`},
 		{"scheme-look-alike", required, "a scheme with a Cyrillic letter", "B\u0435arer " + good},
 		{"scheme-full-width", required, "a scheme in full-width letters", "\uff22\uff45\uff41\uff52\uff45\uff52 " + good},
 		{"scheme-percent-encoded", required, "a scheme with an encoded letter", "%42earer " + good},
-		{"space-percent-encoded", required, "an encoded space behind the scheme", "Bearer%20" + good},
-		{"plus-for-space", required, "a plus sign behind the scheme", "Bearer+" + good},
-		{"underscore-for-space", required, "an underscore behind the scheme", "Bearer_" + good},
+		{"space-percent-encoded", required, "an encoded space after the scheme", "Bearer%20" + good},
+		{"plus-for-space", required, "a plus sign after the scheme", "Bearer+" + good},
+		{"underscore-for-space", required, "an underscore after the scheme", "Bearer_" + good},
 		{"control-character-before", required, "a control character before a good token", "Bearer \x01" + good},
-		{"control-character-behind", required, "a control character behind a good token", "Bearer " + good + "\x1f"},
-		{"delete-character", required, "a DEL behind a good token", "Bearer " + good + "\x7f"},
-		{"nul-behind", required, "a NUL behind a good token", "Bearer " + good + "\x00"},
+		{"control-character-behind", required, "a control character after a good token", "Bearer " + good + "\x1f"},
+		{"delete-character", required, "a DEL after a good token", "Bearer " + good + "\x7f"},
+		{"nul-behind", required, "a NUL after a good token", "Bearer " + good + "\x00"},
 		{"nul-within", required, "a NUL within a good token", "Bearer " + good[:9] + "\x00" + good[9:]},
-		{"vertical-tab", required, "a vertical tab behind the scheme", "Bearer\v" + good},
-		{"form-feed", required, "a form feed behind the scheme", "Bearer\f" + good},
-		{"line-separator", required, "a line separator behind the scheme", "Bearer\u2028" + good},
-		{"next-line-character", required, "a NEL behind the scheme", "Bearer\u0085" + good},
-		{"not-utf-8", required, "a byte behind a good token that is no character", "Bearer " + good + "\xff"},
+		{"vertical-tab", required, "a vertical tab after the scheme", "Bearer\v" + good},
+		{"form-feed", required, "a form feed after the scheme", "Bearer\f" + good},
+		{"line-separator", required, "a line separator after the scheme", "Bearer\u2028" + good},
+		{"next-line-character", required, "a NEL after the scheme", "Bearer\u0085" + good},
+		{"not-utf-8", required, "a byte after a good token that is no character", "Bearer " + good + "\xff"},
 		{"null", required, "the word null", "Bearer null"},
 		{"undefined", required, "the word undefined", "Bearer undefined"},
 		{"true", required, "the word true", "Bearer true"},
 		{"asterisk", required, "an asterisk", "Bearer *"},
 		{"equals-signs-alone", required, "padding and nothing else", "Bearer =="},
-		{"object", required, "an object that was printed", "Bearer [object Object]"},
-		{"placeholder", required, "a variable that was not replaced", "Bearer ${TOKEN}"},
+		{"object", required, "a printed JavaScript object", "Bearer [object Object]"},
+		{"placeholder", required, "a placeholder of a variable", "Bearer ${TOKEN}"},
 	} {
 		f.refuseRequest(tt.firm, tt.name, tt.sends, lines("Authorization: "+tt.value))
 	}
 
-	// The sender breaks a MUST here; what the service does is a SHOULD.
+	// RFC 9110 forbids the sender to repeat the header (MUST). RFC 6750 asks the
+	// service to answer with an error (SHOULD).
 	repeated := f.withRule("RFC 9110 section 5.3; RFC 6750 section 3.1")
 	for _, tt := range []struct{ name, sends, first, second string }{
 		{"repeated", "the header twice", "Bearer " + good, "Bearer " + good},
@@ -108,15 +109,15 @@ func (f *family) authorization() {
 		{"repeated-expired-good", "the header twice, with an expired token and a good one", "Bearer " + expired, "Bearer " + good},
 		{"repeated-good-basic", "the header twice, with Bearer and Basic", "Bearer " + good, "Basic eDp5"},
 		{"repeated-basic-good", "the header twice, with Basic and Bearer", "Basic eDp5", "Bearer " + good},
-		{"repeated-good-empty", "the header twice, with a good token and empty", "Bearer " + good, ""},
-		{"repeated-empty-good", "the header twice, empty and with a good token", "", "Bearer " + good},
+		{"repeated-good-empty", "the header twice, first with a good token, then empty", "Bearer " + good, ""},
+		{"repeated-empty-good", "the header twice, first empty, then with a good token", "", "Bearer " + good},
 		{"repeated-good-garbage", "the header twice, with a good token and garbage", "Bearer " + good, "x"},
 		{"repeated-garbage-good", "the header twice, with garbage and a good token", "Bearer a.b.c", "Bearer " + good},
 	} {
 		repeated.refuseRequest(advised, tt.name, tt.sends, lines("Authorization: "+tt.first, "Authorization: "+tt.second))
 	}
 	repeated.refuseRequest(advised, "repeated-in-other-case", "the header twice, with its name in two cases", lines("Authorization: Bearer "+good, "AUTHORIZATION: Bearer "+good))
-	repeated.refuseRequest(advised, "repeated-apart", "the header twice, with others between", lines("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
+	repeated.refuseRequest(advised, "repeated-apart", "the header twice, with another header between", lines("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
 	repeated.refuseRequest(advised, "repeated-thrice", "the header three times", lines("Authorization: Bearer "+good, "Authorization: Bearer "+good, "Authorization: Bearer "+good))
 
 	wire := f.withRule("RFC 9112 sections 2.2, 5.1 and 5.2")
@@ -124,19 +125,19 @@ func (f *family) authorization() {
 		{"token-folded", "a good token folded into two lines", "Authorization: Bearer " + good[:20] + "\r\n " + good[20:]},
 		{"token-folded-by-tab", "a good token folded by a tab", "Authorization: Bearer " + good[:20] + "\r\n\t" + good[20:]},
 		{"second-token-folded", "a second good token in a folded line", "Authorization: Bearer " + good + "\r\n Bearer " + good},
-		{"folded-behind-another", "the header folded behind another one", "X-Note: a\r\n Authorization: Bearer " + good},
-		{"folded-behind-basic", "a good token folded behind Basic", "Authorization: Basic eDp5\r\n Bearer " + good},
+		{"folded-behind-another", "the header folded after another one", "X-Note: a\r\n Authorization: Bearer " + good},
+		{"folded-behind-basic", "a good token folded after Basic", "Authorization: Basic eDp5\r\n Bearer " + good},
 		{"space-before-colon", "a space before the colon", "Authorization : Bearer " + good},
 		{"tab-before-colon", "a tab before the colon", "Authorization\t: Bearer " + good},
 		{"no-colon", "no colon", "Authorization Bearer " + good},
 		{"space-before-name", "a space before the name", " Authorization: Bearer " + good},
-		{"nul-in-name", "a NUL behind the name", "Authorization\x00: Bearer " + good},
-		{"bare-carriage-return", "a carriage return behind a good token", "Authorization: Bearer " + good + "\rX-A: b"},
-		{"carriage-return-at-the-end", "two carriage returns behind a good token", "Authorization: Bearer " + good + "\r"},
-		{"carriage-return-for-space", "a carriage return behind the scheme", "Authorization: Bearer\r" + good},
+		{"nul-in-name", "a NUL after the name", "Authorization\x00: Bearer " + good},
+		{"bare-carriage-return", "a carriage return after a good token", "Authorization: Bearer " + good + "\rX-A: b"},
+		{"carriage-return-at-the-end", "two carriage returns after a good token", "Authorization: Bearer " + good + "\r"},
+		{"carriage-return-for-space", "a carriage return after the scheme", "Authorization: Bearer\r" + good},
 		{"bare-line-feed-within", "a line feed within a good token", "Authorization: Bearer " + good[:20] + "\n" + good[20:]},
-		{"second-header-behind-line-feed", "a second header behind a line feed", "Authorization: Basic eDp5\nAuthorization: Bearer " + good},
-		{"behind-the-header", "the header behind the empty line", "X-A: b\r\n\r\nAuthorization: Bearer " + good},
+		{"second-header-behind-line-feed", "a second header after a line feed", "Authorization: Basic eDp5\nAuthorization: Bearer " + good},
+		{"behind-the-header", "the header after the empty line", "X-A: b\r\n\r\nAuthorization: Bearer " + good},
 	} {
 		r := lines(tt.line)
 		r.only = overTCP
@@ -151,7 +152,7 @@ func (f *family) authorization() {
 		body: "0\r\nAuthorization: Bearer " + good + "\r\n\r\n", only: overTCP})
 }
 
-// carriage puts a good token where a service must not look for it.
+// carriage sends good tokens in places where a service must not look for a token.
 func (f *family) carriage() {
 	good := f.good()
 	path := cmp.Or(f.target.Path, "/")
@@ -176,7 +177,7 @@ func (f *family) carriage() {
 		request{target: with("access_token=" + good), lines: []string{"Authorization: Basic eDp5"}})
 	query.refuseRequest(advised, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
 	query.refuseRequest(advised, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
-	query.refuseRequest(advised, "path-parameter", "a good token behind a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
+	query.refuseRequest(advised, "path-parameter", "a good token after a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
 
 	body := f.withRule("RFC 6750 section 2.2")
 	const form = "Content-Type: application/x-www-form-urlencoded"
@@ -184,8 +185,8 @@ func (f *family) carriage() {
 		body.refuseRequest(advised, "form-"+name, "a good token as "+name+" in a form", request{
 			method: http.MethodPost, lines: []string{form}, body: url.Values{name: {good}}.Encode()})
 	}
-	body.refuseRequest(advised, "form-by-put", "a good token in a form that is put", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
-	body.refuseRequest(advised, "form-by-get", "a good token in the form of a GET request", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
+	body.refuseRequest(advised, "form-by-put", "a good token in a form, with PUT", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
+	body.refuseRequest(advised, "form-by-get", "a good token in a form, with GET", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
 	body.refuseRequest(advised, "form-of-other-type", "a good token in a body that is not a form", request{method: http.MethodPost, lines: []string{"Content-Type: text/plain"}, body: "access_token=" + good})
 	body.refuseRequest(advised, "json-body", "a good token in a JSON body", request{method: http.MethodPost, lines: []string{"Content-Type: application/json"}, body: `{"access_token":"` + good + `"}`})
 	body.refuseRequest(advised, "jwt-body", "a good token as the body", request{method: http.MethodPost, lines: []string{"Content-Type: application/jwt"}, body: good})
@@ -219,21 +220,21 @@ func (f *family) carriage() {
 		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."+encode(good)))
 }
 
-// sizes sends what is longer than any token needs to be. Of what is over a
-// megabyte, net/http itself reads nothing.
+// sizes sends requests that are longer than any token needs. net/http refuses a
+// header of more than a megabyte itself.
 func (f *family) sizes() {
 	padded := func(n int) string {
 		pad := n
 		for {
 			token := f.tokenWithClaims(f.claimsWith("pad", quote(strings.Repeat("x", pad))))
-			if len(token) <= n+2 { // the nearest that base64 has
+			if len(token) <= n+2 { // base64 cannot make every length
 				return token
 			}
 			pad -= (len(token)-n)*3/4 + 1
 		}
 	}
-	// What a service reads at all is for it to choose, so that good tokens
-	// which are long are refused for jwtgate's reasons.
+	// No RFC limits the length of a token. Refusing a good token for its length is
+	// a rule of jwtgate.
 	for _, tt := range []struct {
 		name, sends string
 		bytes       int
@@ -251,7 +252,7 @@ func (f *family) sizes() {
 	header, claims, signature := splitToken(f.good())
 	for _, tt := range []struct{ name, sends, token string }{
 		{"a-million-dots", "a million dots", strings.Repeat(".", 1_000_000)},
-		{"a-million-dots-behind", "a good token with a million dots behind", f.good() + strings.Repeat(".", 1_000_000)},
+		{"a-million-dots-behind", "a good token with a million dots at the end", f.good() + strings.Repeat(".", 1_000_000)},
 		{"a-million-letters", "a million letters", strings.Repeat("A", 1_000_000)},
 		{"a-million-equals-signs", "a good token with a million equals signs", f.good() + strings.Repeat("=", 1_000_000)},
 		{"long-header", "a header of a megabyte", strings.Repeat("e30", 1_000_000/3) + "." + claims + "." + signature},

@@ -10,21 +10,24 @@ import (
 	"unicode/utf16"
 )
 
+// jsonHeader adds tokens with a malformed header.
 func (f *family) jsonHeader() {
 	f.malformedJSON("the header", f.header, f.tokenWithHeader)
 }
 
+// jsonClaims adds tokens with malformed claims.
 func (f *family) jsonClaims() {
 	f.malformedJSON("the claims", f.claims, f.tokenWithClaims)
 }
 
-// spoiledJSON signs what is not quite a JSON object (RFC 8259), or one that
-// parsers read differently from one another.
+// malformedJSON adds tokens with a good signature whose header or claims are not a
+// JSON object (RFC 8259), or an object that two parsers read differently. o is the
+// good object, and signed returns a token with another text for it.
 func (f *family) malformedJSON(what string, o object, signed func(string) string) {
 	good := o.String()
 	inner := good[1 : len(good)-1]
 	last := `"` + o[len(o)-1].name + `":`
-	// Member by member, and with one more whose value is v.
+	// extra returns the object with one more member, whose value is v.
 	extra := func(v string) string { return o.with("x", v).String() }
 	for _, tt := range []struct{ name, sends, text string }{
 		{"space", "a space", " "},
@@ -39,22 +42,22 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"empty-object", "an empty object", "{}"},
 		{"two-objects", "the object twice", good + good},
 		{"two-lines", "the object twice, in two lines", good + "\n" + good},
-		{"object-behind", "an empty object behind", good + "{}"},
-		{"object-before", "an empty object before", "{}" + good},
-		{"brace-behind", "a brace behind", good + "}"},
-		{"brace-before", "a brace before", "{" + good},
-		{"comma-behind", "a comma behind", good + ","},
-		{"semicolon-behind", "a semicolon behind", good + ";"},
-		{"letter-behind", "a letter behind", good + "x"},
-		{"nul-behind", "a NUL behind", good + "\x00"},
-		{"nul-before", "a NUL before", "\x00" + good},
-		{"null-behind", "null behind", good + "null"},
-		{"end-of-text-behind", "an EOT behind", good + "\x04"},
+		{"object-behind", "an empty object at the end", good + "{}"},
+		{"object-before", "an empty object at the start", "{}" + good},
+		{"brace-behind", "a brace at the end", good + "}"},
+		{"brace-before", "a brace at the start", "{" + good},
+		{"comma-behind", "a comma at the end", good + ","},
+		{"semicolon-behind", "a semicolon at the end", good + ";"},
+		{"letter-behind", "a letter at the end", good + "x"},
+		{"nul-behind", "a NUL at the end", good + "\x00"},
+		{"nul-before", "a NUL at the start", "\x00" + good},
+		{"null-behind", "null at the end", good + "null"},
+		{"end-of-text-behind", "an EOT at the end", good + "\x04"},
 		{"not-closed", "the closing brace missing", good[:len(good)-1]},
 		{"not-opened", "the opening brace missing", good[1:]},
 		{"closed-by-bracket", "a bracket for the closing brace", good[:len(good)-1] + "]"},
-		{"cut", "half of it", good[:len(good)/2]},
-		{"comma-at-the-end", "a comma behind the last member", "{" + inner + ",}"},
+		{"cut", "half of the object", good[:len(good)/2]},
+		{"comma-at-the-end", "a comma after the last member", "{" + inner + ",}"},
 		{"comma-at-the-start", "a comma before the first member", "{," + inner + "}"},
 		{"two-commas", "two commas", "{" + inner + `,,"x":1}`},
 		{"no-comma", "a comma missing", "{" + inner + ` "x":1}`},
@@ -74,17 +77,17 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"all-single-quotes", "single quotes for double ones", strings.ReplaceAll(good, `"`, `'`)},
 		{"typographic-quotes", "typographic quotes", extra("\u201cx\u201d")},
 		{"backticks", "a value in backticks", extra("`x`")},
-		{"line-comment", "a comment behind", good + " // x"},
-		{"line-comment-within", "a comment within", "{// x\n" + inner + "}"},
-		{"block-comment", "a block comment behind", good + "/* x */"},
-		{"block-comment-within", "a block comment within", "{/* x */" + inner + "}"},
-		{"hash-comment", "a comment behind a hash", good + " # x"},
-		{"html-comment", "a comment of HTML", good + "<!-- x -->"},
-		{"form-feed", "a form feed before", "\f" + good},
-		{"vertical-tab", "a vertical tab within", "{\v" + inner + "}"},
-		{"no-break-space", "a no-break space behind", good + "\u00a0"},
-		{"line-separator", "a line separator within", "{\u2028" + inner + "}"},
-		{"byte-behind-that-is-no-character", "a byte behind that is no character", good + "\xff"},
+		{"line-comment", "a comment at the end", good + " // x"},
+		{"line-comment-within", "a comment inside", "{// x\n" + inner + "}"},
+		{"block-comment", "a block comment at the end", good + "/* x */"},
+		{"block-comment-within", "a block comment inside", "{/* x */" + inner + "}"},
+		{"hash-comment", "a comment after a hash", good + " # x"},
+		{"html-comment", "an HTML comment", good + "<!-- x -->"},
+		{"form-feed", "a form feed at the start", "\f" + good},
+		{"vertical-tab", "a vertical tab inside", "{\v" + inner + "}"},
+		{"no-break-space", "a no-break space at the end", good + "\u00a0"},
+		{"line-separator", "a line separator inside", "{\u2028" + inner + "}"},
+		{"byte-behind-that-is-no-character", "a byte after that is no character", good + "\xff"},
 		{"utf-16", "UTF-16", utf16LE("\ufeff" + good)},
 		{"utf-16-without-mark", "UTF-16 without a byte order mark", utf16LE(good)},
 		{"raw-tab", "a tab in a string", extra("\"a\tb\"")},
@@ -94,9 +97,9 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"raw-control-character", "a control character in a string", extra("\"a\x1fb\"")},
 		{"raw-newline-in-name", "a line feed in a name", o.with("x\ny", "1").String()},
 		{"escaped-newline", "a backslash at the end of a line", extra("\"a\\\nb\"")},
-		{"escape-x", "an escape of C", extra(`"\x41"`)},
+		{"escape-x", "an escape as in C", extra(`"\x41"`)},
 		{"escape-0", "an octal escape", extra(`"\0"`)},
-		{"escape-a", "an escape that there is not", extra(`"\a"`)},
+		{"escape-a", "an undefined escape", extra(`"\a"`)},
 		{"escape-quote", "a single quote escaped", extra(`"\'"`)},
 		{"escape-capital-u", `an escape with \U`, extra(`"\U00000041"`)},
 		{"escape-short", "an escape of three digits", extra(`"\u004"`)},
@@ -120,8 +123,8 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"exponent-sign-alone", "a number with the sign of an exponent alone", extra(`1e+`)},
 		{"two-points", "a number with two points", extra(`1.2.3`)},
 		{"digit-groups", "a number with an underscore", extra(`1_000`)},
-		{"digit-groups-by-comma", "a number with its thousands set off", extra(`1,000`)},
-		{"big-integer", "a number of JavaScript's other kind", extra(`1n`)},
+		{"digit-groups-by-comma", "a number with a thousands separator", extra(`1,000`)},
+		{"big-integer", "a BigInt of JavaScript", extra(`1n`)},
 		{"full-width-digit", "a full-width digit", extra("\uff11")},
 		{"True", "True", extra(`True`)},
 		{"TRUE", "TRUE", extra(`TRUE`)},
@@ -141,10 +144,10 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"cbor", "CBOR", "\xa1\x63alg\x65" + f.target.Algorithm},
 		{"javascript", "JavaScript", "(" + good + ")"},
 		{"assignment", "an assignment", "x=" + good},
-		{"xssi-prefix", "the prefix against inclusion", ")]}'\n" + good},
+		{"xssi-prefix", "the prefix that prevents script inclusion", ")]}'\n" + good},
 		{"text-sequence", "a JSON text sequence", "\x1e" + good + "\n"},
 	} {
-		f.refuse(required, tt.name, what+" with, or as, "+tt.sends, signed(tt.text))
+		f.refuse(required, tt.name, what+", malformed: "+tt.sends, signed(tt.text))
 	}
 
 	utf8 := f.withRule(f.rule + "; RFC 8725 section 3.7; RFC 8259 section 8.1")
@@ -164,7 +167,7 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		utf8.refuse(required, "utf-8-"+tt.name, what+" with "+tt.sends+" in a value", signed(extra(`"a`+tt.bytes+`b"`)))
 		utf8.refuse(required, "utf-8-"+tt.name+"-in-name", what+" with "+tt.sends+" in a name", signed(o.with("x"+tt.bytes, "1").String()))
 	}
-	utf8.refuse(advised, "byte-order-mark", what+" behind a byte order mark", signed("\ufeff"+good))
+	utf8.refuse(advised, "byte-order-mark", what+" after a byte order mark", signed("\ufeff"+good))
 
 	surrogates := f.withRule("RFC 8259 section 8.2; RFC 7493 section 2.1")
 	for _, tt := range []struct{ name, text string }{
@@ -190,6 +193,7 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 	}
 }
 
+// utf16LE returns s in UTF-16, little-endian.
 func utf16LE(s string) string {
 	var b []byte
 	for _, unit := range utf16.Encode([]rune(s)) {
@@ -198,9 +202,9 @@ func utf16LE(s string) string {
 	return string(b)
 }
 
-// duplicates has members that stand twice, and such as differ only in letter
-// case, which encoding/json takes for the same. An RFC lets a parser take the
-// last of two (RFC 7519 section 4), but never one of another name.
+// duplicates adds tokens with duplicate members, and with members whose names differ
+// only in letter case, which encoding/json takes for the same name. RFC 7519 section 4
+// lets a parser use the last of two duplicates, but never a member of another name.
 func (f *family) duplicates() {
 	own := quote(f.target.Algorithm)
 	for _, tt := range []struct {
@@ -228,16 +232,16 @@ func (f *family) duplicates() {
 		{"typ-twice-bad-last", advised, "typ twice, of another kind last", f.header.withLast("typ", `"dpop+jwt"`).withLast("typ", `"logout+jwt"`)},
 		{"typ-case", stricter, "typ and TYP", f.header.withLast("TYP", `"at+jwt"`).withLast("Typ", `"x"`)},
 		{"crit-twice", advised, "crit twice", f.header.withLast("crit", `["a"]`).withLast("crit", `[]`)},
-		{"unknown-twice", stricter, "a parameter twice that nobody knows", f.header.withLast("x", "1").withLast("x", "1")},
-		{"unknown-case", stricter, "a parameter in two cases that nobody knows", f.header.withLast("x", "1").withLast("X", "1")},
+		{"unknown-twice", stricter, "an unknown parameter twice", f.header.withLast("x", "1").withLast("x", "1")},
+		{"unknown-case", stricter, "an unknown parameter in two letter cases", f.header.withLast("x", "1").withLast("X", "1")},
 		{"within-a-parameter", stricter, "a member twice within a parameter", f.header.with("jwk", `{"kty":"oct","kty":"RSA"}`)},
 		{"within-an-array", stricter, "a member twice within an array", f.header.with("x", `[1,{"a":1,"a":2}]`)},
-		{"empty-name", stricter, "two members without name", f.header.withLast("", "1").withLast("", "2")},
+		{"empty-name", stricter, "two members with an empty name", f.header.withLast("", "1").withLast("", "2")},
 	} {
 		f.refuse(tt.firm, "header-"+tt.name, tt.sends, f.tokenWithHeader(tt.header.String()))
 	}
 
-	// A good and a bad value of a claim.
+	// A pair is a good and a bad value of a claim.
 	type pair struct{ name, good, bad string }
 	pairs := []pair{
 		{"exp", f.fromNow(time.Hour), f.fromNow(-time.Hour)},
@@ -264,10 +268,10 @@ func (f *family) duplicates() {
 			{"same", stricter, "twice, the same", o.withFirst(p.name, p.good).withLast(p.name, p.good)},
 			{"escaped-bad-last", required, "twice, the bad one last and escaped", o.withFirst(p.name, p.good).withLast(escaped, p.bad)},
 			{"escaped-bad-first", stricter, "twice, the bad one first and escaped", o.withFirst(escaped, p.bad).withLast(p.name, p.good)},
-			{"bad-and-upper", required, "bad, and a good " + upper + " behind", o.withFirst(p.name, p.bad).withLast(upper, p.good)},
+			{"bad-and-upper", required, "bad, and a good " + upper + " after", o.withFirst(p.name, p.bad).withLast(upper, p.good)},
 			{"upper-and-bad", required, "bad, and a good " + upper + " before", o.withFirst(upper, p.good).withLast(p.name, p.bad)},
-			{"bad-and-title", required, "bad, and a good " + title + " behind", o.withFirst(p.name, p.bad).withLast(title, p.good)},
-			{"good-and-upper", stricter, "good, and a bad " + upper + " behind", o.withFirst(p.name, p.good).withLast(upper, p.bad)},
+			{"bad-and-title", required, "bad, and a good " + title + " after", o.withFirst(p.name, p.bad).withLast(title, p.good)},
+			{"good-and-upper", stricter, "good, and a bad " + upper + " after", o.withFirst(p.name, p.good).withLast(upper, p.bad)},
 			{"upper-and-good", stricter, "good, and a bad " + upper + " before", o.withFirst(upper, p.bad).withLast(p.name, p.good)},
 		} {
 			f.refuse(tt.firm, p.name+"-"+tt.name, p.name+" "+tt.sends, f.tokenWithClaims(tt.claims.String()))
@@ -294,7 +298,7 @@ func (f *family) duplicates() {
 		{"jti-twice", "jti twice", f.claims.withLast("jti", `"a"`).withLast("jti", `"b"`)},
 		{"scope-twice", "scope twice", f.claims.without("scope").withLast("scope", `"read"`).withLast("scope", `"admin"`)},
 		{"scope-case", "scope and Scope", f.claims.without("scope").withLast("scope", `"read"`).withLast("Scope", `"admin"`)},
-		{"unknown-twice", "a claim twice that nobody knows", f.claims.withLast("x", "1").withLast("x", "1")},
+		{"unknown-twice", "an unknown claim twice", f.claims.withLast("x", "1").withLast("x", "1")},
 		{"depth-2", "a member twice at depth 2", f.claims.withLast("realm_access", `{"roles":[],"roles":["admin"]}`)},
 		{"depth-2-case", "a member in two cases at depth 2", f.claims.withLast("realm_access", `{"roles":[],"Roles":["admin"]}`)},
 		{"depth-2-escaped", "a member twice at depth 2, once escaped", f.claims.withLast("realm_access", `{"roles":[],"role\u0073":["admin"]}`)},
@@ -302,8 +306,8 @@ func (f *family) duplicates() {
 		{"in-an-array", "a member twice in an array", f.claims.withLast("a", `[{"b":1,"b":2}]`)},
 		{"in-an-array-case", "a member in two cases in an array", f.claims.withLast("a", `[0,[{"b":1,"B":2}]]`)},
 		{"depth-31", "a member twice at depth 31", f.claims.withLast("a", strings.Repeat("[", 29)+`{"b":1,"b":2}`+strings.Repeat("]", 29))},
-		{"behind-thousand", "a member twice, a thousand others between", f.claims.withLast("x", "1").withLast("y", `0`+members(1000, `"c%d":%[1]d`)).withLast("x", "2")},
-		{"empty-name", "two claims without name", f.claims.withLast("", "1").withLast("", "2")},
+		{"behind-thousand", "a member twice, with a thousand others between", f.claims.withLast("x", "1").withLast("y", `0`+members(1000, `"c%d":%[1]d`)).withLast("x", "2")},
+		{"empty-name", "two claims with an empty name", f.claims.withLast("", "1").withLast("", "2")},
 		{"act", "sub twice in the actor", f.claims.withLast("act", `{"sub":"a","sub":"b"}`)},
 	} {
 		f.refuse(stricter, tt.name, tt.sends, f.tokenWithClaims(tt.claims.String()))

@@ -21,8 +21,7 @@ import (
 	"strings"
 )
 
-// signatures has good tokens with a signature that is not theirs, whatever the
-// algorithm.
+// signatures adds tokens with a wrong signature, for any algorithm.
 func (f *family) signatures() {
 	header, claims, signature := splitToken(f.good())
 	input := header + "." + claims
@@ -40,9 +39,9 @@ func (f *family) signatures() {
 		{"two-bytes-less", "two bytes missing", with(raw[:n-2])},
 		{"one-byte-less", "the last byte missing", with(raw[:n-1])},
 		{"first-byte-less", "the first byte missing", with(raw[1:])},
-		{"zero-behind", "a zero byte behind", with(slices.Concat(raw, []byte{0}))},
-		{"zero-before", "a zero byte before", with(slices.Concat([]byte{0}, raw))},
-		{"byte-behind", "a byte behind", with(slices.Concat(raw, []byte{0x80}))},
+		{"zero-behind", "a zero byte at the end", with(slices.Concat(raw, []byte{0}))},
+		{"zero-before", "a zero byte at the start", with(slices.Concat([]byte{0}, raw))},
+		{"byte-behind", "a byte at the end", with(slices.Concat(raw, []byte{0x80}))},
 		{"twice", "the signature twice", with(slices.Concat(raw, raw))},
 		{"backwards", "its bytes from last to first", with(reversed(raw))},
 		{"halves-exchanged", "its halves exchanged", with(slices.Concat(raw[n/2:], raw[:n/2]))},
@@ -54,7 +53,7 @@ func (f *family) signatures() {
 		{"of-another-token", "the signature of another token", input + "." + adminSignature},
 		{"other-claims", "other claims under a good signature", header + "." + admin + "." + signature},
 		{"other-header", "another header under a good signature", encode(f.headerWith("x", "1")) + "." + claims + "." + signature},
-		{"space-in-claims", "claims with a space more, under a good signature", header + "." + encode(f.claims.String()+" ") + "." + signature},
+		{"space-in-claims", "claims with one more space, under the signature of the original", header + "." + encode(f.claims.String()+" ") + "." + signature},
 		{"claims-reordered", "claims in another order, under a good signature", header + "." + encode(f.claims.without("sub").withFirst("sub", f.claims.value("sub")).withLast("a", "1").String()) + "." + signature},
 		{"of-header", "a signature of the header alone", input + "." + encode(sign(f.target.Algorithm, f.target.Key, header))},
 		{"of-claims", "a signature of the claims alone", input + "." + encode(sign(f.target.Algorithm, f.target.Key, claims))},
@@ -70,11 +69,11 @@ func (f *family) signatures() {
 		{"claims-for-signature", "the claims", input + "." + claims},
 		{"header-for-signature", "the header", input + "." + header},
 	} {
-		f.refuse(required, tt.name, "a signature that is: "+tt.sends, tt.token)
+		f.refuse(required, tt.name, "a wrong signature: "+tt.sends, tt.token)
 	}
 
-	// One bit in each of several places. In header and claims most spoil the
-	// JSON, which the signature has to catch first.
+	// One bit is changed in each of several places. Most changes also break the JSON
+	// of header and claims, but the signature must be checked first.
 	for _, part := range []struct {
 		name    string
 		segment string
@@ -91,24 +90,27 @@ func (f *family) signatures() {
 	}
 }
 
+// reversed returns the bytes of b in reverse order.
 func reversed(b []byte) []byte {
 	b = bytes.Clone(b)
 	slices.Reverse(b)
 	return b
 }
 
+// randomBytes returns n random bytes.
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
 	return b
 }
 
+// sha256Of returns the SHA-256 digest of s.
 func sha256Of(s string) []byte {
 	sum := sha256.Sum256([]byte(s))
 	return sum[:]
 }
 
-// hmacSignatures is for targets with a secret.
+// hmacSignatures adds wrong HMACs, for targets with a secret.
 func (f *family) hmacSignatures() {
 	secret, ok := f.target.Key.([]byte)
 	if !ok {
@@ -118,7 +120,7 @@ func (f *family) hmacSignatures() {
 	input := header + "." + claims
 	raw := must(base64.RawURLEncoding.DecodeString(signature))
 	for n := 4; n < len(raw); n += 4 {
-		f.refuse(required, "cut-to-"+strconv.Itoa(n)+"-bytes", "an HMAC that is cut, which is quick to guess", input+"."+encode(raw[:n]))
+		f.refuse(required, "cut-to-"+strconv.Itoa(n)+"-bytes", "an HMAC that is cut, and so easy to guess", input+"."+encode(raw[:n]))
 	}
 	sha1HMAC := hmac.New(sha1.New, secret)
 	sha1HMAC.Write([]byte(input))
@@ -132,7 +134,7 @@ func (f *family) hmacSignatures() {
 		{"of-digest", "an HMAC of the digest", sign(f.target.Algorithm, f.target.Key, string(sha256Of(input)))},
 		{"hashed-secret", "an HMAC with the secret's digest", sign(f.target.Algorithm, sha256Of(string(secret)), input)},
 		{"secret-cut", "an HMAC with all of the secret but its last byte", sign(f.target.Algorithm, secret[:len(secret)-1], input)},
-		{"secret-longer", "an HMAC with a byte behind the secret", sign(f.target.Algorithm, slices.Concat(secret, []byte("\n")), input)},
+		{"secret-longer", "an HMAC with a byte after the secret", sign(f.target.Algorithm, slices.Concat(secret, []byte("\n")), input)},
 		{"secret-in-base64", "an HMAC with the secret in base64", sign(f.target.Algorithm, []byte(base64.StdEncoding.EncodeToString(secret)), input)},
 		{"secret-for-signature", "the secret itself", secret},
 	} {
@@ -140,7 +142,7 @@ func (f *family) hmacSignatures() {
 	}
 }
 
-// rsaSignatures is for targets with an RSA key.
+// rsaSignatures adds wrong RSA signatures, for targets with an RSA key.
 func (f *family) rsaSignatures() {
 	f.refuse(required, "1024-bits", "a key of the attacker of 1024 bits", f.forged(f.header, "RS256", attackersWeakRSA()))
 	key, ok := f.target.Key.(*rsa.PrivateKey)
@@ -158,19 +160,18 @@ func (f *family) rsaSignatures() {
 
 	s := new(big.Int).SetBytes(raw)
 	if plus := new(big.Int).Add(s, key.N); plus.BitLen() <= 8*size {
-		add("plus-modulus", "a signature plus the modulus, which is the same number to it", plus.FillBytes(make([]byte, size)))
+		add("plus-modulus", "a signature plus the modulus, which is the same number modulo the modulus", plus.FillBytes(make([]byte, size)))
 	}
 	add("plus-modulus-longer", "a signature plus the modulus, with a byte more", new(big.Int).Add(s, key.N).FillBytes(make([]byte, size+1)))
 	add("minus", "the modulus minus a signature", new(big.Int).Sub(key.N, s).FillBytes(make([]byte, size)))
-	add("one", "one, whose every power is one", big.NewInt(1).FillBytes(make([]byte, size)))
+	add("one", "one, every power of which is one", big.NewInt(1).FillBytes(make([]byte, size)))
 	add("minus-one", "the modulus less one", new(big.Int).Sub(key.N, big.NewInt(1)).FillBytes(make([]byte, size)))
 	add("modulus", "the modulus", key.N.FillBytes(make([]byte, size)))
-	add("modulus-plus-one", "the modulus and one", new(big.Int).Add(key.N, big.NewInt(1)).FillBytes(make([]byte, size)))
-	add("zeros-before", "a signature with eight zeros before", slices.Concat(make([]byte, 8), raw))
-	add("zeros-behind", "a signature with eight zeros behind", slices.Concat(raw, make([]byte, 8)))
+	add("modulus-plus-one", "the modulus plus one", new(big.Int).Add(key.N, big.NewInt(1)).FillBytes(make([]byte, size)))
+	add("zeros-before", "a signature with eight zeros at the start", slices.Concat(make([]byte, 8), raw))
+	add("zeros-behind", "a signature with eight zeros at the end", slices.Concat(raw, make([]byte, 8)))
 
-	// power makes a signature of anything, as the holder of the key might who
-	// pads otherwise than the standard says.
+	// rawRSA signs any padded message, so that the padding may be wrong.
 	rawRSA := func(message []byte) []byte {
 		m := new(big.Int).SetBytes(message)
 		return new(big.Int).Exp(m, key.D, key.N).FillBytes(make([]byte, size))
@@ -188,19 +189,19 @@ func (f *family) rsaSignatures() {
 	}{
 		{"raw-digest", "the digest without any padding", digest},
 		{"digest-info", "the digest's ASN.1 without padding", info},
-		{"short-padding", "eight bytes of padding and garbage behind", padded(1, 0xff, 8, []byte{0}, info)},
-		{"no-padding", "no padding and garbage behind", padded(1, 0xff, 0, []byte{0}, info)},
+		{"short-padding", "eight bytes of padding and garbage at the end", padded(1, 0xff, 8, []byte{0}, info)},
+		{"no-padding", "no padding and garbage at the end", padded(1, 0xff, 0, []byte{0}, info)},
 		{"padding-less-one", "padding that is one byte too short", padded(1, 0xff, fullPadding-1, []byte{0}, info)},
 		{"block-type-2", "padding for encryption", padded(2, 0xff, fullPadding, []byte{0}, info)},
 		{"padding-of-other-bytes", "padding of other bytes", padded(1, 0xfe, fullPadding, []byte{0}, info)},
-		{"no-separator", "no separator behind the padding", padded(1, 0xff, fullPadding, []byte{1}, info)},
+		{"no-separator", "no separator after the padding", padded(1, 0xff, fullPadding, []byte{1}, info)},
 		{"no-digest-info", "the digest without its ASN.1", padded(1, 0xff, size-3-len(digest), []byte{0}, digest)},
 		{"sha-1", "a SHA-1 digest", padded(1, 0xff, size-3-35, []byte{0}, sha1Info(input))},
 		{"garbage-in-parameters", "ASN.1 with garbage in the parameters of the hash", padded(1, 0xff, fullPadding-8, []byte{0}, garbageInNull(info))},
-		{"digest-longer", "ASN.1 with a byte behind the digest", padded(1, 0xff, fullPadding-1, []byte{0}, append(bytes.Clone(info), 1))},
+		{"digest-longer", "ASN.1 with a byte after the digest", padded(1, 0xff, fullPadding-1, []byte{0}, append(bytes.Clone(info), 1))},
 		{"digest-of-zeros", "a digest of zeros", padded(1, 0xff, fullPadding, []byte{0}, append(bytes.Clone(digestInfo[algorithm[2:]]), make([]byte, len(digest))...))},
 	} {
-		f.refuse(required, tt.name, "a signature made with the right key over "+tt.sends, with(rawRSA(tt.message)))
+		f.refuse(required, tt.name, "a signature of the right key over "+tt.sends, with(rawRSA(tt.message)))
 	}
 
 	f.refuse(advised, "no-parameters", "a signature made with the right key over ASN.1 without the parameters of the hash",
@@ -221,19 +222,22 @@ func (f *family) rsaSignatures() {
 	}
 }
 
-// digestInfo has the ASN.1 before each digest (RFC 8017 section 9.2).
+// digestInfo has the ASN.1 that precedes the digest (RFC 8017 section 9.2), by the
+// number in the name of the algorithm.
 var digestInfo = map[string][]byte{
 	"256": {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20},
 	"384": {0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04, 0x30},
 	"512": {0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00, 0x04, 0x40},
 }
 
+// sha1Info returns the DigestInfo of a SHA-1 digest of input.
 func sha1Info(input string) []byte {
 	digest := sha1.Sum([]byte(input))
 	return slices.Concat([]byte{0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14}, digest[:])
 }
 
-// withoutNull leaves out the NULL behind the hash's identifier.
+// withoutNull returns the DigestInfo without the NULL after the identifier of the
+// hash.
 func withoutNull(info []byte) []byte {
 	short := slices.Concat(info[:15], info[17:])
 	short[1] -= 2
@@ -241,7 +245,7 @@ func withoutNull(info []byte) []byte {
 	return short
 }
 
-// garbageInNull makes the NULL eight bytes long.
+// garbageInNull returns the DigestInfo with eight bytes in the NULL.
 func garbageInNull(info []byte) []byte {
 	long := slices.Concat(info[:16], []byte{8}, []byte("garbage!"), info[17:])
 	long[1] += 8
@@ -249,17 +253,17 @@ func garbageInNull(info []byte) []byte {
 	return long
 }
 
-// ecdsaSignatures is for targets with an ECDSA key; what an attacker can send
-// without any is for all.
+// ecdsaSignatures adds wrong ECDSA signatures. Those that need no key are for all
+// targets, the others for targets with an ECDSA key.
 func (f *family) ecdsaSignatures() {
 	for _, algorithm := range []string{"ES256", "ES384", "ES512"} {
 		size := 2 * ((curves[algorithm].Params().BitSize + 7) / 8)
 		input := encode(f.headerWith("alg", quote(algorithm))) + "." + encode(f.claims.String())
-		f.refuse(required, "zeros-"+algorithm, "r and s of zero, which some take for a signature of everything", input+"."+encode(make([]byte, size)))
+		f.refuse(required, "zeros-"+algorithm, "r and s of zero, which some verifiers accept for every token (CVE-2022-21449)", input+"."+encode(make([]byte, size)))
 		f.refuse(required, "empty-"+algorithm, "an empty signature", input+".")
-		f.refuse(required, "der-zeros-"+algorithm, "r and s of zero in DER", input+"."+encode(der(new(big.Int), new(big.Int))))
+		f.refuse(required, "der-zeros-"+algorithm, "r and s of zero in DER", input+"."+encode(derSignature(new(big.Int), new(big.Int))))
 		order := curves[algorithm].Params().N.FillBytes(make([]byte, size/2))
-		f.refuse(required, "orders-"+algorithm, "r and s of the order, which are zero to it", input+"."+encode(slices.Concat(order, order)))
+		f.refuse(required, "orders-"+algorithm, "r and s of the order, which is zero modulo the order", input+"."+encode(slices.Concat(order, order)))
 	}
 	key, ok := f.target.Key.(*ecdsa.PrivateKey)
 	if !ok {
@@ -276,10 +280,10 @@ func (f *family) ecdsaSignatures() {
 	}
 	with := func(signature []byte) string { return input + "." + encode(signature) }
 	zero, one := new(big.Int), big.NewInt(1)
-	// The greatest number that r and s have room for.
+	// The greatest number that fits into r and s.
 	top := new(big.Int).Sub(new(big.Int).Lsh(one, uint(8*half)), one)
 
-	// s and n-s are one signature to ECDSA. JWS does not choose between them.
+	// ECDSA accepts s and n-s alike, and JWS does not forbid either of them.
 	f.accept(advised, "s-negated", "a signature with n-s for s, which is as good", with(join(r, new(big.Int).Sub(n, s))))
 	f.accept(required, "another", "another signature of the same token", with(sign(algorithm, key, input)))
 	for _, tt := range []struct {
@@ -293,8 +297,8 @@ func (f *family) ecdsaSignatures() {
 		{"both-one", "r and s of one", join(one, one)},
 		{"r-the-order", "r of the order", join(n, s)},
 		{"s-the-order", "s of the order", join(r, n)},
-		{"r-above-the-order", "r of the order and one", join(new(big.Int).Add(n, one), s)},
-		{"s-above-the-order", "s of the order and one", join(r, new(big.Int).Add(n, one))},
+		{"r-above-the-order", "r of the order plus one", join(new(big.Int).Add(n, one), s)},
+		{"s-above-the-order", "s of the order plus one", join(r, new(big.Int).Add(n, one))},
 		{"r-all-ones", "r of FFs", join(top, s)},
 		{"s-all-ones", "s of FFs", join(r, top)},
 		{"r-negated", "n-r for r", join(new(big.Int).Sub(n, r), s)},
@@ -306,25 +310,25 @@ func (f *family) ecdsaSignatures() {
 		{"s-alone", "s alone", raw[half:]},
 		{"zero-before", "a zero before r", slices.Concat([]byte{0}, raw)},
 		{"zeros-before-both", "zeros before r and before s", slices.Concat([]byte{0}, raw[:half], []byte{0}, raw[half:])},
-		{"zeros-behind", "two zeros behind", slices.Concat(raw, []byte{0, 0})},
+		{"zeros-behind", "two zeros at the end", slices.Concat(raw, []byte{0, 0})},
 		{"one-byte-less", "a byte missing", raw[:2*half-1]},
-		{"recovery-byte", "a byte behind that helps to recover the key", slices.Concat(raw, []byte{27})},
-		{"little-endian", "r and s with their bytes turned", slices.Concat(reversed(raw[:half]), reversed(raw[half:]))},
-		{"der", "DER", der(r, s)},
-		{"der-negative", "DER with a negative r", der(new(big.Int).Neg(r), s)},
-		{"der-with-garbage", "DER with garbage behind", append(der(r, s), 0)},
+		{"recovery-byte", "a byte after that helps to recover the key", slices.Concat(raw, []byte{27})},
+		{"little-endian", "r and s with their bytes in reverse order", slices.Concat(reversed(raw[:half]), reversed(raw[half:]))},
+		{"der", "DER", derSignature(r, s)},
+		{"der-negative", "DER with a negative r", derSignature(new(big.Int).Neg(r), s)},
+		{"der-with-garbage", "DER with garbage at the end", append(derSignature(r, s), 0)},
 		{"der-fresh", "DER of another signature", must(ecdsa.SignASN1(rand.Reader, key, digestFor(algorithm, input)))},
 		{"decimal", "r and s in decimal", []byte(r.String() + "," + s.String())},
 		{"hex", "r and s in hex", fmt.Appendf(nil, "%x", raw)},
 	} {
-		f.refuse(required, tt.name, "a signature that is: "+tt.sends, with(tt.signature))
+		f.refuse(required, tt.name, "a wrong signature: "+tt.sends, with(tt.signature))
 	}
 
 	if overflown := new(big.Int).Add(r, n); overflown.BitLen() <= 8*half {
-		f.refuse(required, "r-plus-order", "r plus the order, which is the same number to it", with(join(overflown, s)))
+		f.refuse(required, "r-plus-order", "r plus the order, which is r modulo the order", with(join(overflown, s)))
 	}
 	if overflown := new(big.Int).Add(s, n); overflown.BitLen() <= 8*half {
-		f.refuse(required, "s-plus-order", "s plus the order, which is the same number to it", with(join(r, overflown)))
+		f.refuse(required, "s-plus-order", "s plus the order, which is s modulo the order", with(join(r, overflown)))
 	}
 	for _, other := range []string{"ES256", "ES384", "ES512"} {
 		if other == algorithm {
@@ -340,7 +344,7 @@ func (f *family) ecdsaSignatures() {
 		size := (curves[other].Params().BitSize + 7) / 8
 		wide := max(size, half)
 		own := signECDSA(key, digestFor(other, relabelled))
-		f.refuse(required, "own-key-filled-as-"+other, "the right key under another curve's algorithm, in as many bytes as that has",
+		f.refuse(required, "own-key-filled-as-"+other, "the right key under another curve's algorithm, padded to the size of that curve",
 			relabelled+"."+encode(slices.Concat(make([]byte, wide-half), own[:half], make([]byte, wide-half), own[half:])))
 	}
 	x, _ := coordinates(&key.PublicKey)
@@ -348,12 +352,14 @@ func (f *family) ecdsaSignatures() {
 	f.refuse(required, "of-a-digest-of-zero", "the key's x for r and s, which is a good signature of a digest of zero", with(join(public, public)))
 }
 
-func der(r, s *big.Int) []byte { return must(asn1.Marshal(struct{ R, S *big.Int }{r, s})) }
+// derSignature returns the ASN.1 form of a signature, as outside JOSE.
+func derSignature(r, s *big.Int) []byte { return must(asn1.Marshal(struct{ R, S *big.Int }{r, s})) }
 
-// eddsaSignatures is for targets with an Ed25519 key.
+// eddsaSignatures adds wrong EdDSA signatures. Those that need no key are for all
+// targets, the others for targets with an Ed25519 key.
 func (f *family) eddsaSignatures() {
-	// The point of order one for R, and zero for S, verify everything if the
-	// key is such a point too.
+	// R of the neutral point and S of zero verify every message if the public key is
+	// a point of small order.
 	identity := slices.Concat([]byte{1}, make([]byte, 63))
 	for _, alg := range []string{"EdDSA", "Ed25519"} {
 		input := encode(f.headerWith("alg", quote(alg))) + "." + encode(f.claims.String())
@@ -378,7 +384,7 @@ func (f *family) eddsaSignatures() {
 	}
 	negative := new(big.Int).Sub(new(big.Int).SetBytes(reversed(order)), new(big.Int).SetBytes(reversed(s)))
 	for _, tt := range []struct{ name, sends, token string }{
-		{"s-plus-order", "S plus the order, which is the same number to it", with(r, plus(s, 1))},
+		{"s-plus-order", "S plus the order, which is S modulo the order", with(r, plus(s, 1))},
 		{"s-plus-7-orders", "S plus seven orders", with(r, plus(s, 7))},
 		{"s-plus-14-orders", "S plus fourteen orders", with(r, plus(s, 14))},
 		{"s-the-order", "S of the order", with(r, order)},
@@ -394,16 +400,16 @@ func (f *family) eddsaSignatures() {
 		{"r-alone", "R alone", with(r)},
 		{"s-alone", "S alone", with(s)},
 		{"exchanged", "S before R", with(s, r)},
-		{"big-endian", "R and S with their bytes turned", with(reversed(r), reversed(s))},
-		{"65-bytes", "a zero behind", with(raw, []byte{0})},
+		{"big-endian", "R and S with their bytes in reverse order", with(reversed(r), reversed(s))},
+		{"65-bytes", "a zero at the end", with(raw, []byte{0})},
 		{"63-bytes", "a byte missing", with(raw[:63])},
-		{"96-bytes", "the public key behind", with(raw, key.Public().(ed25519.PublicKey))},
+		{"96-bytes", "the public key at the end", with(raw, key.Public().(ed25519.PublicKey))},
 		{"114-bytes", "as many bytes as Ed448 has", with(raw, make([]byte, 50))},
 		{"prehashed", "a signature of Ed25519ph", with(must(key.Sign(nil, digest512[:], &ed25519.Options{Hash: crypto.SHA512})))},
 		{"with-context", "a signature of Ed25519ctx", with(must(key.Sign(nil, []byte(input), &ed25519.Options{Context: "jwt"})))},
 		{"of-digest", "a signature of the digest", with(ed25519.Sign(key, sha256Of(input)))},
 	} {
-		f.refuse(required, tt.name, "a signature that is: "+tt.sends, tt.token)
+		f.refuse(required, tt.name, "a wrong signature: "+tt.sends, tt.token)
 	}
 	for i, text := range smallPoints {
 		point := must(hex.DecodeString(text))
@@ -414,7 +420,7 @@ func (f *family) eddsaSignatures() {
 }
 
 // smallPoints are the encodings of the points whose order divides the cofactor
-// (RFC 8032 section 5.1), but for the neutral one.
+// (RFC 8032 section 5.1), except the neutral point.
 var smallPoints = []string{
 	"ec" + strings.Repeat("ff", 30) + "7f",
 	strings.Repeat("00", 32),
@@ -425,6 +431,8 @@ var smallPoints = []string{
 	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
 }
 
+// flipTopBit returns a copy of 32 bytes with the highest bit of the last byte
+// changed.
 func flipTopBit(b []byte) []byte {
 	b = bytes.Clone(b)
 	b[31] ^= 0x80

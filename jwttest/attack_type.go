@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// types has tokens that the same issuer signs for other uses.
+// types adds tokens whose typ says that the issuer signed them for another purpose.
 func (f *family) types() {
 	own := strings.ToLower(strings.Trim(f.header.value("typ"), `"`))
 	for _, tt := range []struct{ name, typ, rule string }{
@@ -60,8 +60,8 @@ func (f *family) types() {
 	}
 }
 
-// bound has tokens that are good only from whoever holds a key, sent by
-// somebody who shows none.
+// bound adds tokens that are bound to a key by cnf (RFC 7800), sent without a proof
+// of possession of that key.
 func (f *family) bound() {
 	key := jwk(publicKey(attackersKey("ES256"))).String()
 	for _, tt := range []struct{ name, cnf string }{
@@ -87,7 +87,7 @@ func (f *family) bound() {
 	token := f.tokenWithClaims(f.claimsWith("cnf", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`))
 	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, under the scheme of DPoP without a proof", lines("Authorization: DPoP "+token))
 	proof := f.forged(object{{"typ", `"dpop+jwt"`}, {"jwk", key}}, "ES256", attackersKey("ES256"))
-	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof of another", lines("Authorization: Bearer "+token, "DPoP: "+proof))
+	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", lines("Authorization: Bearer "+token, "DPoP: "+proof))
 	certificate := f.tokenWithClaims(f.claimsWith("cnf", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`))
 	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a header that claims one", lines("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
 }

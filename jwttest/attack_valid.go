@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// valid has good requests in the forms that a service has to expect, so that
-// strictness does not turn away those who may come in.
+// valid adds good requests in all the forms that a service has to expect. A strict
+// service must still accept them.
 func (f *family) valid() {
 	good := f.good()
 	f.accept(required, "plain", "a good token in the usual form", good)
@@ -29,8 +29,8 @@ func (f *family) valid() {
 		wire.add(attackCase{name: tt.name, sends: tt.sends, accept: true, request: r})
 	}
 	wire = f.withRule("RFC 9110 section 11.4")
-	wire.add(attackCase{name: "two-spaces", sends: "two spaces behind the scheme", accept: true, request: lines("Authorization: Bearer  " + good)})
-	wire.add(attackCase{name: "many-spaces", sends: "nine spaces behind the scheme", accept: true, request: lines("Authorization: Bearer         " + good)})
+	wire.add(attackCase{name: "two-spaces", sends: "two spaces after the scheme", accept: true, request: lines("Authorization: Bearer  " + good)})
+	wire.add(attackCase{name: "many-spaces", sends: "nine spaces after the scheme", accept: true, request: lines("Authorization: Bearer         " + good)})
 	wire = f.withRule("RFC 9110 section 2.5")
 	old := f.bearer(good)
 	old.protocol, old.only = "HTTP/1.0", overTCP
@@ -68,22 +68,22 @@ func (f *family) valid() {
 		{"claims-with-escapes", "characters of the claims as escapes", f.tokenWithClaims(escaped(f.claims))},
 		{"claims-beyond-ascii", "characters of many scripts", f.tokenWithClaims(f.claimsWith("name", "\"Zo\u00eb \u4e2d\u6587 \U0001d11e\""))},
 		{"surrogate-pair", "a character as two escapes", f.tokenWithClaims(f.claimsWith("name", `"\ud834\udd1e"`))},
-		{"escaped-nul", "an escaped NUL in a claim that nobody knows", f.tokenWithClaims(f.claimsWith("note", `"a\u0000b"`))},
+		{"escaped-nul", "an escaped NUL in an unknown claim", f.tokenWithClaims(f.claimsWith("note", `"a\u0000b"`))},
 		{"large-number", "a number with more digits than a double has", f.tokenWithClaims(f.claimsWith("big", `123456789012345678901234567890`))},
-		{"small-number", "a number next to zero", f.tokenWithClaims(f.claimsWith("small", `-1.5e-300`))},
-		{"empty-name", "a claim without name", f.tokenWithClaims(f.claimsWith("", `"x"`))},
-		{"same-name-at-two-depths", "a name once outside and once within", f.tokenWithClaims(f.claimsWith("act", `{"sub":"other","act":{"sub":"third"}}`))},
-		{"many-claims", "a hundred claims that nobody knows", f.tokenWithClaims(f.claimsWith("c0", `0`+members(99, `"c%d":%[1]d`)))},
+		{"small-number", "a number close to zero", f.tokenWithClaims(f.claimsWith("small", `-1.5e-300`))},
+		{"empty-name", "a claim with an empty name", f.tokenWithClaims(f.claimsWith("", `"x"`))},
+		{"same-name-at-two-depths", "a name in an object and in a nested object", f.tokenWithClaims(f.claimsWith("act", `{"sub":"other","act":{"sub":"third"}}`))},
+		{"many-claims", "a hundred unknown claims", f.tokenWithClaims(f.claimsWith("c0", `0`+members(99, `"c%d":%[1]d`)))},
 	} {
 		f.accept(required, tt.name, tt.sends, tt.token)
 	}
 
 	f = f.withRule("RFC 7515 section 4; RFC 7519 section 4")
-	f.accept(required, "unknown-parameter", "a header parameter that nobody knows, and that is not critical", f.tokenWithHeader(f.headerWith("x-trace", `{"id":[1,null,true]}`)))
-	f.accept(required, "unknown-claim", "a claim that nobody knows", f.tokenWithClaims(f.claimsWith("x-trace", `{"id":[1,null,true]}`)))
-	f.accept(stricter, "b64-true", "b64 with the value that it has by default", f.tokenWithHeader(f.headerWith("b64", `true`)))
-	f.accept(stricter, "content-type", "a cty that does not mean a token", f.tokenWithHeader(f.headerWith("cty", `"json"`)))
-	f.accept(stricter, "depth-32", "claims nested 32 levels deep, which is as far as jwtgate reads", f.tokenWithClaims(f.claimsWith("deep", nest(31, "[", "]"))))
+	f.accept(required, "unknown-parameter", "an unknown header parameter that is not critical", f.tokenWithHeader(f.headerWith("x-trace", `{"id":[1,null,true]}`)))
+	f.accept(required, "unknown-claim", "an unknown claim", f.tokenWithClaims(f.claimsWith("x-trace", `{"id":[1,null,true]}`)))
+	f.accept(stricter, "b64-true", "b64 with its default value", f.tokenWithHeader(f.headerWith("b64", `true`)))
+	f.accept(stricter, "content-type", "a cty that does not announce a token", f.tokenWithHeader(f.headerWith("cty", `"json"`)))
+	f.accept(stricter, "depth-32", "claims nested 32 levels deep, which is the most that jwtgate accepts", f.tokenWithClaims(f.claimsWith("deep", nest(31, "[", "]"))))
 	f.accept(stricter, "8-kilobytes", "a token of 8 KB", f.tokenWithClaims(f.claimsWith("pad", quote(strings.Repeat("x", 5500)))))
 
 	f = f.withRule("RFC 7519 sections 2, 4.1.4 and 4.1.5")
@@ -98,8 +98,8 @@ func (f *family) valid() {
 	if audience := f.claims.value("aud"); strings.HasPrefix(audience, `"`) {
 		f = f.withRule("RFC 7519 section 4.1.3")
 		f.accept(required, "aud-array-of-one", "aud as an array", f.tokenWithClaims(f.claimsWith("aud", `[`+audience+`]`)))
-		f.accept(required, "aud-array-ours-first", "aud as an array with others behind", f.tokenWithClaims(f.claimsWith("aud", `[`+audience+`,"https://other.example"]`)))
-		f.accept(required, "aud-array-ours-last", "aud as an array with others before", f.tokenWithClaims(f.claimsWith("aud", `["a","b",`+audience+`]`)))
+		f.accept(required, "aud-array-ours-first", "aud as an array with ours first", f.tokenWithClaims(f.claimsWith("aud", `[`+audience+`,"https://other.example"]`)))
+		f.accept(required, "aud-array-ours-last", "aud as an array with ours last", f.tokenWithClaims(f.claimsWith("aud", `["a","b",`+audience+`]`)))
 	}
 	if strings.HasPrefix(f.header.value("typ"), `"`) {
 		typ := strings.Trim(f.header.value("typ"), `"`)
@@ -107,11 +107,11 @@ func (f *family) valid() {
 		f.accept(advised, "typ-in-lower-case", "typ in lower case", f.tokenWithHeader(f.header.with("typ", quote(strings.ToLower(typ))).with("x", "1").String()))
 		f.accept(advised, "typ-in-upper-case", "typ in upper case", f.tokenWithHeader(f.header.with("typ", quote(strings.ToUpper(typ))).with("x", "2").String()))
 		if !strings.Contains(typ, "/") {
-			f.accept(advised, "typ-with-application", "typ as the media type it stands for", f.tokenWithHeader(f.headerWith("typ", quote("application/"+typ))))
+			f.accept(advised, "typ-with-application", "typ as a full media type", f.tokenWithHeader(f.headerWith("typ", quote("application/"+typ))))
 		}
 	}
 	if f.target.Algorithm == "EdDSA" {
 		f = f.withRule("RFC 9864 section 2.2")
-		f.accept(stricter, "alg-ed25519", "the algorithm by its name of RFC 9864", f.tokenWithHeader(f.headerWith("alg", `"Ed25519"`)))
+		f.accept(stricter, "alg-ed25519", "the algorithm under its name in RFC 9864", f.tokenWithHeader(f.headerWith("alg", `"Ed25519"`)))
 	}
 }

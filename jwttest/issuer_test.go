@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +108,9 @@ func TestIssuer(t *testing.T) {
 	} {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && slices.Contains([]string{"RS384", "RS512", "PS384", "PS512"}, algorithm) {
+				t.Skip("short: making RSA keys is slow")
+			}
 			issuer := jwttest.NewIssuer(t)
 			issuer.SetAlgorithm(algorithm)
 			gate := guard(t, issuer.Options())
