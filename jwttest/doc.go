@@ -60,7 +60,7 @@
 // To make the issuer slow, hold its answer back:
 //
 //	release := issuer.Hold()
-//	// ... requests that need the keys wait until their context ends
+//	// ... requests that need the keys wait for release, or until their context ends
 //	release()
 //
 // # A key rotation

@@ -16,12 +16,13 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// The handler that the examples test says who has called it.
+// whoami is the handler that the examples test. It greets the subject.
 var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "hello %s", jwtgate.Subject(r.Context()))
 })
 
-// call sends a request with a token, as a client of a service does.
+// call sends a request with the token and returns the body of the answer, or the
+// text of a status other than 200.
 func call(service http.Handler, token string) string {
 	r := httptest.NewRequest("GET", "/me", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
@@ -34,8 +35,8 @@ func call(service http.Handler, token string) string {
 	return string(body)
 }
 
-// A service behind its gate, asked with tokens good and bad. In a test, t is the
-// one that its function has.
+// A service behind its gate gets good and bad tokens. In a test, t is the parameter
+// of the test function.
 func ExampleNewIssuer() {
 	t := &exampleT{}
 	defer t.end()
@@ -60,7 +61,7 @@ func ExampleNewIssuer() {
 	// Unauthorized
 }
 
-// A gate with options of its own, and the tokens of the issuer.
+// A gate with changed options accepts tokens of the issuer.
 func ExampleIssuer_Options() {
 	t := &exampleT{}
 	defer t.end()
@@ -82,7 +83,7 @@ func ExampleIssuer_Options() {
 	// Unauthorized
 }
 
-// Each mistake in a token is a line.
+// Each bad token takes one line.
 func ExampleIssuer_Token() {
 	t := &exampleT{}
 	defer t.end()
@@ -113,7 +114,8 @@ func ExampleIssuer_Token() {
 	// refused: claim
 }
 
-// Only the signature is wrong, so it is the signature that is checked.
+// Only the signature of a forged token is wrong, so the test proves that the gate
+// checks it.
 func ExampleIssuer_Forge() {
 	t := &exampleT{}
 	defer t.end()
@@ -128,8 +130,8 @@ func ExampleIssuer_Forge() {
 	// Output: true
 }
 
-// An issuer that shares a secret with the service publishes no keys: the options
-// have the secret. Set the algorithm first.
+// An issuer with a secret publishes no keys: the options contain the secret. Set the
+// algorithm before the call of Options.
 func ExampleIssuer_SetAlgorithm() {
 	t := &exampleT{}
 	defer t.end()
@@ -148,8 +150,8 @@ func ExampleIssuer_SetAlgorithm() {
 	// Output: alice HS256
 }
 
-// The issuer signs with PS256, and the service takes access tokens of RFC 9068
-// alone, which say so in their header.
+// The service accepts only access tokens with the profile of RFC 9068, whose typ is
+// at+jwt. The issuer signs them with PS256.
 func ExampleIssuer_Sign() {
 	t := &exampleT{}
 	defer t.end()
@@ -172,7 +174,7 @@ func ExampleIssuer_Sign() {
 	// Unauthorized
 }
 
-// A handler alone, with a token as a gate puts it into the context.
+// A handler is tested without its gate.
 func ExampleContext() {
 	t := &exampleT{}
 	defer t.end()
@@ -193,8 +195,8 @@ func ExampleContext() {
 	// Output: alice alice@example.com <nil>
 }
 
-// The issuer is down. A service that has its keys goes on; one that has not says
-// that it cannot tell, and recovers.
+// During an outage a service that has fetched the keys accepts tokens. A service that
+// has not answers 503, and recovers when the issuer is up.
 func ExampleIssuer_Down() {
 	t := &exampleT{}
 	defer t.end()
@@ -224,8 +226,8 @@ func ExampleIssuer_Down() {
 	// after:   hello alice
 }
 
-// The issuer is slow. Who cannot wait gets no answer, and the fetch goes on for
-// the others.
+// The issuer is slow. A request that does not wait gets an error, and the fetch of the
+// keys goes on for other requests.
 func ExampleIssuer_Hold() {
 	t := &exampleT{}
 	defer t.end()
@@ -249,7 +251,7 @@ func ExampleIssuer_Hold() {
 	// <nil> after 1 fetch
 }
 
-// A thousand requests do not ask the issuer a thousand times.
+// A thousand requests cause one fetch of the keys.
 func ExampleIssuer_Fetches() {
 	t := &exampleT{}
 	defer t.end()
@@ -267,8 +269,8 @@ func ExampleIssuer_Fetches() {
 	// Output: 1
 }
 
-// A key has leaked, and the issuer withdraws it at once. The first token of the
-// new one is what tells a service.
+// A key has leaked, and the issuer withdraws it at once. The service fetches the keys
+// when it sees the first token of the new key.
 func ExampleIssuer_Withdraw() {
 	t := &exampleT{}
 	defer t.end()
@@ -292,8 +294,8 @@ func ExampleIssuer_Withdraw() {
 	// Unauthorized
 }
 
-// The issuer gets a new key. Its old tokens remain good until it withdraws the
-// old one, here with the next rotation.
+// The issuer rotates its key. Old tokens remain good until the issuer withdraws the
+// old key, here after the next rotation.
 func ExampleIssuer_Rotate() {
 	t := &exampleT{}
 	defer t.end()
@@ -323,10 +325,10 @@ func ExampleIssuer_Rotate() {
 	// old: Unauthorized
 }
 
-// The service under attack is made as in production, but for the key, which
-// Attack has to know.
+// The service is made as in production, but with a key of the test, so that Attack
+// can sign tokens.
 func ExampleAttack() {
-	var t *testing.T // the one that your test's function has
+	var t *testing.T // the parameter of your test function
 
 	secret := []byte("a secret of this test, 32 bytes.")
 	gate, err := jwtgate.New(jwtgate.Options{
@@ -343,13 +345,13 @@ func ExampleAttack() {
 		Issuer:    "https://auth.example.com/",
 		Audience:  "https://api.example.com",
 		Path:      "/me",
-		Strict:    true, // a gate is stricter than the RFCs ask for
+		Strict:    true, // a gate is stricter than the RFCs
 	})
 }
 
-// A key source of one's own has to keep to what every gate relies on.
+// A custom key source is tested. Every gate relies on the promises that are tested.
 func ExampleTestKeySource() {
-	var t *testing.T // the one that your test's function has
+	var t *testing.T // the parameter of your test function
 
 	key, err := jwtgate.NewKey("key-1", "HS256", []byte("a secret of this test, 32 bytes."))
 	if err != nil {
@@ -364,7 +366,7 @@ func ExampleTestKeySource() {
 	jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": source})
 }
 
-// exampleT stands for the testing.TB that an example does not have.
+// exampleT is a testing.TB for an example.
 type exampleT struct{ fakeT }
 
 func (t *exampleT) Fatalf(format string, args ...any) { log.Fatalf(format, args...) }

@@ -48,7 +48,7 @@ import (
 //     key ID is printable and at most 256 bytes long.
 //   - If the context has ended or ends during the call, it returns at once, with an
 //     error or with its usual answer.
-//   - It is safe for concurrent uss.
+//   - It is safe for concurrent use.
 //   - It leaves no goroutines behind, even if the context of a call has ended.
 //
 // TestKeySource makes several hundred calls for each issuer.
