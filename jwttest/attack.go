@@ -17,47 +17,6 @@ import (
 	"time"
 )
 
-// A Target tells [Attack] how to make tokens that the service under attack
-// accepts.
-type Target struct {
-	_ struct{} // keyed literals only: fields will be added
-
-	// Key signs the tokens with Algorithm. Algorithm is one of those of
-	// [github.com/jwtgate/jwtgate.NewKey]. Key is a []byte secret, an
-	// *rsa.PrivateKey, an *ecdsa.PrivateKey or an ed25519.PrivateKey. Make a key
-	// for the test only: reports show tokens that are signed with it.
-	Key       any
-	Algorithm string
-	// KeyID is the ID of the key at the service, and the kid of the tokens. Leave
-	// KeyID empty if the service's key has no ID and the service ignores kid: good
-	// tokens then have no kid.
-	KeyID string
-	// Issuer and Audience are the iss and aud that the service expects. If one of
-	// them is empty, tokens do not have the claim and Attack skips its family of
-	// cases.
-	Issuer, Audience string
-
-	// Header and Claims change the header and the claims of a good token, for
-	// example scope or typ. A nil value removes a member. By default a good token
-	// has typ, sub, exp, iat, jti and client_id, and its sub is "jwttest".
-	Header, Claims map[string]any
-
-	// Method and Path make a request that the service answers with a status below
-	// 400 if the token is good. The defaults are GET and "/".
-	Method, Path string
-
-	// Strict adds the cases where an RFC leaves the choice to the service and
-	// jwtgate is strict, for example duplicate members. Without Strict, Attack
-	// runs only the cases that an RFC decides with MUST or SHOULD.
-	Strict bool
-	// Skip leaves out cases, or whole families of cases. Use the names in the
-	// reports, for example "times/exp-missing" or "carriage".
-	Skip []string
-
-	// Now is the service's clock. nil means [time.Now].
-	Now func() time.Time
-}
-
 // Attack sends more than a thousand hostile requests to handler, and fails t for
 // each request that gets in. The handler may use any library. Attack also sends good
 // requests in unusual forms and fails t if one is refused, so a service that

@@ -146,9 +146,6 @@ func (r request) http(ctx context.Context) *http.Request {
 	return got
 }
 
-// host is the Host of all requests, the same as that of [httptest.NewRequest].
-const host = "example.com"
-
 // A delivery is a way to send a request to the handler.
 type delivery string
 

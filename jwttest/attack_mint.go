@@ -1,15 +1,11 @@
 package jwttest
 
 import (
-	"cmp"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +22,8 @@ type minter struct {
 
 // newMinter checks target and returns its minter.
 func newMinter(target Target) (*minter, error) {
-	if err := checkKey(target.Algorithm, target.Key); err != nil {
+	if err := target.check(); err != nil {
 		return nil, err
-	}
-	path := cmp.Or(target.Path, "/")
-	if _, err := http.NewRequest(target.Method, "http://"+host+path, nil); err != nil || path[0] != '/' {
-		return nil, fmt.Errorf("Target.Method and Path: %q and %q do not make a request (%v)", target.Method, target.Path, err)
 	}
 	m := &minter{target: target, now: time.Now()}
 	if target.Now != nil {
@@ -77,29 +69,6 @@ func merge(o object, changes map[string]any) (object, error) {
 		o = o.with(name, string(value))
 	}
 	return o, nil
-}
-
-// checkKey reports an unknown algorithm, or a key of the wrong type for it.
-func checkKey(algorithm string, key any) error {
-	if signingMethods[algorithm] == nil {
-		return fmt.Errorf("Target.Algorithm: %q is not one of %s", algorithm, strings.Join(algorithmNames, ", "))
-	}
-	ok := false
-	switch k := key.(type) {
-	case []byte:
-		ok = kind(algorithm) == "HS"
-	case *rsa.PrivateKey:
-		ok = k != nil && (kind(algorithm) == "RS" || kind(algorithm) == "PS")
-	case *ecdsa.PrivateKey:
-		ok = k != nil && curves[algorithm] != nil && k.Curve == curves[algorithm]
-	case ed25519.PrivateKey:
-		ok = kind(algorithm) == "Ed" && len(k) == ed25519.PrivateKeySize
-	}
-	if !ok {
-		return fmt.Errorf("Target.Key: a %T cannot sign with %s; use the key that the algorithm needs: a []byte secret, "+
-			"an *rsa.PrivateKey, an *ecdsa.PrivateKey on the algorithm's curve or an ed25519.PrivateKey", key, algorithm)
-	}
-	return nil
 }
 
 // fromNow returns the NumericDate of the time d after now.

@@ -100,7 +100,7 @@ const (
 	unreachableIssuer = "http://127.0.0.1:0/jwttest"
 )
 
-// A sourceTest is the test of one sourcs.
+// A sourceTest is the test of one source.
 type sourceTest struct {
 	*checkedSource
 	issuers []string
