@@ -144,8 +144,8 @@ func (f *family) encodings() {
 	f.refuse(required, "token-percent-encoded", "a good token with one letter percent-encoded", fmt.Sprintf("%%%02X", good[0])+good[1:])
 	f.refuse(required, "token-backwards", "the characters of a good token in reverse order", backwards(good))
 
-	// If a service accepts two encodings of a token, a denylist or a cache takes them
-	// for two tokens.
+	// If a service accepts two encodings of a token, its denylist or cache sees two
+	// tokens.
 	loose := f.withRule("RFC 4648 section 3.5")
 	if s, ok := otherSpelling(header); ok {
 		loose.refuse(stricter, "unused-bits-in-header", "unused bits that are not zero in the header", f.signed(s+"."+claims))

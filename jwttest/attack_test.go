@@ -114,8 +114,9 @@ func perAlgorithm() []string {
 // A gate withstands all cases, including those where jwtgate is stricter than the
 // RFCs.
 //
-// HS256 runs in full in both ways. With the other algorithms net/http reads the same
-// requests, so they are sent over TCP only if they depend on the algorithm.
+// HS256 runs in full, directly and over TCP. net/http reads a request in the same way
+// for every algorithm, so the other subtests send a case over TCP only if it depends on
+// the algorithm or exists only over TCP.
 func TestAttack(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA", "PS256", "ES384"} {
@@ -202,8 +203,8 @@ var attackCorpora = map[string]func() ([]jwttest.Case, error){
 	"EdDSA": sync.OnceValues(func() ([]jwttest.Case, error) { return jwttest.Corpus(attackTarget("EdDSA")) }),
 }
 
-// attackAlgorithms returns the algorithms of attackCorpora. In short mode it leaves
-// out RS256, which takes longer than all others together.
+// attackAlgorithms returns the algorithms of attackCorpora. In short mode it returns two
+// of them: RS256 takes longer than all others together.
 func attackAlgorithms() []string {
 	if testing.Short() {
 		return []string{"HS256", "ES256"}
