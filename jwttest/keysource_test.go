@@ -105,10 +105,6 @@ func TestTestKeySource(t *testing.T) {
 		source := jwtgate.KeySourceFunc(missing.Keys) // New would refuse the File itself
 		jwttest.CheckKeySource(t, source, hang, hang, hang)
 	})
-	t.Run("with the usual limits", func(t *testing.T) {
-		t.Parallel()
-		jwttest.TestKeySource(t, keys.HS256(secret))
-	})
 }
 
 // hang is how long a test waits before it fails because something does not happen.
@@ -327,10 +323,14 @@ func TestTestKeySource_Catches(t *testing.T) {
 			if tt.name != name {
 				continue
 			}
+			source := tt.source(t)
+			if source == nil {
+				jwttest.TestKeySource(t, nil) // never calls a source, so its limits do not matter
+			}
 			if limits, ok := shortLimits[name]; ok {
-				jwttest.CheckKeySource(t, tt.source(t), limits.call, limits.endedCall, limits.goroutine)
+				jwttest.CheckKeySource(t, source, limits.call, limits.endedCall, limits.goroutine)
 			} else {
-				jwttest.CheckKeySource(t, tt.source(t), hang, hang, hang)
+				jwttest.CheckKeySource(t, source, hang, hang, hang)
 			}
 		}
 		return
