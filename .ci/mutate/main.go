@@ -1,243 +1,320 @@
-// Command mutate shows that the tests notice when a check is missing. It breaks
-// the library in one way at a time, as mutations.txt lists them, and runs the
-// tests that should notice:
+// Command mutate checks that the tests notice when a security promise is
+// broken. It breaks the library in one way at a time, as the files in
+// mutations list them, and runs the tests that should fail. A mutation that no
+// test notices is a survivor.
 //
-//	go run ./.ci/mutate                  all of it, which takes an hour
-//	go run ./.ci/mutate -run 'exp|nbf'   those whose name matches
-//	go run ./.ci/mutate -list            their names
-//	go run ./.ci/mutate -check           only whether the list still fits the code
+//	go run ./.ci/mutate                          all mutations, which takes about half an hour
+//	go run ./.ci/mutate -sample 8 -seed COMMIT   eight of them, chosen by the commit
+//	go run ./.ci/mutate -run 'exp|nbf'           those whose name matches
+//	go run ./.ci/mutate -check                   run no test: check that each mutation fits the code
+//	go run ./.ci/mutate -refit                   write into mutations where moved or renamed code is now
 //
-// Nothing is written into the working tree: go test is given what is broken as
-// an overlay. The exit status is 1 if a mutation survives and the list does not
-// say why it must, or if the list is out of date.
+// The working tree does not change: go test gets the broken files as an
+// overlay. The exit status is 1 if a mutation survives, does not fit the code or
+// does not compile, or if a test hangs that should not.
 package main
 
 import (
 	"context"
-	_ "embed"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-//go:embed mutations.txt
-var table string
-
-// A mutation is one way to break the library.
-type mutation struct {
-	name     string
-	file     string
-	packages []string // whose tests should notice
-	survives string   // why no test can notice it; "" if one has to
-	changes  []change
-}
-
-type change struct{ before, after string }
-
 func main() {
-	name := flag.String("run", "", "choose the mutations whose name matches this `regexp`")
-	list := flag.Bool("list", false, "list the names")
-	check := flag.Bool("check", false, "only check that the list still fits the code")
+	run := flag.String("run", "", "choose the mutations whose name matches this `regexp`")
+	sample := flag.Int("sample", 0, "choose `n` mutations by the seed; 0 chooses all")
+	seed := flag.String("seed", "", "the same `text` chooses the same sample; use the hash of the commit")
+	check := flag.Bool("check", false, "only check that each mutation fits the code")
+	refit := flag.Bool("refit", false, "update the anchors in the tables for code that was moved or renamed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	chosen, err := choose(*name)
-	switch {
-	case err != nil:
-	case *list:
-		for _, m := range chosen {
-			fmt.Println(m.name)
-		}
-	case *check:
-		fmt.Printf("%d mutations, all of which fit the code\n", len(chosen))
-	default:
-		err = run(ctx, chosen)
-	}
-	if err != nil {
+	if err := start(ctx, *run, *sample, *seed, *check, *refit); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-// choose returns the mutations whose name matches, if all of them fit the code.
-func choose(name string) (chosen []mutation, err error) {
-	pattern, err := regexp.Compile(name)
+// start does what the flags ask for, in the module that the working directory
+// belongs to.
+func start(ctx context.Context, run string, sample int, seed string, check, refit bool) error {
+	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("go list -m: %w", err)
 	}
-	all, err := parse(table)
-	if err != nil {
-		return nil, fmt.Errorf("mutations.txt: %w", err)
-	}
-	var stale []error
-	for _, m := range all {
-		if !pattern.MatchString(m.name) {
-			continue
-		}
-		chosen = append(chosen, m)
-		if _, err := m.apply(); err != nil {
-			stale = append(stale, fmt.Errorf("%q is out of date: %w", m.name, err))
-		}
-	}
-	return chosen, errors.Join(stale...)
-}
-
-// parse reads the list. Its head says how it is written.
-func parse(text string) (all []mutation, err error) {
-	names := map[string]bool{}
-	for paragraph := range strings.SplitSeq(text, "\n\n") {
-		var m mutation
-		adding := true // the line before was not one to be replaced
-		for line := range strings.SplitSeq(paragraph, "\n") {
-			key, value, _ := strings.Cut(line, ": ")
-			last := len(m.changes) - 1
-			switch {
-			case line == "" || line[0] == '#':
-			case line[0] == '-' && adding:
-				m.changes = append(m.changes, change{before: line[1:]})
-				adding = false
-			case line[0] == '-':
-				m.changes[last].before += "\n" + line[1:]
-			case line[0] == '+' && !adding:
-				m.changes[last].after = line[1:]
-				adding = true
-			case line[0] == '+' && last >= 0:
-				m.changes[last].after += "\n" + line[1:]
-			case key == "name" && !names[value]:
-				m.name, names[value] = value, true
-			case key == "file":
-				m.file, m.packages = value, []string{"./" + path.Dir(value)}
-			case key == "test":
-				m.packages = strings.Fields(value)
-			case key == "survives":
-				m.survives = value
-			default:
-				return nil, fmt.Errorf("the line %q is none of those there are, or a name that is taken", line)
-			}
-		}
-		if m.name == "" && m.file == "" && m.changes == nil {
-			continue // a comment
-		}
-		if m.name == "" || m.file == "" || m.changes == nil {
-			return nil, fmt.Errorf("the mutation %q of %q lacks a name, a file or a change", m.name, m.file)
-		}
-		all = append(all, m)
-	}
-	return all, nil
-}
-
-// apply returns the text of the file with the mutation in it.
-func (m *mutation) apply() (string, error) {
-	content, err := os.ReadFile(filepath.FromSlash(m.file))
-	if err != nil {
-		return "", err
-	}
-	text := string(content)
-	for _, c := range m.changes {
-		if n := strings.Count(text, c.before); n != 1 {
-			return "", fmt.Errorf("%s has this %d times instead of once: %s", m.file, n, c.before)
-		}
-		text = strings.Replace(text, c.before, c.after, 1)
-	}
-	return text, nil
-}
-
-// run tests with one mutation after the other, and tells what came of each.
-func run(ctx context.Context, chosen []mutation) error {
-	dir, err := os.MkdirTemp("", "mutate")
+	mod := &module{root: strings.TrimSpace(string(output)), packages: map[string][]*declaration{}}
+	dir := filepath.Join(mod.root, ".ci", "mutate", "mutations")
+	tables, err := readTables(os.DirFS(dir))
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	counts := map[string]int{}
-	passing := map[string]bool{}
-	for _, m := range chosen {
-		for _, p := range m.packages {
-			if passing[p] {
-				continue
-			}
-			// Tests that fail anyway would notice everything.
-			if outcome, by := test(ctx, p); outcome != "SURVIVED" {
-				return fmt.Errorf("the tests of %s must pass without a mutation: %s", p, by)
-			}
-			passing[p] = true
-		}
-		start := time.Now()
-		overlay, err := m.overlay(dir)
-		if err != nil {
-			return fmt.Errorf("%q: %w", m.name, err)
-		}
-		var outcome, detail string
-		for _, p := range m.packages {
-			if outcome, detail = test(ctx, p, "-overlay="+overlay); outcome != "SURVIVED" {
-				break
-			}
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case m.survives != "" && outcome == "SURVIVED":
-			outcome, detail = "explained", m.survives
-		case m.survives != "":
-			outcome = "NOTICED, although it cannot be"
-		}
-		counts[outcome]++
-		fmt.Printf("%-9s  %s (%s; %d s)\n", outcome, m.name, detail, int(time.Since(start).Seconds()))
+	if refit {
+		return mod.refit(dir, tables)
 	}
-	good := counts["noticed"] + counts["explained"]
-	fmt.Printf("\n%d mutations: %d noticed, %d explained, %d to look at\n", len(chosen), counts["noticed"], counts["explained"], len(chosen)-good)
-	if good < len(chosen) {
-		return errors.New("some mutations are not as they should be")
+	chosen, err := choose(tables, run, sample, seed)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range chosen {
+		_, _, err := mod.mutate(m)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if check {
+		fmt.Printf("%d mutations fit the code\n", len(chosen))
+		return nil
+	}
+	return mod.test(ctx, os.Stdout, chosen)
+}
+
+// choose returns the mutations whose name matches, or a sample of them.
+func choose(tables []*table, run string, sample int, seed string) (chosen []*mutation, err error) {
+	pattern, err := regexp.Compile(run)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		for _, m := range t.mutations {
+			if pattern.MatchString(m.breaks) {
+				chosen = append(chosen, m)
+			}
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no mutation matches %q", run)
+	}
+	if sample > 0 && sample < len(chosen) {
+		rank := func(m *mutation) string { sum := sha256.Sum256([]byte(seed + "\n" + m.breaks)); return string(sum[:]) }
+		slices.SortFunc(chosen, func(a, b *mutation) int { return strings.Compare(rank(a), rank(b)) })
+		chosen = chosen[:sample]
+	}
+	return chosen, nil
+}
+
+// refit updates the anchors that do not fit, where exactly one place has their
+// code. It returns an error for the others.
+func (mod *module) refit(dir string, tables []*table) error {
+	identifier := regexp.MustCompile(`[\pL_][\pL_\d]*`)
+	var errs []error
+	for _, t := range tables {
+		changed := false
+		for _, m := range t.mutations {
+			for _, c := range m.changes {
+				if _, err := mod.find(c); err == nil {
+					continue
+				}
+				places := mod.places(c)
+				if len(places) != 1 {
+					_, err := mod.find(c)
+					errs = append(errs, fmt.Errorf("%s:%d: %q: %w", t.file, c.lines["in"][0]+1, m.breaks, err))
+					continue
+				}
+				changed = true
+				fmt.Printf("%s:%d: %q: %s\n", t.file, c.lines["in"][0]+1, m.breaks, places[0])
+				t.lines[c.lines["in"][0]] = "in: " + places[0].dir + " " + places[0].decl
+				for _, i := range slices.Concat(c.lines["old"], c.lines["new"]) {
+					key, code, _ := strings.Cut(t.lines[i], ":")
+					if strings.HasPrefix(t.lines[i], "\t") {
+						key, code = "", t.lines[i]
+					} else {
+						key += ":"
+					}
+					t.lines[i] = key + identifier.ReplaceAllStringFunc(code, func(name string) string {
+						if to, ok := places[0].names[name]; ok {
+							return to
+						}
+						return name
+					})
+				}
+			}
+		}
+		if changed {
+			err := os.WriteFile(filepath.Join(dir, t.file), []byte(strings.Join(t.lines, "\n")), 0o666)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// test runs the tests with one mutation after the other and reports on each.
+func (mod *module) test(ctx context.Context, w io.Writer, chosen []*mutation) error {
+	temporary, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	passing := map[string]bool{}
+	noticed := 0
+	for _, m := range chosen {
+		start := time.Now()
+		files, diff, err := mod.mutate(m)
+		if err != nil {
+			return err
+		}
+		overlay, err := writeOverlay(temporary, files)
+		if err != nil {
+			return err
+		}
+		outcome, detail := mod.testMutation(ctx, m, overlay, passing)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if outcome == failed || outcome == hung && m.hangs {
+			noticed++
+			outcome, diff = "noticed", ""
+		}
+		fmt.Fprintf(w, "%-16s %s (%s, %.0f s)\n%s", outcome, m.breaks, detail, time.Since(start).Seconds(), diff)
+	}
+	fmt.Fprintf(w, "\n%d mutations, %d noticed\n", len(chosen), noticed)
+	if bad := len(chosen) - noticed; bad > 0 {
+		return fmt.Errorf("%d of %d mutations were not noticed", bad, len(chosen))
 	}
 	return nil
 }
 
-// overlay writes the file with the mutation in it into dir, and returns what to
-// tell go about it.
-func (m *mutation) overlay(dir string) (string, error) {
-	text, err := m.apply()
-	if err != nil {
-		return "", err
+// testMutation tests the packages of m until one fails. passing holds the tests
+// that are known to pass without a mutation.
+func (mod *module) testMutation(ctx context.Context, m *mutation, overlay string, passing map[string]bool) (outcome, detail string) {
+	changed := packagePath(m.changes[0].dir)
+	steps := [][]string{m.packages}
+	if m.packages == nil {
+		steps = [][]string{{changed}, nil} // its importers are looked up if they are needed
 	}
-	original, err := filepath.Abs(filepath.FromSlash(m.file))
-	if err != nil {
-		return "", err
+	var tested []string
+	for i, packages := range steps {
+		if i > 0 {
+			if packages = mod.importers(ctx, m.changes[0].dir); packages == nil {
+				break
+			}
+		}
+		tested = append(tested, packages...)
+		arguments := packages
+		if m.run != "" {
+			arguments = append([]string{"-run=" + m.run}, packages...)
+		}
+		// Tests that fail anyway would notice everything. These have the flags of a
+		// plain go test, whose result go has often cached.
+		if key := strings.Join(arguments, " "); !passing[key] {
+			if outcome, detail = mod.goTest(ctx, arguments...); outcome != passed {
+				return outcome + " UNMUTATED", detail
+			}
+			passing[key] = true
+		}
+		flags := []string{"-overlay=" + overlay, "-vet=off", "-failfast", "-timeout=" + timeout.String()}
+		if outcome, detail = mod.goTest(ctx, append(flags, arguments...)...); outcome != passed {
+			return outcome, detail
+		}
 	}
-	changed, overlay := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{original: changed}})
-	return overlay, errors.Join(err, os.WriteFile(changed, []byte(text), 0o600), os.WriteFile(overlay, replace, 0o600))
+	return "SURVIVED", "the tests pass of " + strings.Join(tested, " ")
 }
 
-var failure = regexp.MustCompile(`--- FAIL: (\S+)`)
+// The outcomes of goTest.
+const (
+	passed     = "PASSED"
+	failed     = "FAILED"
+	hung       = "HANGS"
+	notBuilt   = "DOES NOT COMPILE"
+	notMatched = "RUNS NO TEST"
+)
 
-// test runs the tests of a package, and tells which of them fails first, in a
-// table with its case.
-func test(ctx context.Context, pkg string, flags ...string) (outcome, detail string) {
-	arguments := append([]string{"test", "-vet=off", "-count=1", "-failfast", "-timeout=2m"}, flags...)
-	c := exec.CommandContext(ctx, "go", append(arguments, pkg)...)
-	c.Env = append(os.Environ(), "GOWORK=off") // a go.work somewhere above has no say here
+// timeout is for the tests of one package with a mutation.
+const timeout = 3 * time.Minute
+
+var (
+	failure  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	broken   = regexp.MustCompile(`(?m)^FAIL\s+\S+ \[(build|setup) failed\]`)
+	noTests  = regexp.MustCompile(`(?m)^ok .*\[no tests to run\]`)
+	ranTests = regexp.MustCompile(`(?m)^ok .*s$|^ok .*\(cached\)$`)
+)
+
+// goTest runs go test and returns what came of it, with the test that failed
+// first and its first case.
+func (mod *module) goTest(ctx context.Context, arguments ...string) (outcome, detail string) {
+	c := exec.CommandContext(ctx, "go", append([]string{"test"}, arguments...)...)
+	c.Dir = mod.root
+	c.Env = append(os.Environ(), "GOWORK=off") // a go.work above the module does not matter
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 10 * time.Second
 	output, err := c.CombinedOutput()
 	text := string(output)
 	switch {
+	case err == nil && noTests.MatchString(text) && !ranTests.MatchString(text):
+		return notMatched, strings.TrimSpace(text)
 	case err == nil:
-		return "SURVIVED", pkg
-	case strings.Contains(text, "[build failed]"), strings.Contains(text, "[setup failed]"):
-		return "DOES NOT COMPILE", strings.TrimSpace(text)
+		return passed, ""
+	case broken.MatchString(text):
+		return notBuilt, strings.TrimSpace(text)
+	case strings.Contains(text, "panic: test timed out after "):
+		return hung, "a test did not end"
 	}
-	first := "the end of the test binary, by a panic or its timeout"
-	for i, match := range failure.FindAllStringSubmatch(text, -1) {
-		if i == 0 || strings.HasPrefix(match[1], first+"/") {
-			first = match[1]
+	test := ""
+	for _, match := range failure.FindAllStringSubmatch(text, -1) {
+		if test == "" || strings.HasPrefix(match[1], test+"/") {
+			test = match[1]
 		}
 	}
-	return "noticed", first
+	switch {
+	case test != "":
+		return failed, test
+	case strings.Contains(text, "panic: "), strings.Contains(text, "fatal error: "):
+		return failed, "a panic"
+	default:
+		return "CANNOT BE TESTED", strings.TrimSpace(text)
+	}
+}
+
+// packagePath returns a directory as an argument for go test.
+func packagePath(dir string) string { return "./" + path.Clean(dir) }
+
+// importers returns the packages of the module that import the one in dir,
+// their tests included.
+func (mod *module) importers(ctx context.Context, dir string) (packages []string) {
+	list := func(arguments ...string) []string {
+		c := exec.CommandContext(ctx, "go", append([]string{"list", "-f"}, arguments...)...)
+		c.Dir = mod.root
+		output, err := c.Output()
+		if err != nil {
+			return nil
+		}
+		return strings.Split(strings.TrimSpace(string(output)), "\n")
+	}
+	changed := list("{{.ImportPath}}", packagePath(dir))
+	for _, line := range list(`{{.ImportPath}}{{range .Imports}} {{.}}{{end}}{{range .TestImports}} {{.}}{{end}}{{range .XTestImports}} {{.}}{{end}}`, "./...") {
+		if words := strings.Fields(line); words[0] != changed[0] && slices.Contains(words[1:], changed[0]) {
+			packages = append(packages, words[0])
+		}
+	}
+	return packages
+}
+
+// writeOverlay writes the changed files into dir and returns the name of the
+// file for go test -overlay.
+func writeOverlay(dir string, files map[string]string) (string, error) {
+	replace := map[string]string{}
+	for name, text := range files {
+		replace[name] = filepath.Join(dir, strconv.Itoa(len(replace))+".go")
+		if err := os.WriteFile(replace[name], []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	content, err := json.Marshal(map[string]any{"Replace": replace})
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, errors.Join(err, os.WriteFile(overlay, content, 0o600))
 }
