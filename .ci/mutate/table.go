@@ -146,7 +146,7 @@ func (t *table) parse() error {
 	for _, m := range t.mutations {
 		incomplete := func(c *change) bool { return c.decl == "" || len(tokens(c.old)) == 0 || c.lines["new"] == nil }
 		if len(m.changes) == 0 || slices.ContainsFunc(m.changes, incomplete) {
-			return fmt.Errorf("%s: %q lacks a line in:, old: or new:", t.file, m.breaks)
+			return fmt.Errorf("%s: %q has no in, old or new", t.file, m.breaks)
 		}
 	}
 	return nil
