@@ -52,7 +52,7 @@ func main() {
 // start does what the flags ask for, in the module that the working directory
 // belongs to.
 func start(ctx context.Context, run string, sample int, seed string, check, refit bool) error {
-	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	output, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return fmt.Errorf("go list -m: %w", err)
 	}
@@ -244,15 +244,10 @@ var (
 	ranTests = regexp.MustCompile(`(?m)^ok .*s$|^ok .*\(cached\)$`)
 )
 
-// goTest runs go test and returns what came of it, with the test that failed
-// first and its first case.
+// goTest runs go test and returns the outcome. The detail of a failure is the
+// name of the first test that failed.
 func (mod *module) goTest(ctx context.Context, arguments ...string) (outcome, detail string) {
-	c := exec.CommandContext(ctx, "go", append([]string{"test"}, arguments...)...)
-	c.Dir = mod.root
-	c.Env = append(os.Environ(), "GOWORK=off") // a go.work above the module does not matter
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 10 * time.Second
-	output, err := c.CombinedOutput()
+	output, err := goCommand(ctx, mod.root, append([]string{"test"}, arguments...)...).CombinedOutput()
 	text := string(output)
 	switch {
 	case err == nil && noTests.MatchString(text) && !ranTests.MatchString(text):
@@ -280,6 +275,17 @@ func (mod *module) goTest(ctx context.Context, arguments ...string) (outcome, de
 	}
 }
 
+// goCommand returns a go command that ignores a go.work in a parent directory.
+// When ctx ends, go and its tests are interrupted.
+func goCommand(ctx context.Context, dir string, arguments ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "go", arguments...)
+	c.Dir = dir
+	c.Env = append(os.Environ(), "GOWORK=off")
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 10 * time.Second
+	return c
+}
+
 // packagePath returns a directory as an argument for go test.
 func packagePath(dir string) string { return "./" + path.Clean(dir) }
 
@@ -287,9 +293,7 @@ func packagePath(dir string) string { return "./" + path.Clean(dir) }
 // their tests included.
 func (mod *module) importers(ctx context.Context, dir string) (packages []string) {
 	list := func(arguments ...string) []string {
-		c := exec.CommandContext(ctx, "go", append([]string{"list", "-f"}, arguments...)...)
-		c.Dir = mod.root
-		output, err := c.Output()
+		output, err := goCommand(ctx, mod.root, append([]string{"list", "-f"}, arguments...)...).Output()
 		if err != nil {
 			return nil
 		}
