@@ -29,8 +29,8 @@ func TestByIssuer_KeepsIssuersApart(t *testing.T) {
 		source keys.ByIssuer
 	}{
 		{"JWK Sets with one kid", keys.ByIssuer{
-			issuerA: keys.JWKS(document(jwkOf(public(ours)).with("kid", kid))),
-			issuerB: keys.JWKS(document(jwkOf(public(theirs)).with("kid", kid))),
+			issuerA: keys.JWKS(jwkSet(jwkOf(public(ours)).with("kid", kid))),
+			issuerB: keys.JWKS(jwkSet(jwkOf(public(theirs)).with("kid", kid))),
 		}},
 		{"keys with one kid", keys.ByIssuer{
 			issuerA: keys.Static(newKey(t, kid, "EdDSA", public(ours))),
@@ -71,7 +71,7 @@ func TestByIssuer_KeepsIssuersApart(t *testing.T) {
 
 	t.Run("keys of different kinds with one kid", func(t *testing.T) {
 		t.Parallel()
-		secret := secretOf(32)
+		secret := randomSecret(32)
 		gate, err := jwtgate.New(jwtgate.Options{
 			Keys: keys.ByIssuer{
 				issuerA: keys.Static(newKey(t, kid, "EdDSA", public(ours))),
@@ -106,7 +106,7 @@ func TestByIssuer_Keys(t *testing.T) {
 	assert.ErrorIs(t, err, outage)
 	assert.Equal(t, []question{{t.Context(), issuerA, "k"}}, asked)
 
-	assert.Equal(t, []string{"1 EdDSA"}, names(t, source, issuerB, "1"))
+	assert.Equal(t, []string{"1 EdDSA"}, lookUp(t, source, issuerB, "1"))
 	// Issuers differ if one character does (RFC 7519 section 4.1.1).
 	for _, issuer := range []string{"", "https://b.example", "https://B.example/", "https://b.example//", "https://c.example/"} {
 		ks, err := source.Keys(t.Context(), issuer, "1")
@@ -182,8 +182,8 @@ func TestByIssuer_CheckIssuers(t *testing.T) {
 func TestByIssuer_InNew(t *testing.T) {
 	t.Parallel()
 	good := keys.Public(public(edKey()))
-	assert.Contains(t, refusal(t, keys.ByIssuer{}), "keys.ByIssuer is empty")
-	assert.Contains(t, refusal(t, keys.ByIssuer{issuerA: good}), `no source for the issuer "`+issuer+`"`)
+	assert.Contains(t, errorOfNew(t, keys.ByIssuer{}), "keys.ByIssuer is empty")
+	assert.Contains(t, errorOfNew(t, keys.ByIssuer{issuerA: good}), `no source for the issuer "`+issuer+`"`)
 	_, err := jwtgate.New(jwtgate.Options{Keys: keys.ByIssuer{issuer: good}, AnyIssuer: true, AnyAudience: true})
 	assert.ErrorContains(t, err, "list the Issuers instead")
 	_, err = jwtgate.New(jwtgate.Options{Keys: keys.ByIssuer{issuer: good}, TrustIssuer: func(string) bool { return true }, AnyAudience: true})

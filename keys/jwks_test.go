@@ -2,14 +2,10 @@ package keys_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -22,48 +18,6 @@ import (
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 )
-
-// A jwk is a JSON Web Key to be changed for a test.
-type jwk map[string]any
-
-// jwkOf returns a public key as a JWK without ID and algorithm.
-func jwkOf(public any) jwk {
-	switch p := public.(type) {
-	case *rsa.PublicKey:
-		return jwk{"kty": "RSA", "n": base64url(p.N.Bytes()), "e": base64url(big.NewInt(int64(p.E)).Bytes())}
-	case *ecdsa.PublicKey:
-		point := must(p.Bytes())[1:]
-		return jwk{"kty": "EC", "crv": p.Params().Name, "x": base64url(point[:len(point)/2]), "y": base64url(point[len(point)/2:])}
-	case ed25519.PublicKey:
-		return jwk{"kty": "OKP", "crv": "Ed25519", "x": base64url(p)}
-	}
-	panic("no such key")
-}
-
-func (j jwk) with(name string, value any) jwk {
-	changed := maps.Clone(j)
-	changed[name] = value
-	return changed
-}
-
-func (j jwk) without(names ...string) jwk {
-	changed := maps.Clone(j)
-	for _, name := range names {
-		delete(changed, name)
-	}
-	return changed
-}
-
-func (j jwk) String() string { return string(must(json.Marshal(map[string]any(j)))) }
-
-// document returns a JWK Set with keys given as a jwk or as JSON.
-func document(jwks ...any) []byte {
-	var texts []string
-	for _, j := range jwks {
-		texts = append(texts, fmt.Sprint(j))
-	}
-	return []byte(`{"keys":[` + strings.Join(texts, ",") + `]}`)
-}
 
 func TestJWKS(t *testing.T) {
 	t.Parallel()
@@ -101,9 +55,9 @@ func TestJWKS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			source := keys.JWKS(document(tt.jwk))
+			source := keys.JWKS(jwkSet(tt.jwk))
 			newGate(t, source)
-			assert.Equal(t, []string{tt.key}, names(t, source, issuer, ""))
+			assert.Equal(t, []string{tt.key}, lookUp(t, source, issuer, ""))
 			kid := strings.Fields(" " + tt.key)[0]
 			if strings.HasPrefix(tt.key, " ") {
 				kid = "any"
@@ -134,9 +88,9 @@ func TestJWKS_Exponents(t *testing.T) {
 		{1<<32 + 1, false},
 		{1<<32 + 65537, false},
 	} {
-		source := keys.JWKS(document(jwkOf(&rsaKey().PublicKey).with("kid", "odd").with("e", base64url(big.NewInt(tt.e).Bytes())), jwkOf(public(edKey())).with("kid", "good")))
+		source := keys.JWKS(jwkSet(jwkOf(&rsaKey().PublicKey).with("kid", "odd").with("e", base64url(big.NewInt(tt.e).Bytes())), jwkOf(public(edKey())).with("kid", "good")))
 		newGate(t, source)
-		assert.Equal(t, tt.used, slices.Contains(names(t, source, issuer, ""), "odd RS256"), "%d", tt.e)
+		assert.Equal(t, tt.used, slices.Contains(lookUp(t, source, issuer, ""), "odd RS256"), "%d", tt.e)
 	}
 }
 
@@ -200,10 +154,10 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 		{"key_ops a string", rsaJWK.with("key_ops", "verify")},
 		{"key_ops null", rsaJWK.with("key_ops", null)},
 		{"key_ops with use enc", rsaJWK.with("key_ops", []string{"verify"}).with("use", "enc")},
-		{"symmetric", jwk{"kty": "oct", "kid": "odd", "alg": "HS256", "k": base64url(secretOf(32))}},
+		{"symmetric", jwk{"kty": "oct", "kid": "odd", "alg": "HS256", "k": base64url(randomSecret(32))}},
 		{"symmetric without its secret", jwk{"kty": "oct", "kid": "odd"}},
 		{"symmetric with a public key beside", rsaJWK.with("kty", "oct")},
-		{"a secret beside a public key", rsaJWK.with("k", base64url(secretOf(32)))},
+		{"a secret beside a public key", rsaJWK.with("k", base64url(randomSecret(32)))},
 		{"private RSA", rsaJWK.with("d", base64url(otherRSAKey().D.Bytes()))},
 		{"private RSA, primes alone", rsaJWK.with("p", base64url(otherRSAKey().Primes[0].Bytes()))},
 		{"private RSA, other primes", rsaJWK.with("oth", []any{})},
@@ -277,10 +231,10 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			good, alsoGood := jwkOf(public(edKey())).with("kid", "good"), jwkOf(&p384Key().PublicKey).with("kid", "also good")
-			source := keys.JWKS(document(good, tt.odd, alsoGood))
+			source := keys.JWKS(jwkSet(good, tt.odd, alsoGood))
 			newGate(t, source)
-			assert.Equal(t, []string{"good EdDSA", "also good ES384"}, names(t, source, issuer, ""))
-			assert.Empty(t, names(t, source, issuer, "odd"))
+			assert.Equal(t, []string{"good EdDSA", "also good ES384"}, lookUp(t, source, issuer, ""))
+			assert.Empty(t, lookUp(t, source, issuer, "odd"))
 			assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "good")))
 			assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodES384, p384Key(), "also good")))
 			for _, forged := range []string{
@@ -292,7 +246,7 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 			}
 
 			// Alone it is the reason why there is no key.
-			problem := broken(t, keys.JWKS(document(tt.odd)))
+			problem := errorOfUnusable(t, keys.JWKS(jwkSet(tt.odd)))
 			assert.Contains(t, problem, "keys.JWKS: it has no usable key\nkey 1: ")
 			_, reason, _ := strings.Cut(problem, "key 1: ")
 			// acceptance 33
@@ -317,7 +271,7 @@ func TestJWKS_NotASet(t *testing.T) {
 		for i := range n {
 			jwks = append(jwks, jwkOf(public(edKey())).with("kid", fmt.Sprint(i)))
 		}
-		return document(jwks...)
+		return jwkSet(jwks...)
 	}
 	for _, tt := range []struct {
 		name     string
@@ -337,22 +291,22 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"keys an object", `{"keys":{"a":` + good + `}}`, "keys is not an array"},
 		{"keys a string", `{"keys":"` + good[:0] + `"}`, "keys is not an array"},
 		{"keys in another case", `{"Keys":[` + good + `]}`, "keys is not an array"},
-		{"data after it", string(document(good)) + "x", "it is not a JWK Set"},
-		{"another set after it", string(document(good)) + string(document(good)), "it is not a JWK Set"},
+		{"data after it", string(jwkSet(good)) + "x", "it is not a JWK Set"},
+		{"another set after it", string(jwkSet(good)) + string(jwkSet(good)), "it is not a JWK Set"},
 		{"cut short", `{"keys":[` + good, "it is not a JWK Set"},
 		{"cut short in a key", `{"keys":[{"kty":`, "it is not a JWK Set"},
 		{"cut short in another member", `{"a":[1,`, "it is not a JWK Set"},
 		{"cut short after a name", `{"keys"`, "it is not a JWK Set"},
 		{"cut short after keys", `{"keys":[]`, "it is not a JWK Set"},
 		{"a name that is no string", `{1:[]}`, "it is not a JWK Set"},
-		{"a byte order mark", "\ufeff" + string(document(good)), "it is not a JWK Set"},
+		{"a byte order mark", "\ufeff" + string(jwkSet(good)), "it is not a JWK Set"},
 		{"empty", `{"keys":[]}`, "it has no usable key"},
 		{"101 keys", string(many(101)), "it has more than the 100 keys that are read"},
 		{"100 keys of no use", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 100: kty is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			problem := broken(t, keys.JWKS([]byte(tt.document)))
+			problem := errorOfUnusable(t, keys.JWKS([]byte(tt.document)))
 			assert.Contains(t, problem, "keys.JWKS: ")
 			assert.Contains(t, problem, tt.problem)
 		})
@@ -362,14 +316,14 @@ func TestJWKS_NotASet(t *testing.T) {
 		t.Parallel()
 		source := keys.JWKS(many(100))
 		newGate(t, source)
-		assert.Len(t, names(t, source, issuer, ""), 100)
-		assert.Equal(t, []string{"99 EdDSA"}, names(t, source, issuer, "99"))
+		assert.Len(t, lookUp(t, source, issuer, ""), 100)
+		assert.Equal(t, []string{"99 EdDSA"}, lookUp(t, source, issuer, "99"))
 	})
 	t.Run("members beside keys", func(t *testing.T) {
 		t.Parallel()
 		source := keys.JWKS([]byte(`{"foo":[{"kty":"oct","k":"AAAA"}],"Keys":[],"keys":[` + good + `],"bar":null}`))
 		newGate(t, source)
-		assert.Equal(t, []string{" EdDSA"}, names(t, source, issuer, ""))
+		assert.Equal(t, []string{" EdDSA"}, lookUp(t, source, issuer, ""))
 	})
 }
 
@@ -382,7 +336,7 @@ func TestJWKS_KeyIDs(t *testing.T) {
 		private = append(private, p)
 		jwks = append(jwks, jwkOf(public(p)).with("kid", kid))
 	}
-	source := keys.JWKS(document(jwks...))
+	source := keys.JWKS(jwkSet(jwks...))
 	token := func(key int, kid string) string { return sign(t, jwt.SigningMethodEdDSA, private[key], kid) }
 
 	// acceptance 29: all with that ID, as far as four of them.
@@ -403,7 +357,7 @@ func TestJWKS_KeyIDs(t *testing.T) {
 	}
 	assert.ErrorIs(t, verify(t, source, token(4, "")), jwtgate.ErrSignature)
 
-	named := keys.JWKS(document(jwks[0], jwks[1]))
+	named := keys.JWKS(jwkSet(jwks[0], jwks[1]))
 	assert.ErrorIs(t, verify(t, named, token(0, "b")), jwtgate.ErrUnknownKey)
 	assert.ErrorIs(t, verify(t, named, token(0, "a ")), jwtgate.ErrUnknownKey)
 	assert.ErrorIs(t, verify(t, named, token(0, "a\x00")), jwtgate.ErrUnknownKey)
@@ -416,7 +370,7 @@ func TestJWKS_Issuer(t *testing.T) {
 		pattern = "https://login.microsoftonline.com/{tenantid}/v2.0"
 	)
 	edJWK := jwkOf(public(edKey()))
-	source := keys.JWKS(document(
+	source := keys.JWKS(jwkSet(
 		edJWK.with("kid", "one").with("issuer", tenant),
 		edJWK.with("kid", "each").with("issuer", pattern),
 		edJWK.with("kid", "free"),
@@ -446,16 +400,16 @@ func TestJWKS_Issuer(t *testing.T) {
 		{"https://A.example/", []string{"free EdDSA"}},
 		{"", []string{"free EdDSA"}},
 	} {
-		assert.Equal(t, tt.want, names(t, source, tt.issuer, ""), tt.issuer)
+		assert.Equal(t, tt.want, lookUp(t, source, tt.issuer, ""), tt.issuer)
 	}
-	assert.Equal(t, []string{"each EdDSA"}, names(t, source, "https://login.microsoftonline.com/x/v2.0", "each"))
-	assert.Empty(t, names(t, source, issuerB, "each"))
-	assert.Equal(t, []string{" ES256"}, names(t, source, issuerA, "unknown"))
-	assert.Empty(t, names(t, source, issuerB, "unknown"))
+	assert.Equal(t, []string{"each EdDSA"}, lookUp(t, source, "https://login.microsoftonline.com/x/v2.0", "each"))
+	assert.Empty(t, lookUp(t, source, issuerB, "each"))
+	assert.Equal(t, []string{" ES256"}, lookUp(t, source, issuerA, "unknown"))
+	assert.Empty(t, lookUp(t, source, issuerB, "unknown"))
 
 	for _, source := range []jwtgate.KeySource{
-		keys.JWKS(document(edJWK.with("issuer", pattern))),
-		func() jwtgate.KeySource { f, _ := newFile(t, document(edJWK.with("issuer", pattern))); return f }(),
+		keys.JWKS(jwkSet(edJWK.with("issuer", pattern))),
+		func() jwtgate.KeySource { f, _ := newFileSource(t, jwkSet(edJWK.with("issuer", pattern))); return f }(),
 	} {
 		_, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{tenant, issuerB}, Audiences: []string{audience}})
 		require.ErrorContains(t, err, `another issuer than "`+issuerB+`"`)
@@ -479,21 +433,10 @@ func TestJWKS_Issuer(t *testing.T) {
 	assert.NoError(t, verify(tenant, edKey(), "each"))
 }
 
-// logged collects what is logged to slog.Default. Its test must not be
-// parallel to others.
-func logged(t *testing.T) *bytes.Buffer {
-	t.Helper()
-	var lines bytes.Buffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
-	return &lines
-}
-
 func TestJWKS_LogsWhatItSkips(t *testing.T) {
-	lines := logged(t)
-	secret := base64url(secretOf(32))
-	source := keys.JWKS(document(
+	lines := captureDefaultLog(t)
+	secret := base64url(randomSecret(32))
+	source := keys.JWKS(jwkSet(
 		jwkOf(public(edKey())).with("kid", "good"),
 		jwk{"kty": "oct", "kid": "secret", "k": secret},
 		jwkOf(&weakRSAKey().PublicKey).with("kid", "weak\nlevel=ERROR msg=forged"),
@@ -521,197 +464,8 @@ func TestJWKS_LogsWhatItSkips(t *testing.T) {
 }
 
 func TestJWKS_LogsNothingWithoutReason(t *testing.T) {
-	lines := logged(t)
-	newGate(t, keys.JWKS(document(jwkOf(public(edKey())))))
-	broken(t, keys.JWKS(document(`{}`))) // what is wrong is in the error
+	lines := captureDefaultLog(t)
+	newGate(t, keys.JWKS(jwkSet(jwkOf(public(edKey())))))
+	errorOfUnusable(t, keys.JWKS(jwkSet(`{}`))) // what is wrong is in the error
 	assert.Empty(t, lines.String())
-}
-
-// The keys of examples in RFCs and of a throw-away run of ours, so that the
-// corpus stays what it is.
-const (
-	rfc7515RSA  = `{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}`
-	rfc7515EC   = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
-	rfc8037OKP  = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
-	rfc7515Oct  = `{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}`
-	oursOnP384  = `{"kty":"EC","crv":"P-384","x":"T-RMqabt_CHZaDWOmXNimPqywWcCaMcItaUuuwQ2nSx2fW6Su-9U_qs5DMagvTii","y":"2e5N0N9w2DZfbsKN2-hY2RHMR9utlqwk8-j0Krl3xfJnosiS9B9xSa9X_lmIPI8n"}`
-	oursOnP521  = `{"kty":"EC","crv":"P-521","x":"AIuGQ9-Ciq5pCGQczYqoHlenRGD-Z5eMars38ORCaJGCVPdfbNGwuNdfZfXBMz8Ll58juvd4mHZGZTT0_X1snzW7","y":"ASiMO9VOdB4xlUBOayqg18Hh8bh5PHlGq93YrnElgArhmrxC-sbxD7pQ7nCELXYqu4avbPYSUE7QDqLKCXRAPGRT"}`
-	unknownKind = `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`
-)
-
-func TestJWKS_KeysOfTheRFCs(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ jwk, key string }{
-		{rfc7515RSA, " RS256"},
-		{rfc7515EC, " ES256"},
-		{rfc8037OKP, " EdDSA"},
-		{oursOnP384, " ES384"},
-		{oursOnP521, " ES512"},
-	} {
-		source := keys.JWKS(document(tt.jwk))
-		newGate(t, source)
-		assert.Equal(t, []string{tt.key}, names(t, source, issuer, ""))
-	}
-	assert.Contains(t, broken(t, keys.JWKS(document(rfc7515Oct))), `private member "k"`)
-	assert.Contains(t, broken(t, keys.JWKS(document(`{"kty":"oct"}`))), "symmetric")
-	assert.Contains(t, broken(t, keys.JWKS(document(unknownKind))), "AKP")
-}
-
-// FuzzJWKS checks each key that comes out of a set against the JWK it came
-// from, read here by encoding/json: that there is one, that it is public, for
-// verifying and of the kind that goes with the key's algorithm. It then makes
-// each JWK that was used private, symmetric, for encryption or ambiguous, which
-// must cost the set this key and no other.
-func FuzzJWKS(f *testing.F) {
-	all := []string{rfc7515RSA, rfc7515EC, rfc8037OKP, oursOnP384, oursOnP521, rfc7515Oct, unknownKind}
-	for i, j := range all {
-		f.Add(document(j), uint8(i))
-		f.Add(document(j, all[(i+1)%len(all)]), uint8(i))
-	}
-	with := func(j, more string) string { return strings.TrimSuffix(j, "}") + more + "}" }
-	f.Add(document(with(rfc7515RSA, `,"kid":"a","alg":"PS256","use":"sig","key_ops":["verify"]`), with(rfc7515EC, `,"kid":"a","use":"enc"`)), uint8(0))
-	f.Add(document(with(rfc8037OKP, `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"`), rfc7515EC), uint8(1))
-	f.Add(document(with(rfc8037OKP, `,"alg":"Ed25519","issuer":"https://a.example/{tenantid}/v2.0"`), with(rfc7515RSA, `,"issuer":"https://a.example/"`)), uint8(2))
-	f.Add(document(with(rfc7515RSA, `,"alg":"HS256"`), with(rfc7515EC, `,"kty":"oct"`), with(rfc7515EC, `,"KTY":"oct"`)), uint8(3))
-	f.Add([]byte(`{"keys":[],"keys":[`+rfc7515EC+`]}`), uint8(4))
-	f.Add([]byte(`{"keys":null}`), uint8(5))
-
-	f.Fuzz(func(t *testing.T, set []byte, choice uint8) {
-		check := func(source jwtgate.KeySource) error {
-			return source.(interface{ CheckIssuers([]string) error }).CheckIssuers(nil)
-		}
-		source := keys.JWKS(set)
-		var read struct{ jwks []json.RawMessage }
-		var members map[string]json.RawMessage
-		isSet := json.Unmarshal(set, &members) == nil && json.Unmarshal(members["keys"], &read.jwks) == nil && len(read.jwks) <= 100
-		if err := check(source); err != nil {
-			ks, keysErr := source.Keys(t.Context(), "", "")
-			require.Empty(t, ks)
-			require.Equal(t, err, keysErr)
-		} else {
-			require.True(t, isSet)
-		}
-		if !isSet {
-			return
-		}
-
-		// Each JWK counts for itself: what a set serves is what its JWKs serve
-		// one by one.
-		var usable []int
-		total := 0
-		for i, raw := range read.jwks {
-			k := onlyKey(t, raw)
-			if k == nil {
-				continue
-			}
-			usable = append(usable, i)
-			requirePublic(t, raw, k)
-			if issuerOf(raw) == "" {
-				total++
-			}
-		}
-		if len(usable) == 0 {
-			require.Error(t, check(source))
-			return
-		}
-		require.NoError(t, check(source))
-		ks, err := source.Keys(t.Context(), "", "")
-		require.NoError(t, err)
-		require.Len(t, ks, total)
-
-		// What is done to a JWK here makes it one that must not be used,
-		// whatever else it has.
-		i := usable[int(choice)%len(usable)]
-		body := bytes.TrimLeft(read.jwks[i][1:], " \t\r\n")
-		for _, first := range []string{
-			`"d":"AQAB"`, `"d":null`, `"k":"AQAB"`, `"p":"AQAB"`, `"q":"AQAB"`, `"dp":"AQAB"`, `"dq":"AQAB"`, `"qi":"AQAB"`, `"oth":[]`, `"priv":"AQAB"`, `"\u0064":"AQAB"`,
-			`"kty":"oct"`, `"use":"enc"`, `"key_ops":["encrypt"]`, `"alg":"none"`, `"alg":"HS256"`, `"a":1,"A":2`, `"a":{"b":1,"b":2}`, "\"a\":\"\xff\"",
-		} {
-			changed := slices.Concat([]byte("{"+first+","), body)
-			require.Nil(t, onlyKey(t, changed), "%s was added", first)
-
-			jwks := slices.Clone(read.jwks)
-			jwks[i] = changed
-			source := keys.JWKS(slices.Concat([]byte(`{"keys":[`), bytes.Join(asBytes(jwks), []byte(",")), []byte(`]}`)))
-			ks, err := source.Keys(t.Context(), "", "")
-			if len(usable) == 1 {
-				require.Error(t, err)
-				continue
-			}
-			require.NoError(t, err)
-			left := total
-			if issuerOf(read.jwks[i]) == "" {
-				left--
-			}
-			require.Len(t, ks, left)
-		}
-	})
-}
-
-// onlyKey returns the key of a set with one JWK, or nil if it is not used.
-func onlyKey(t *testing.T, raw json.RawMessage) *jwtgate.Key {
-	source := keys.JWKS(document(string(raw)))
-	issuer := strings.Replace(issuerOf(raw), "{tenantid}", "tenant", 1)
-	ks, err := source.Keys(t.Context(), issuer, "")
-	if err != nil {
-		require.Empty(t, ks)
-		return nil
-	}
-	require.Len(t, ks, 1)
-	if issuer != "" {
-		for _, other := range []string{"", issuer + "/", "x" + issuer, "https://other.example/"} {
-			if other == issuer {
-				continue
-			}
-			ks, err := source.Keys(t.Context(), other, "")
-			require.NoError(t, err)
-			if !strings.Contains(issuerOf(raw), "{tenantid}") {
-				require.Empty(t, ks)
-			}
-		}
-	}
-	return ks[0]
-}
-
-// issuerOf returns the issuer member of a JWK that was used, "" if it has none.
-func issuerOf(raw json.RawMessage) string {
-	var members map[string]any
-	_ = json.Unmarshal(raw, &members)
-	issuer, _ := members["issuer"].(string)
-	return issuer
-}
-
-func requirePublic(t *testing.T, raw json.RawMessage, k *jwtgate.Key) {
-	var members map[string]any
-	require.NoError(t, json.Unmarshal(raw, &members))
-	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k"} {
-		require.NotContains(t, members, name)
-	}
-	if use, ok := members["use"]; ok {
-		require.Equal(t, "sig", use)
-	}
-	if operations, ok := members["key_ops"]; ok {
-		require.Contains(t, operations, "verify")
-	}
-	kinds := map[string][]string{
-		"RSA": {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
-		"EC":  {"ES256", "ES384", "ES512"},
-		"OKP": {"EdDSA"},
-	}
-	require.Contains(t, kinds[members["kty"].(string)], k.Algorithm())
-	if alg, ok := members["alg"]; ok && alg != "Ed25519" {
-		require.Equal(t, alg, k.Algorithm())
-	}
-	kid, _ := members["kid"].(string)
-	require.Equal(t, kid, k.ID())
-	require.LessOrEqual(t, len(k.ID()), 256)
-	require.Equal(t, fmt.Sprintf("%v", k), fmt.Sprintf("%#v", *k))
-}
-
-func asBytes(raws []json.RawMessage) [][]byte {
-	var all [][]byte
-	for _, raw := range raws {
-		all = append(all, raw)
-	}
-	return all
 }

@@ -1,12 +1,15 @@
 package keys_test
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -75,6 +79,93 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// newCertificate returns a certificate that expired long ago, which is of no
+// consequence here.
+func newCertificate(t testing.TB, private crypto.Signer) []byte {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "auth.example.com"},
+		NotBefore:    time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:     time.Date(2002, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	require.NoError(t, err)
+	return der
+}
+
+func pkixDER(public any) []byte { return must(x509.MarshalPKIXPublicKey(public)) }
+
+func pemBlock(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+func publicPEM(public any) string { return string(pemBlock("PUBLIC KEY", pkixDER(public))) }
+
+func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func newKey(t testing.TB, id, algorithm string, material any) *jwtgate.Key {
+	t.Helper()
+	k, err := jwtgate.NewKey(id, algorithm, material)
+	require.NoError(t, err)
+	return k
+}
+
+func randomSecret(size int) []byte {
+	secret := make([]byte, size)
+	_, _ = rand.Read(secret)
+	// No test depends on the chance of a secret that looks like a line of text.
+	secret[0] = 0xff
+	return secret
+}
+
+// A jwk is a JSON Web Key to be changed for a test.
+type jwk map[string]any
+
+// jwkOf returns a public key as a JWK without ID and algorithm.
+func jwkOf(public any) jwk {
+	switch p := public.(type) {
+	case *rsa.PublicKey:
+		return jwk{"kty": "RSA", "n": base64url(p.N.Bytes()), "e": base64url(big.NewInt(int64(p.E)).Bytes())}
+	case *ecdsa.PublicKey:
+		point := must(p.Bytes())[1:]
+		return jwk{"kty": "EC", "crv": p.Params().Name, "x": base64url(point[:len(point)/2]), "y": base64url(point[len(point)/2:])}
+	case ed25519.PublicKey:
+		return jwk{"kty": "OKP", "crv": "Ed25519", "x": base64url(p)}
+	}
+	panic("no such key")
+}
+
+func (j jwk) with(name string, value any) jwk {
+	changed := maps.Clone(j)
+	changed[name] = value
+	return changed
+}
+
+func (j jwk) without(names ...string) jwk {
+	changed := maps.Clone(j)
+	for _, name := range names {
+		delete(changed, name)
+	}
+	return changed
+}
+
+func (j jwk) String() string { return string(must(json.Marshal(map[string]any(j)))) }
+
+// document returns a JWK Set with keys given as a jwk or as JSON.
+func jwkSet(jwks ...any) []byte {
+	var texts []string
+	for _, j := range jwks {
+		texts = append(texts, fmt.Sprint(j))
+	}
+	return []byte(`{"keys":[` + strings.Join(texts, ",") + `]}`)
+}
+
+// withID returns a JWK Set with one key.
+func oneKeySet(kid string, private ed25519.PrivateKey) []byte {
+	return jwkSet(jwkOf(public(private)).with("kid", kid))
+}
+
 // sign returns a token as the gates of these tests want it.
 func sign(t testing.TB, method jwt.SigningMethod, key any, kid string) string {
 	t.Helper()
@@ -94,9 +185,27 @@ func signFor(t testing.TB, issuer string, method jwt.SigningMethod, key any, kid
 	return signed
 }
 
+func signEdDSA(t testing.TB, private ed25519.PrivateKey, kid string) string {
+	t.Helper()
+	return sign(t, jwt.SigningMethodEdDSA, private, kid)
+}
+
 func newGate(t testing.TB, source jwtgate.KeySource) *jwtgate.Gate {
 	t.Helper()
 	gate, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuer}, Audiences: []string{audience}})
+	require.NoError(t, err)
+	return gate
+}
+
+// withoutExpiry returns a gate for tokens of newGate's kind that are used long
+// after they were signed.
+func newGateWithFixedClock(t testing.TB, source jwtgate.KeySource) *jwtgate.Gate {
+	t.Helper()
+	now := time.Now()
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys: source, Issuers: []string{issuer}, Audiences: []string{audience}, CacheSize: 100,
+		Now: func() time.Time { return now },
+	})
 	require.NoError(t, err)
 	return gate
 }
@@ -109,7 +218,7 @@ func verify(t testing.TB, source jwtgate.KeySource, token string) error {
 }
 
 // refusal returns what jwtgate.New says of a source that it must not take.
-func refusal(t testing.TB, source jwtgate.KeySource) string {
+func errorOfNew(t testing.TB, source jwtgate.KeySource) string {
 	t.Helper()
 	_, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuer}, Audiences: []string{audience}})
 	require.Error(t, err)
@@ -119,17 +228,17 @@ func refusal(t testing.TB, source jwtgate.KeySource) string {
 
 // broken is refusal for a source without a single key: asked all the same, it
 // cannot tell.
-func broken(t testing.TB, source jwtgate.KeySource) string {
+func errorOfUnusable(t testing.TB, source jwtgate.KeySource) string {
 	t.Helper()
 	ks, err := source.Keys(t.Context(), issuer, "")
 	assert.Error(t, err)
 	assert.Empty(t, ks)
-	return refusal(t, source)
+	return errorOfNew(t, source)
 }
 
 // names returns the IDs and algorithms of the keys that a source has for
 // tokens of issuer naming kid.
-func names(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string {
+func lookUp(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string {
 	t.Helper()
 	ks, err := source.Keys(t.Context(), issuer, kid)
 	require.NoError(t, err)
@@ -140,22 +249,59 @@ func names(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string 
 	return all
 }
 
-func newKey(t testing.TB, id, algorithm string, material any) *jwtgate.Key {
+// together calls f n times at once and returns when all have returned.
+func concurrently(n int, f func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { f(i) })
+	}
+	all.Wait()
+}
+
+// lines is a log.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// take returns what has been logged since it was last called.
+func (l *logBuffer) drain() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.buf.Reset()
+	if l.buf.Len() == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSpace(l.buf.String()), "\n")
+}
+
+// wait is take, if need be after something has been logged.
+func (l *logBuffer) wait(t testing.TB) []string {
 	t.Helper()
-	k, err := jwtgate.NewKey(id, algorithm, material)
-	require.NoError(t, err)
-	return k
+	require.Eventually(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.buf.Len() > 0
+	}, 5*time.Second, time.Millisecond)
+	return l.drain()
 }
 
-func der(public any) []byte { return must(x509.MarshalPKIXPublicKey(public)) }
-
-func block(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+// logged collects what is logged to slog.Default. Its test must not be
+// parallel to others.
+func captureDefaultLog(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	var lines bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	return &lines
 }
-
-func base64url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-func publicPEM(public any) string { return string(block("PUBLIC KEY", der(public))) }
 
 // acceptance 50
 func TestSecretsDoNotShow(t *testing.T) {
@@ -177,7 +323,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	_, aString := jwtgate.NewKey("k1", "HS256", string(secret))
 	_, tooShort := jwtgate.NewKey("k1", "HS256", short)
 	private := edKey()
-	privatePEM := block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(private)))
+	privatePEM := pemBlock("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(private)))
 	_, privateKey := jwtgate.NewKey("k1", "EdDSA", private)
 	source := keys.HS256(secret)
 	gate := newGate(t, source)
@@ -228,8 +374,8 @@ func TestSecretsDoNotShow(t *testing.T) {
 		{"error: a private key as PEM", check(keys.PEM(privatePEM))},
 		{"error: a secret given to PEM", check(keys.PEM(secret))},
 		{"error: a secret given to JWKS", check(keys.JWKS(secret))},
-		{"error: a symmetric JWK", check(keys.JWKS(document(`{"kty":"oct","kid":"k1","k":"` + base64url(secret) + `"}`)))},
-		{"error: a private JWK", check(keys.JWKS(document(jwkOf(&p256Key().PublicKey).with("d", base64url(p256Key().D.Bytes())))))},
+		{"error: a symmetric JWK", check(keys.JWKS(jwkSet(`{"kty":"oct","kid":"k1","k":"` + base64url(secret) + `"}`)))},
+		{"error: a private JWK", check(keys.JWKS(jwkSet(jwkOf(&p256Key().PublicKey).with("d", base64url(p256Key().D.Bytes())))))},
 		{"error: refused token", refused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -266,4 +412,50 @@ func TestSourceWithoutKeys_Unavailable(t *testing.T) {
 	var e *jwtgate.Error
 	require.True(t, errors.As(err, &e))
 	assert.Equal(t, 503, e.Status)
+}
+
+func TestCheckIssuers_OfGoodSources(t *testing.T) {
+	t.Parallel()
+	for _, source := range []jwtgate.KeySource{keys.HS256(randomSecret(32)), keys.Public(public(edKey())), keys.Static(newKey(t, "a", "EdDSA", public(edKey())))} {
+		checker, ok := source.(interface{ CheckIssuers([]string) error })
+		require.True(t, ok)
+		for _, issuers := range [][]string{nil, {""}, {issuer}, {issuer, "https://other.example/"}} {
+			assert.NoError(t, checker.CheckIssuers(issuers))
+		}
+	}
+}
+
+// A source keeps a copy of what it is given.
+func TestSourcesCopyMaterial(t *testing.T) {
+	t.Parallel()
+	t.Run("secret", func(t *testing.T) {
+		t.Parallel()
+		secret := randomSecret(32)
+		token := sign(t, jwt.SigningMethodHS256, secret, "")
+		source := keys.HS256(secret)
+		clear(secret)
+		assert.NoError(t, verify(t, source, token))
+		assert.ErrorIs(t, verify(t, source, sign(t, jwt.SigningMethodHS256, secret, "")), jwtgate.ErrSignature)
+	})
+	t.Run("RSA", func(t *testing.T) {
+		t.Parallel()
+		given := &rsa.PublicKey{N: new(big.Int).Set(rsaKey().N), E: rsaKey().E}
+		source := keys.Public(given)
+		given.N.Set(otherRSAKey().N)
+		assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodRS256, rsaKey(), "")))
+	})
+	t.Run("Ed25519", func(t *testing.T) {
+		t.Parallel()
+		given := bytes.Clone(public(edKey()))
+		source := keys.Public(ed25519.PublicKey(given))
+		clear(given)
+		assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "")))
+	})
+	t.Run("list of keys", func(t *testing.T) {
+		t.Parallel()
+		given := []*jwtgate.Key{newKey(t, "a", "EdDSA", public(edKey()))}
+		source := keys.Static(given...)
+		given[0] = newKey(t, "a", "EdDSA", public(otherEdKey()))
+		assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "a")))
+	})
 }

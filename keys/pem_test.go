@@ -2,37 +2,17 @@ package keys_test
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/jwtgate/jwtgate/keys"
 )
-
-// newCertificate returns a certificate that expired long ago, which is of no
-// consequence here.
-func newCertificate(t testing.TB, private crypto.Signer) []byte {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "auth.example.com"},
-		NotBefore:    time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:     time.Date(2002, 1, 1, 0, 0, 0, 0, time.UTC),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	require.NoError(t, err)
-	return der
-}
 
 func TestPEM(t *testing.T) {
 	t.Parallel()
@@ -49,16 +29,16 @@ func TestPEM(t *testing.T) {
 		tokens     []string
 	}{
 		{"RSA", rsaPEM, []string{" RS256"}, []string{rsaToken}},
-		{"RSA, PKCS #1", string(block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey))), []string{" RS256"}, []string{rsaToken}},
+		{"RSA, PKCS #1", string(pemBlock("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey))), []string{" RS256"}, []string{rsaToken}},
 		{"P-256", ecPEM, []string{" ES256"}, []string{ecToken}},
 		{"P-384", publicPEM(&p384Key().PublicKey), []string{" ES384"}, []string{sign(t, jwt.SigningMethodES384, p384Key(), "")}},
 		{"P-521", publicPEM(&p521Key().PublicKey), []string{" ES512"}, []string{sign(t, jwt.SigningMethodES512, p521Key(), "")}},
 		{"Ed25519", edPEM, []string{" EdDSA"}, []string{edToken}},
-		{"certificate of an RSA key, expired", string(block("CERTIFICATE", newCertificate(t, rsaKey()))), []string{" RS256"}, []string{rsaToken}},
-		{"certificate of an EC key", string(block("CERTIFICATE", newCertificate(t, p256Key()))), []string{" ES256"}, []string{ecToken}},
-		{"certificate of an Ed25519 key", string(block("CERTIFICATE", newCertificate(t, edKey()))), []string{" EdDSA"}, []string{edToken}},
+		{"certificate of an RSA key, expired", string(pemBlock("CERTIFICATE", newCertificate(t, rsaKey()))), []string{" RS256"}, []string{rsaToken}},
+		{"certificate of an EC key", string(pemBlock("CERTIFICATE", newCertificate(t, p256Key()))), []string{" ES256"}, []string{ecToken}},
+		{"certificate of an Ed25519 key", string(pemBlock("CERTIFICATE", newCertificate(t, edKey()))), []string{" EdDSA"}, []string{edToken}},
 		{"several blocks", rsaPEM + ecPEM + edPEM, []string{" RS256", " ES256", " EdDSA"}, []string{rsaToken, ecToken, edToken}},
-		{"several kinds of blocks", string(block("CERTIFICATE", newCertificate(t, rsaKey()))) + "\n" + edPEM, []string{" RS256", " EdDSA"}, []string{rsaToken, edToken}},
+		{"several kinds of blocks", string(pemBlock("CERTIFICATE", newCertificate(t, rsaKey()))) + "\n" + edPEM, []string{" RS256", " EdDSA"}, []string{rsaToken, edToken}},
 		{"four keys for one algorithm", publicPEM(&otherRSAKey().PublicKey) + publicPEM(&otherRSAKey().PublicKey) + publicPEM(&otherRSAKey().PublicKey) + rsaPEM, []string{" RS256", " RS256", " RS256", " RS256"}, []string{rsaToken}},
 		{"text before", "The key of auth.example.com:\n" + edPEM, []string{" EdDSA"}, []string{edToken}},
 		{"text between", edPEM + "and the next one\n" + ecPEM, []string{" EdDSA", " ES256"}, []string{edToken, ecToken}},
@@ -70,7 +50,7 @@ func TestPEM(t *testing.T) {
 			t.Parallel()
 			source := keys.PEM([]byte(tt.text))
 			newGate(t, source)
-			assert.Equal(t, tt.algorithms, names(t, source, issuer, ""))
+			assert.Equal(t, tt.algorithms, lookUp(t, source, issuer, ""))
 			for _, token := range tt.tokens {
 				assert.NoError(t, verify(t, source, token))
 			}
@@ -90,21 +70,21 @@ func TestPEM_Refuses(t *testing.T) {
 		{"space", " \n\t ", "keys.PEM: the PEM text is empty"},
 		{"no PEM", "hello", "-----BEGIN PUBLIC KEY-----"},
 		{"a file name", "/etc/keys/public.pem", "no PEM block"},
-		{"DER", string(der(public(edKey()))), "no PEM block"},
-		{"a JWK Set", string(document(jwkOf(public(edKey())))), "no PEM block"},
+		{"DER", string(pkixDER(public(edKey()))), "no PEM block"},
+		{"a JWK Set", string(jwkSet(jwkOf(public(edKey())))), "no PEM block"},
 		{"only base64", strings.Split(edPEM, "\n")[1], "no PEM block"},
-		{"a private key", string(block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edKey())))), "private key"},
-		{"a private key, PKCS #1", string(block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey()))), "openssl pkey -pubout"},
-		{"a private key, SEC 1", string(block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(p256Key())))), "private key"},
-		{"an encrypted private key", string(block("ENCRYPTED PRIVATE KEY", []byte("x"))), "private key"},
-		{"a private key after a public one", edPEM + string(block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edKey())))), "block 2: it is a private key"},
-		{"a certificate request", string(block("CERTIFICATE REQUEST", []byte("x"))), `"CERTIFICATE REQUEST"`},
-		{"an unknown block", string(block("FOO", []byte("x"))), `"FOO"`},
-		{"an unknown block with a long name", string(block(strings.Repeat("FOO", 1000), []byte("x"))), "FOOFOO"},
-		{"a block of garbage", string(block("PUBLIC KEY", []byte("garbage"))), "block 1: "},
-		{"a certificate of garbage", string(block("CERTIFICATE", []byte("garbage"))), "block 1: "},
-		{"PKIX called PKCS #1", string(block("RSA PUBLIC KEY", der(&rsaKey().PublicKey))), "block 1: "},
-		{"PKCS #1 called PKIX", string(block("PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey))), "block 1: "},
+		{"a private key", string(pemBlock("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edKey())))), "private key"},
+		{"a private key, PKCS #1", string(pemBlock("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey()))), "openssl pkey -pubout"},
+		{"a private key, SEC 1", string(pemBlock("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(p256Key())))), "private key"},
+		{"an encrypted private key", string(pemBlock("ENCRYPTED PRIVATE KEY", []byte("x"))), "private key"},
+		{"a private key after a public one", edPEM + string(pemBlock("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edKey())))), "block 2: it is a private key"},
+		{"a certificate request", string(pemBlock("CERTIFICATE REQUEST", []byte("x"))), `"CERTIFICATE REQUEST"`},
+		{"an unknown block", string(pemBlock("FOO", []byte("x"))), `"FOO"`},
+		{"an unknown block with a long name", string(pemBlock(strings.Repeat("FOO", 1000), []byte("x"))), "FOOFOO"},
+		{"a block of garbage", string(pemBlock("PUBLIC KEY", []byte("garbage"))), "block 1: "},
+		{"a certificate of garbage", string(pemBlock("CERTIFICATE", []byte("garbage"))), "block 1: "},
+		{"PKIX called PKCS #1", string(pemBlock("RSA PUBLIC KEY", pkixDER(&rsaKey().PublicKey))), "block 1: "},
+		{"PKCS #1 called PKIX", string(pemBlock("PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey))), "block 1: "},
 		{"X25519", publicPEM(must(ecdh.X25519().GenerateKey(rand.Reader)).PublicKey()), "a *ecdh.PublicKey was given"},
 		{"five keys for one algorithm", strings.Repeat(edPEM, 5), "5 keys for EdDSA"},
 		{"text after", edPEM + "and so on", "after block 1 there is something that is no PEM block"},
@@ -115,11 +95,11 @@ func TestPEM_Refuses(t *testing.T) {
 		// acceptance 20
 		{"P-224", publicPEM(&p224Key().PublicKey), "not on P-256, P-384 or P-521"},
 		{"RSA of 1024 bits", publicPEM(&weakRSAKey().PublicKey), "1024 bits"},
-		{"certificate of a weak key", string(block("CERTIFICATE", newCertificate(t, weakRSAKey()))), "1024 bits"},
+		{"certificate of a weak key", string(pemBlock("CERTIFICATE", newCertificate(t, weakRSAKey()))), "1024 bits"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			problem := broken(t, keys.PEM([]byte(tt.text)))
+			problem := errorOfUnusable(t, keys.PEM([]byte(tt.text)))
 			assert.Contains(t, problem, "keys.PEM: ")
 			assert.Contains(t, problem, tt.problem)
 			assert.Less(t, len(problem), 400)

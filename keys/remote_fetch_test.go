@@ -1,0 +1,364 @@
+package keys_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
+)
+
+// acceptance 10, 55: what a server may do wrong. Known keys serve on through all
+// of it.
+func TestRemote_ServerFaults(t *testing.T) {
+	t.Parallel()
+	good := oneKeySet("1", edKey())
+	manyKeys := make([]any, 10_000)
+	for i := range manyKeys {
+		manyKeys[i] = jwk{"kty": "OKP", "kid": strconv.Itoa(i)}
+	}
+	justTooMany := make([]any, 101)
+	for i := range justTooMany {
+		justTooMany[i] = jwkOf(public(edKey())).with("kid", strconv.Itoa(i))
+	}
+	redirects := func(target string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) }
+	}
+	elsewhere := newTCPServer(t, serves(good))
+	for _, tt := range []struct {
+		name   string
+		answer http.HandlerFunc
+		reason string
+	}{
+		{"500", fails(500), "status 500"},
+		{"404", fails(404), "status 404"},
+		{"401", fails(401), "status 401"},
+		{"429", fails(429), "status 429"},
+		{"204", fails(204), "status 204"},
+		{"500 with a good set", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(good) }, "status 500"},
+		{"304 that nobody asked for", fails(304), "status 304"},
+		{"connection closed", closesConnection, "EOF"},
+		{"connection closed in the body", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "10000")
+			w.Write(good)
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, "unexpected EOF"},
+		{"garbage", serves(bytes.Repeat([]byte("\x00\xff{["), 100)), "it is not a JWK Set"},
+		{"nothing", serves(nil), "it is not a JWK Set"},
+		{"HTML", servesWith("Content-Type", "text/html", []byte("<!doctype html><title>Maintenance</title>")), "it is not a JWK Set"},
+		{"cut short", serves(good[:len(good)-1]), "it is not a JWK Set"},
+		{"an empty set", serves(jwkSet()), "it has no usable key"},
+		{"an empty object", serves([]byte("{}")), "keys is not an array"},
+		{"only keys of no use", serves(jwkSet(jwk{"kty": "oct", "k": "AAAA"}, 1)), "it has no usable key"},
+		{"101 keys", serves(jwkSet(justTooMany...)), "more than the 100 keys that are read"},
+		{"10,000 keys", serves(jwkSet(manyKeys...)), "more than the 100 keys that are read"},
+		{"1 MiB and a byte", serves(append(good, bytes.Repeat([]byte(" "), 1<<20+1-len(good))...)), "more than 1048576 bytes"},
+		{"100 MB", writes100MB, "more than 1048576 bytes"},
+		{"100 MB announced", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(100<<20))
+			writes100MB(w, r)
+		}, "more than 1048576 bytes"},
+		{"redirect to http elsewhere", redirects("http://keys.example/jwks"), "another origin"},
+		{"redirect to another port", redirects(elsewhere.url + "/jwks"), "another origin"},
+		{"redirect to https", redirects("https://127.0.0.1/jwks"), "another origin"},
+		{"redirect to a file", redirects("file:///etc/passwd"), "another origin"},
+		{"redirect in a loop", redirects("/jwks"), "more than 3 redirects"},
+		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, "status 302"},
+		{"redirect to a long address", redirects("https://" + strings.Repeat("a", 5000) + ".example/redirect"), "..."},
+		{"no answer", neverAnswers, "context deadline exceeded"},
+		{"a body without an end", func(w http.ResponseWriter, r *http.Request) {
+			w.Write(good)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, "context deadline exceeded"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := newTCPServer(t, serves(good))
+			remote, log := server.remote()
+			if tt.reason == "context deadline exceeded" {
+				remote.Timeout = 500 * time.Millisecond
+			}
+			gate := newGate(t, remote)
+			require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
+			log.wait(t)
+
+			server.respond(tt.answer)
+			unknown := signEdDSA(t, otherEdKey(), "2")
+			for range 20 {
+				requireUnavailable(t, answerTo(gate, t.Context(), unknown))
+				require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
+			}
+			require.Eventually(t, func() bool { return remote.Stats()[0].Failures > 0 }, 5*time.Second, time.Millisecond)
+			_, err := gate.Verify(t.Context(), unknown)
+			require.ErrorIs(t, err, jwtgate.ErrUnavailable)
+			assert.ErrorContains(t, err, tt.reason)
+			if strings.Contains(tt.reason, "redirect") {
+				var theirs *url.Error
+				assert.ErrorAs(t, err, &theirs)
+			}
+			stats := remote.Stats()[0]
+			assert.Equal(t, 1, stats.Keys)
+			assert.ErrorContains(t, stats.Err, tt.reason)
+			assert.Equal(t, int64(0), elsewhere.fetches.Load())
+
+			failure := log.wait(t)
+			assert.Contains(t, failure[0], `msg="jwtgate: keys cannot be fetched, the old ones stay in use"`)
+			// acceptance 33
+			assert.Less(t, len(failure[0]), 600)
+			assert.Len(t, failure, 1)
+
+			server.respond(serves(oneKeySet("2", otherEdKey())))
+			require.Eventually(t, func() bool { return statusOf(t, gate, unknown) == 200 }, 10*time.Second, 20*time.Millisecond)
+			assert.Contains(t, strings.Join(log.wait(t), "\n"), "keys fetched again")
+			assert.NoError(t, remote.Stats()[0].Err)
+		})
+	}
+}
+
+// A client may do worse than fail. The fetch runs on a goroutine where a panic
+// would end the program.
+func TestRemote_BrokenClient(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		client roundTripperFunc
+		reason string
+	}{
+		{"panics", func(*http.Request) (*http.Response, error) { panic("no client today") }, "no client today"},
+		{"ends its goroutine", func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, "did not return"},
+		{"fails like a token", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrSignature }, "bad signature"},
+		{"fails like a gate", func(*http.Request) (*http.Response, error) { return nil, &jwtgate.Error{Status: 401} }, "status 401"},
+		{"fails like a request without a token", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrNoToken }, "no token"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			remote := &keys.Remote{URL: "https://auth.example.com/jwks", Client: &http.Client{Transport: tt.client}}
+			gate := newGate(t, remote)
+			for range 2 {
+				requireUnavailable(t, answerTo(gate, t.Context(), signEdDSA(t, edKey(), "1")))
+			}
+			assert.ErrorContains(t, remote.Refresh(t.Context(), ""), tt.reason)
+			assert.Equal(t, uint64(2), remote.Stats()[0].Failures)
+			// acceptance 43: an outage lets nobody through as anonymous.
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Authorization", "Bearer "+signEdDSA(t, edKey(), "1"))
+			w := httptest.NewRecorder()
+			gate.Optional(http.NotFoundHandler()).ServeHTTP(w, r)
+			requireUnavailable(t, w)
+		})
+	}
+}
+
+// A body may do anything that a Read can.
+func TestRemote_BrokenBody(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		body io.Reader
+	}{
+		{"panics", readerFunc(func([]byte) (int, error) { panic("no body today") })},
+		{"goes on to return nothing", readerFunc(func([]byte) (int, error) { return 0, nil })},
+		{"returns less than nothing", readerFunc(func([]byte) (int, error) { return -5, nil })},
+		{"returns more than there is room for", readerFunc(func(p []byte) (int, error) { return len(p) + 1, nil })},
+		{"fails", readerFunc(func([]byte) (int, error) { return 0, errors.New("line\nbreak\x1b[2J") })},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			remote := &keys.Remote{URL: "https://auth.example.com/", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+			remote.Client = &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, ContentLength: -1, Body: io.NopCloser(tt.body)}, nil
+			})}
+			require.Error(t, remote.Refresh(t.Context(), ""))
+			require.Eventually(t, func() bool { return remote.Stats()[0].Failures > 0 }, 5*time.Second, time.Millisecond, "the fetch has ended")
+			// acceptance 33
+			_, err := newGate(t, remote).Verify(t.Context(), signEdDSA(t, edKey(), "1"))
+			assert.NotContains(t, err.Error(), "\n")
+			assert.NotContains(t, err.Error(), "\x1b")
+		})
+	}
+}
+
+// An etag that no request could carry is none.
+func TestRemote_LongEtag(t *testing.T) {
+	t.Parallel()
+	server := newTCPServer(t, func(w http.ResponseWriter, r *http.Request) {
+		assert.Empty(t, r.Header.Get("If-None-Match"))
+		servesWith("Etag", `"`+strings.Repeat("e", 100_000)+`"`, oneKeySet("1", edKey()))(w, r)
+	})
+	remote, _ := server.remote()
+	for range 3 {
+		require.NoError(t, remote.Refresh(t.Context(), ""))
+	}
+}
+
+func TestRemote_CacheControl(t *testing.T) {
+	t.Parallel()
+	const minute = time.Minute
+	for _, tt := range []struct {
+		name     string
+		header   string
+		age      string
+		freshFor time.Duration
+		want     time.Duration // until it is fetched again
+	}{
+		{"no header", "", "", 0, 8 * minute},
+		{"no header, FreshFor", "", "", minute, 48 * time.Second},
+		{"other directives", "public, must-revalidate, s-maxage=5", "", 0, 8 * minute},
+		{"max-age=0", "max-age=0", "", 0, 48 * time.Second},
+		{"max-age=5", "max-age=5", "", 0, 48 * time.Second},
+		{"max-age=300", "public, max-age=300", "", 0, 4 * minute},
+		{"letter case", "Public,MAX-AGE=300", "", 0, 4 * minute},
+		{"quoted", `max-age="300"`, "", 0, 4 * minute},
+		{"with Age", "max-age=3600", "3300", 0, 4 * minute},
+		{"with an Age beyond", "max-age=3600", "4000", 0, 48 * time.Second},
+		{"max-age=1 year", "max-age=31536000", "", 0, 8 * minute},
+		{"max-age=1 year, FreshFor", "max-age=31536000", "", 48 * time.Hour, 24 * time.Hour / 5 * 4},
+		{"max-age beyond numbers", "max-age=99999999999999999999", "", 0, 8 * minute},
+		{"malformed max-age", "max-age=soon", "", 0, 48 * time.Second},
+		{"negative max-age", "max-age=-1", "", 0, 48 * time.Second},
+		{"no-store", "no-store", "", 0, 48 * time.Second},
+		{"no-cache beside max-age", "max-age=600, no-cache", "", 0, 48 * time.Second},
+		{"in two lines", "public\nmax-age=300", "", 0, 4 * minute},
+		{"max-age=0, short FreshFor", "max-age=0", "", 10 * time.Second, 8 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newPipeServer(t, func(w http.ResponseWriter, _ *http.Request) {
+					if tt.header != "" {
+						w.Header()["Cache-Control"] = strings.Split(tt.header, "\n")
+					}
+					if tt.age != "" {
+						w.Header().Set("Age", tt.age)
+					}
+					w.Write(oneKeySet("1", edKey()))
+				})
+				remote, _ := server.remote()
+				remote.FreshFor = tt.freshFor
+				gate := newGateWithFixedClock(t, remote)
+				token := signEdDSA(t, edKey(), "1")
+				require.Equal(t, 200, statusOf(t, gate, token))
+				for range 3 {
+					before := server.fetches.Load()
+					for range 100 {
+						time.Sleep((tt.want - time.Second) / 100)
+						require.Equal(t, 200, statusOf(t, gate, token))
+					}
+					synctest.Wait()
+					require.Equal(t, before, server.fetches.Load(), "never a fetch per request")
+					time.Sleep(2 * time.Second)
+					for range 100 {
+						require.Equal(t, 200, statusOf(t, gate, token))
+					}
+					synctest.Wait()
+					require.Equal(t, before+1, server.fetches.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestRemote_Revalidation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var full, unchanged atomic.Int32
+		etag, set := `"v1"`, oneKeySet("1", edKey())
+		server := newPipeServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") == etag {
+				if unchanged.Add(1)%2 == 0 { // it need not repeat what still holds
+					w.Header().Set("Etag", etag)
+					w.Header().Set("Cache-Control", "max-age=300")
+				}
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			w.Header().Set("Etag", etag)
+			w.Header().Set("Cache-Control", "max-age=300")
+			full.Add(1)
+			w.Write(set)
+		})
+		remote, log := server.remote()
+		gate := newGateWithFixedClock(t, remote)
+		first, second := signEdDSA(t, edKey(), "1"), signEdDSA(t, otherEdKey(), "2")
+		require.Equal(t, 200, statusOf(t, gate, first))
+		synctest.Wait()
+		log.drain()
+		for i := range 5 {
+			time.Sleep(241 * time.Second) // four fifths of max-age
+			assert.Equal(t, 200, statusOf(t, gate, first))
+			synctest.Wait()
+			assert.Equal(t, int32(i+1), unchanged.Load())
+			assert.Less(t, remote.Stats()[0].Age, time.Second, "it is as good as new")
+		}
+		assert.Equal(t, int32(1), full.Load())
+		assert.Empty(t, log.drain(), "nothing has changed")
+
+		etag, set = `"v2"`, oneKeySet("2", otherEdKey())
+		assert.Equal(t, 200, statusOf(t, gate, second))
+		assert.Equal(t, 401, statusOf(t, gate, first))
+		assert.Equal(t, int32(2), full.Load())
+		synctest.Wait()
+		assert.Contains(t, strings.Join(log.drain(), "\n"), "key set changed")
+	})
+}
+
+// A server that cannot answer whether something has changed is asked outright.
+func TestRemote_RevalidationFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		etag := servesWith("Etag", `"v1"`, oneKeySet("1", edKey()))
+		server := newPipeServer(t, etag)
+		remote, _ := server.remote()
+		gate := newGateWithFixedClock(t, remote)
+		token := signEdDSA(t, edKey(), "1")
+		require.Equal(t, 200, statusOf(t, gate, token))
+		server.respond(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(500)
+				return
+			}
+			etag(w, r)
+		})
+		time.Sleep(9 * time.Minute)
+		for range 2 {
+			require.Equal(t, 200, statusOf(t, gate, token))
+			time.Sleep(time.Minute)
+		}
+		assert.NoError(t, remote.Stats()[0].Err)
+		assert.Equal(t, uint64(1), remote.Stats()[0].Failures)
+	})
+	t.Run("a new key behind a cache", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			server := newPipeServer(t, servesWith("Etag", `"v1"`, oneKeySet("1", edKey())))
+			remote, _ := server.remote()
+			gate := newGate(t, remote)
+			require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
+			server.respond(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("If-None-Match") != "" {
+					w.WriteHeader(304)
+					return
+				}
+				w.Write(oneKeySet("2", otherEdKey()))
+			})
+			assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")))
+		})
+	})
+}

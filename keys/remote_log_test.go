@@ -1,0 +1,98 @@
+package keys_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRemote_Logs(t *testing.T) {
+	t.Parallel()
+	server := newTCPServer(t, serves(oneKeySet("1", edKey())))
+	remote, log := server.remote()
+	told := func() string {
+		t.Helper()
+		lines := log.wait(t)
+		require.Len(t, lines, 1)
+		_, line, _ := strings.Cut(lines[0], " ") // without the time
+		return line
+	}
+	source := fmt.Sprintf("source=%q", "keys.Remote "+server.url+"/jwks")
+	url := "url=" + server.url + "/jwks"
+
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+	assert.Equal(t, `level=INFO msg="jwtgate: keys fetched" `+source+" "+url+" keys=1", told())
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+	server.respond(serves(oneKeySet("2", edKey())))
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+	assert.Equal(t, `level=INFO msg="jwtgate: key set changed" `+source+" "+url+" keys=1", told())
+	server.respond(fails(500))
+	require.Error(t, remote.Refresh(t.Context(), ""))
+	assert.Equal(t, `level=WARN msg="jwtgate: keys cannot be fetched, the old ones stay in use" `+source+
+		fmt.Sprintf(" error=%q", "keys.Remote "+server.url+"/jwks: GET "+server.url+"/jwks: status 500"), told())
+	server.respond(fails(404))
+	require.Error(t, remote.Refresh(t.Context(), ""))
+	server.respond(serves(oneKeySet("2", edKey())))
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+	assert.Equal(t, `level=INFO msg="jwtgate: keys fetched again" `+source+" "+url+" keys=1", told())
+}
+
+// A set that is always another one, or in another order, does not fill the log.
+func TestRemote_LogIsBounded(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	good := jwkOf(public(edKey())).with("kid", "1")
+	for _, tt := range []struct {
+		name   string
+		answer http.HandlerFunc
+		most   int
+	}{
+		{"other keys each time", func(w http.ResponseWriter, _ *http.Request) {
+			all := []any{good}
+			for range 99 {
+				all = append(all, jwk{"kty": fmt.Sprint(n.Add(1), strings.Repeat("x", 60))})
+			}
+			w.Write(jwkSet(all...))
+		}, 10 * (1 + 5 + 1)},
+		{"another order each time", func(w http.ResponseWriter, _ *http.Request) {
+			if n.Add(1)%2 == 0 {
+				w.Write(jwkSet(good, jwk{"kty": "XYZ"}))
+			} else {
+				w.Write(jwkSet(jwk{"kty": "XYZ"}, good))
+			}
+		}, 10 + 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newPipeServer(t, tt.answer)
+				remote, log := server.remote()
+				for range 10 {
+					require.NoError(t, remote.Refresh(t.Context(), ""))
+				}
+				synctest.Wait()
+				assert.LessOrEqual(t, len(log.drain()), tt.most)
+			})
+		})
+	}
+}
+
+// A logger that panics costs its records, and not the program.
+func TestRemote_BrokenLogger(t *testing.T) {
+	t.Parallel()
+	server := newTCPServer(t, serves(oneKeySet("1", edKey())))
+	remote, _ := server.remote()
+	var records atomic.Int32
+	remote.Logger = slog.New(slog.NewTextHandler(writerFunc(func([]byte) (int, error) { records.Add(1); panic("no log today") }), nil))
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+	assert.Eventually(t, func() bool { return records.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+}

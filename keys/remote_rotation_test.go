@@ -1,0 +1,208 @@
+package keys_test
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate"
+)
+
+func TestRemote_Rotation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, afterDelay(50*time.Millisecond, serves(oneKeySet("1", edKey()))))
+		remote, _ := server.remote()
+		gate := newGate(t, remote)
+		require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
+
+		server.respond(afterDelay(50*time.Millisecond, serves(oneKeySet("2", otherEdKey()))))
+		server.fetches.Store(0)
+		start := time.Now()
+		token := signEdDSA(t, otherEdKey(), "2")
+		concurrently(50, func(int) { assert.Equal(t, 200, statusOf(t, gate, token)) })
+		assert.Equal(t, int64(1), server.fetches.Load())
+		assert.Equal(t, 50*time.Millisecond, time.Since(start), "at once")
+		assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, edKey(), "1")), "the old key is gone")
+	})
+}
+
+func TestRemote_RotationAfterAFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, serves(oneKeySet("1", edKey())))
+		remote, _ := server.remote()
+		gate := newGate(t, remote)
+		for i := range 300 { // 30 seconds of it, and it ends at any moment
+			time.Sleep(100 * time.Millisecond)
+			require.Equal(t, 401, statusOf(t, gate, signEdDSA(t, otherEdKey(), fmt.Sprintf("random-%d", i))))
+		}
+
+		server.respond(afterDelay(50*time.Millisecond, serves(oneKeySet("2", otherEdKey()))))
+		server.fetches.Store(0)
+		start := time.Now()
+		token := signEdDSA(t, otherEdKey(), "2")
+		var accepted atomic.Int32
+		concurrently(50, func(int) {
+			for statusOf(t, gate, token) != 200 {
+				if !assert.Less(t, time.Since(start), 5*time.Second) { // MinInterval
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			accepted.Add(1)
+		})
+		assert.Equal(t, int32(50), accepted.Load())
+		assert.Equal(t, int64(1), server.fetches.Load())
+	})
+}
+
+// A fetch that began before the rotation cannot know the new key. Whoever comes
+// while it is under way has another one behind it.
+func TestRemote_RotationDuringAFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, afterDelay(time.Second, serves(oneKeySet("1", edKey()))))
+		remote, _ := server.remote()
+		gate := newGate(t, remote)
+		var first sync.WaitGroup
+		first.Go(func() { assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1"))) })
+		time.Sleep(time.Second / 2)
+		server.respond(serves(oneKeySet("2", otherEdKey())))
+		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")))
+		first.Wait()
+		assert.Equal(t, int64(2), server.fetches.Load())
+	})
+}
+
+// A key without ID beside others is tried for tokens that name one, but does not
+// stand for those that are not there yet.
+func TestRemote_KeysWithAndWithoutID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		anyID := jwkOf(&p256Key().PublicKey)
+		server := newPipeServer(t, serves(jwkSet(jwkOf(public(edKey())).with("kid", "1"), anyID)))
+		remote, _ := server.remote()
+		gate := newGate(t, remote)
+		require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
+		server.respond(serves(jwkSet(jwkOf(public(otherEdKey())).with("kid", "2"), anyID)))
+		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")), "at once")
+
+		server.respond(fails(500))
+		byAny := sign(t, jwt.SigningMethodES256, p256Key(), "named somehow")
+		for range 5 {
+			assert.Equal(t, 200, statusOf(t, gate, byAny))
+		}
+		assert.Equal(t, 200, statusOf(t, gate, sign(t, jwt.SigningMethodES256, p256Key(), "")))
+		assert.LessOrEqual(t, server.fetches.Load(), int64(3))
+	})
+}
+
+// acceptance 48
+func TestRemote_KeyRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		both := jwkSet(jwkOf(public(edKey())).with("kid", "1"), jwkOf(public(otherEdKey())).with("kid", "2"))
+		server := newPipeServer(t, serves(both))
+		remote, _ := server.remote()
+		gate := newGateWithFixedClock(t, remote) // remembers tokens
+		gone, stays := signEdDSA(t, edKey(), "1"), signEdDSA(t, otherEdKey(), "2")
+		without := signEdDSA(t, edKey(), "")
+		for range 2 {
+			require.Equal(t, 200, statusOf(t, gate, gone))
+			require.Equal(t, 200, statusOf(t, gate, stays))
+			require.Equal(t, 200, statusOf(t, gate, without))
+		}
+
+		server.respond(serves(oneKeySet("2", otherEdKey())))
+		time.Sleep(8*time.Minute + time.Second)
+		assert.Equal(t, 200, statusOf(t, gate, stays)) // starts the refresh
+		synctest.Wait()
+		assert.Equal(t, 401, statusOf(t, gate, gone))
+		assert.Equal(t, 401, statusOf(t, gate, without))
+		assert.Equal(t, 200, statusOf(t, gate, stays))
+	})
+}
+
+// acceptance 45
+func TestRemote_RotatesUnderLoad(t *testing.T) {
+	t.Parallel()
+	const versions = 200
+	var privates [versions]ed25519.PrivateKey
+	var sets [versions][]byte
+	var tokens [versions]string
+	for i := range versions {
+		privates[i] = newEd25519()
+		kid := fmt.Sprintf("version-%d", i)
+		tokens[i] = signEdDSA(t, privates[i], kid)
+		sets[i] = jwkSet(jwkOf(public(edKey())).with("kid", "kept"), jwkOf(public(privates[i])).with("kid", kid))
+	}
+	kept, forged, never := signEdDSA(t, edKey(), "kept"), signEdDSA(t, otherEdKey(), "kept"), signEdDSA(t, otherEdKey(), "never")
+
+	var published atomic.Int32
+	server := newTCPServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(sets[published.Load()]) })
+	remote, _ := server.remote()
+	remote.FreshFor, remote.MinInterval = 10*time.Millisecond, 10*time.Millisecond
+	gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience}, CacheSize: 64})
+	require.NoError(t, err)
+	require.NoError(t, gate.Ready(t.Context()))
+
+	stop := make(chan struct{})
+	var rotating sync.WaitGroup
+	rotating.Go(func() {
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+				if published.Load() < versions-1 {
+					published.Add(1)
+				}
+			}
+		}
+	})
+	var rotated atomic.Int32
+	concurrently(10_000, func(i int) {
+		_, err := gate.Verify(t.Context(), kept)
+		assert.NoError(t, err)
+		switch i % 3 {
+		case 0:
+			_, err = gate.Verify(t.Context(), forged)
+			assert.ErrorIs(t, err, jwtgate.ErrSignature)
+		case 1:
+			_, err = gate.Verify(t.Context(), never)
+			assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
+		case 2:
+			// Some version that is, was or will be the published one.
+			version := int32(i % versions)
+			_, err = gate.Verify(t.Context(), tokens[version])
+			if err != nil {
+				assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
+			} else {
+				rotated.Add(1)
+				assert.LessOrEqual(t, version, published.Load(), "accepted before it was published")
+			}
+		}
+	})
+	close(stop)
+	rotating.Wait()
+	require.NotZero(t, published.Load())
+	last := published.Load()
+	require.NoError(t, remote.Refresh(t.Context(), ""))
+	_, err = gate.Verify(t.Context(), tokens[last])
+	assert.NoError(t, err)
+	_, err = gate.Verify(t.Context(), tokens[0])
+	assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
+	assert.Equal(t, int64(1), server.inFlight.most.Load(), "one fetch at a time")
+}
