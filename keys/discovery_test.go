@@ -212,10 +212,10 @@ func TestRemote_MetadataDoesNotLeaveHTTPS(t *testing.T) {
 	}))
 	defer server.Close()
 	issuer = server.URL
-	remote := &keys.Remote{Client: server.Client()}
+	remote := &keys.Remote{Timeout: hangLimit, Client: server.Client()}
 	assert.ErrorContains(t, remote.Refresh(t.Context(), issuer), "is plain http")
 	assert.Zero(t, plain.fetches.Load())
-	remote = &keys.Remote{Client: server.Client(), InsecureHTTP: true}
+	remote = &keys.Remote{Timeout: hangLimit, Client: server.Client(), InsecureHTTP: true}
 	assert.NoError(t, remote.Refresh(t.Context(), issuer))
 }
 
@@ -226,7 +226,7 @@ func TestRemote_RedirectDoesNotLeaveHTTPS(t *testing.T) {
 		http.Redirect(w, r, "http://"+r.Host+"/jwks", http.StatusFound)
 	}))
 	defer server.Close()
-	remote := &keys.Remote{URL: server.URL, Client: server.Client()}
+	remote := &keys.Remote{URL: server.URL, Timeout: hangLimit, Client: server.Client()}
 	assert.ErrorContains(t, remote.Refresh(t.Context(), ""), "another origin")
 }
 
@@ -260,16 +260,16 @@ func TestRemote_Client(t *testing.T) {
 	}
 	trusting := server.Client().Transport
 
-	assert.NoError(t, (&keys.Remote{Client: with(trusting)}).Refresh(t.Context(), issuer))
-	assert.ErrorContains(t, (&keys.Remote{Client: with(http.DefaultTransport)}).Refresh(t.Context(), issuer), "certificate")
-	assert.ErrorContains(t, (&keys.Remote{}).Refresh(t.Context(), issuer), "certificate")
-	assert.ErrorContains(t, (&keys.Remote{Client: server.Client()}).Refresh(t.Context(), issuer), "status 401")
+	assert.NoError(t, (&keys.Remote{Timeout: hangLimit, Client: with(trusting)}).Refresh(t.Context(), issuer))
+	assert.ErrorContains(t, (&keys.Remote{Timeout: hangLimit, Client: with(http.DefaultTransport)}).Refresh(t.Context(), issuer), "certificate")
+	assert.ErrorContains(t, (&keys.Remote{Timeout: hangLimit}).Refresh(t.Context(), issuer), "certificate")
+	assert.ErrorContains(t, (&keys.Remote{Timeout: hangLimit, Client: server.Client()}).Refresh(t.Context(), issuer), "status 401")
 
 	client := with(trusting)
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	assert.ErrorContains(t, (&keys.Remote{Client: client}).Refresh(t.Context(), issuer), "/moved: status 301")
+	assert.ErrorContains(t, (&keys.Remote{Timeout: hangLimit, Client: client}).Refresh(t.Context(), issuer), "/moved: status 301")
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("no redirects here") }
-	remote := &keys.Remote{Client: client}
+	remote := &keys.Remote{Timeout: hangLimit, Client: client}
 	assert.ErrorContains(t, remote.Refresh(t.Context(), issuer), "no redirects here")
 	client.CheckRedirect = nil
 	assert.NoError(t, remote.Refresh(t.Context(), issuer))
@@ -342,26 +342,30 @@ func TestRemote_KeysMoveUnderOneEtag(t *testing.T) {
 // acceptance 24: what a token says of its key goes nowhere.
 func TestRemote_KeyIDReachesNoURL(t *testing.T) {
 	t.Parallel()
-	server := newTCPServer(t, nil)
-	var mu sync.Mutex
-	asked := map[string]bool{}
-	documents := pages{openIDConfiguration: metadata(server.url, server.url+"/jwks"), "/jwks": oneKeySet("1", edKey())}
-	server.respond(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		asked[r.RequestURI+" "+r.Header.Get("If-None-Match")] = true
-		mu.Unlock()
-		documents.answer(w, r)
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, nil)
+		var mu sync.Mutex
+		asked := map[string]bool{}
+		documents := pages{openIDConfiguration: metadata(server.url, server.url+"/jwks"), "/jwks": oneKeySet("1", edKey())}
+		server.respond(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			asked[r.RequestURI+" "+r.Header.Get("If-None-Match")] = true
+			mu.Unlock()
+			documents.answer(w, r)
+		})
+		remote, log := server.remote()
+		remote.URL = ""
+		gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{server.url}, Audiences: []string{audience}})
+		require.NoError(t, err)
+		for _, kid := range []string{"../../admin", "?x=1", "#", "a b\r\nX: y", "http://127.0.0.1/x", "%2e%2e", strings.Repeat("k", 256)} {
+			require.Equal(t, 401, statusOf(t, gate, signFor(t, server.url, jwt.SigningMethodEdDSA, otherEdKey(), kid)))
+			time.Sleep(5 * time.Second) // MinInterval
+		}
+		assert.Equal(t, int64(2*7), server.fetches.Load())
+		assert.Equal(t, map[string]bool{openIDConfiguration + " ": true, "/jwks ": true}, asked)
+		synctest.Wait()
+		assert.Len(t, log.drain(), 1)
 	})
-	remote, log := server.remote()
-	remote.URL, remote.MinInterval = "", time.Nanosecond
-	gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{server.url}, Audiences: []string{audience}})
-	require.NoError(t, err)
-	for _, kid := range []string{"../../admin", "?x=1", "#", "a b\r\nX: y", "http://127.0.0.1/x", "%2e%2e", strings.Repeat("k", 256)} {
-		require.Equal(t, 401, statusOf(t, gate, signFor(t, server.url, jwt.SigningMethodEdDSA, otherEdKey(), kid)))
-	}
-	assert.Equal(t, int64(2*7), server.fetches.Load())
-	assert.Equal(t, map[string]bool{openIDConfiguration + " ": true, "/jwks ": true}, asked)
-	assert.Len(t, log.wait(t), 1)
 }
 
 // acceptance 32

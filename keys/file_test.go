@@ -195,14 +195,16 @@ func TestFile_ParseMayWriteToTheContent(t *testing.T) {
 
 // In between looks a request does nothing but take the keys.
 func TestFile_AllocatesNothing(t *testing.T) {
-	file, _ := newFileSource(t, oneKeySet("k1", edKey()))
-	newGate(t, file)
-	require.NoError(t, os.Remove(file.Path))
-	assert.Zero(t, testing.AllocsPerRun(1000, func() {
-		if ks, err := file.Keys(t.Context(), issuer, "k1"); err != nil || len(ks) != 1 {
-			t.Error(ks, err)
-		}
-	}))
+	synctest.Test(t, func(t *testing.T) {
+		file, _ := newFileSource(t, oneKeySet("k1", edKey()))
+		newGate(t, file)
+		require.NoError(t, os.Remove(file.Path))
+		assert.Zero(t, testing.AllocsPerRun(1000, func() {
+			if ks, err := file.Keys(t.Context(), issuer, "k1"); err != nil || len(ks) != 1 {
+				t.Error(ks, err)
+			}
+		}))
+	})
 }
 
 func TestFile_LogsWhatItSkips(t *testing.T) {

@@ -281,17 +281,6 @@ func (l *logBuffer) drain() []string {
 	return strings.Split(strings.TrimSpace(l.buf.String()), "\n")
 }
 
-// wait is take, if need be after something has been logged.
-func (l *logBuffer) wait(t testing.TB) []string {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.buf.Len() > 0
-	}, 5*time.Second, time.Millisecond)
-	return l.drain()
-}
-
 // logged collects what is logged to slog.Default. Its test must not be
 // parallel to others.
 func captureDefaultLog(t *testing.T) *bytes.Buffer {

@@ -23,8 +23,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// acceptance 10, 55: what a server may do wrong. Known keys serve on through all
-// of it.
+// acceptance 10, 55: whatever the server does wrong, the keys that are known stay in use. A token with an
+// unknown key ID gets 503, because the fetch that would decide fails.
 func TestRemote_ServerFaults(t *testing.T) {
 	t.Parallel()
 	good := oneKeySet("1", edKey())
@@ -39,7 +39,6 @@ func TestRemote_ServerFaults(t *testing.T) {
 	redirects := func(target string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) }
 	}
-	elsewhere := newTCPServer(t, serves(good))
 	for _, tt := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -75,7 +74,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 			writes100MB(w, r)
 		}, "more than 1048576 bytes"},
 		{"redirect to http elsewhere", redirects("http://keys.example/jwks"), "another origin"},
-		{"redirect to another port", redirects(elsewhere.url + "/jwks"), "another origin"},
+		{"redirect to another port", redirects("http://127.0.0.1:8080/jwks"), "another origin"},
 		{"redirect to https", redirects("https://127.0.0.1/jwks"), "another origin"},
 		{"redirect to a file", redirects("file:///etc/passwd"), "another origin"},
 		{"redirect in a loop", redirects("/jwks"), "more than 3 redirects"},
@@ -90,50 +89,53 @@ func TestRemote_ServerFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := newTCPServer(t, serves(good))
-			remote, log := server.remote()
-			if tt.reason == "context deadline exceeded" {
-				remote.Timeout = 500 * time.Millisecond
-			}
-			gate := newGate(t, remote)
-			require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
-			log.wait(t)
+			synctest.Test(t, func(t *testing.T) {
+				server := newPipeServer(t, serves(good))
+				remote, log := server.remote()
+				gate := newGate(t, remote)
+				known, unknown := signEdDSA(t, edKey(), "1"), signEdDSA(t, otherEdKey(), "2")
+				require.Equal(t, 200, statusOf(t, gate, known))
+				synctest.Wait()
+				log.drain()
 
-			server.respond(tt.answer)
-			unknown := signEdDSA(t, otherEdKey(), "2")
-			for range 20 {
-				requireUnavailable(t, answerTo(gate, t.Context(), unknown))
-				require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
-			}
-			require.Eventually(t, func() bool { return remote.Stats()[0].Failures > 0 }, 5*time.Second, time.Millisecond)
-			_, err := gate.Verify(t.Context(), unknown)
-			require.ErrorIs(t, err, jwtgate.ErrUnavailable)
-			assert.ErrorContains(t, err, tt.reason)
-			if strings.Contains(tt.reason, "redirect") {
-				var theirs *url.Error
-				assert.ErrorAs(t, err, &theirs)
-			}
-			stats := remote.Stats()[0]
-			assert.Equal(t, 1, stats.Keys)
-			assert.ErrorContains(t, stats.Err, tt.reason)
-			assert.Equal(t, int64(0), elsewhere.fetches.Load())
+				server.respond(tt.answer)
+				for range 20 {
+					requireUnavailable(t, answerTo(gate, t.Context(), unknown))
+					require.Equal(t, 200, statusOf(t, gate, known))
+					time.Sleep(100 * time.Millisecond)
+				}
+				_, err := gate.Verify(t.Context(), unknown)
+				require.ErrorIs(t, err, jwtgate.ErrUnavailable)
+				assert.ErrorContains(t, err, tt.reason)
+				if strings.Contains(tt.reason, "redirect") {
+					var clientError *url.Error
+					assert.ErrorAs(t, err, &clientError)
+				}
+				stats := remote.Stats()[0]
+				assert.NotZero(t, stats.Failures)
+				assert.Equal(t, 1, stats.Keys)
+				assert.ErrorContains(t, stats.Err, tt.reason)
+				assert.Zero(t, server.strayDials.Load(), "connections to other addresses")
 
-			failure := log.wait(t)
-			assert.Contains(t, failure[0], `msg="jwtgate: keys cannot be fetched, the old ones stay in use"`)
-			// acceptance 33
-			assert.Less(t, len(failure[0]), 600)
-			assert.Len(t, failure, 1)
+				synctest.Wait()
+				records := log.drain()
+				require.Len(t, records, 1)
+				assert.Contains(t, records[0], `msg="jwtgate: keys cannot be fetched, the old ones stay in use"`)
+				// acceptance 33
+				assert.Less(t, len(records[0]), 600)
 
-			server.respond(serves(oneKeySet("2", otherEdKey())))
-			require.Eventually(t, func() bool { return statusOf(t, gate, unknown) == 200 }, 10*time.Second, 20*time.Millisecond)
-			assert.Contains(t, strings.Join(log.wait(t), "\n"), "keys fetched again")
-			assert.NoError(t, remote.Stats()[0].Err)
+				server.respond(serves(oneKeySet("2", otherEdKey())))
+				time.Sleep(31 * time.Second) // the longest backoff is 30 seconds
+				assert.Equal(t, 200, statusOf(t, gate, unknown))
+				synctest.Wait()
+				assert.Contains(t, strings.Join(log.drain(), "\n"), "keys fetched again")
+				assert.NoError(t, remote.Stats()[0].Err)
+			})
 		})
 	}
 }
 
-// A client may do worse than fail. The fetch runs on a goroutine where a panic
-// would end the program.
+// The fetch runs on a goroutine of the Remote, where a panic of the client would end the program.
 func TestRemote_BrokenClient(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -149,24 +151,27 @@ func TestRemote_BrokenClient(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			remote := &keys.Remote{URL: "https://auth.example.com/jwks", Client: &http.Client{Transport: tt.client}}
-			gate := newGate(t, remote)
-			for range 2 {
-				requireUnavailable(t, answerTo(gate, t.Context(), signEdDSA(t, edKey(), "1")))
-			}
-			assert.ErrorContains(t, remote.Refresh(t.Context(), ""), tt.reason)
-			assert.Equal(t, uint64(2), remote.Stats()[0].Failures)
-			// acceptance 43: an outage lets nobody through as anonymous.
-			r := httptest.NewRequest("GET", "/", nil)
-			r.Header.Set("Authorization", "Bearer "+signEdDSA(t, edKey(), "1"))
-			w := httptest.NewRecorder()
-			gate.Optional(http.NotFoundHandler()).ServeHTTP(w, r)
-			requireUnavailable(t, w)
+			synctest.Test(t, func(t *testing.T) {
+				remote := &keys.Remote{URL: "https://auth.example.com/jwks", Client: &http.Client{Transport: tt.client}}
+				gate := newGate(t, remote)
+				for range 2 {
+					requireUnavailable(t, answerTo(gate, t.Context(), signEdDSA(t, edKey(), "1")))
+				}
+				assert.ErrorContains(t, remote.Refresh(t.Context(), ""), tt.reason)
+				assert.Equal(t, uint64(2), remote.Stats()[0].Failures)
+				// acceptance 43: in an outage, Optional does not treat a request with a token as anonymous.
+				r := httptest.NewRequest("GET", "/", nil)
+				r.Header.Set("Authorization", "Bearer "+signEdDSA(t, edKey(), "1"))
+				w := httptest.NewRecorder()
+				gate.Optional(http.NotFoundHandler()).ServeHTTP(w, r)
+				requireUnavailable(t, w)
+			})
 		})
 	}
 }
 
-// A body may do anything that a Read can.
+// acceptance 33: no fault in reading a body ends the program, outlasts Timeout, or puts control characters into
+// an error.
 func TestRemote_BrokenBody(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -174,28 +179,33 @@ func TestRemote_BrokenBody(t *testing.T) {
 		body io.Reader
 	}{
 		{"panics", readerFunc(func([]byte) (int, error) { panic("no body today") })},
-		{"goes on to return nothing", readerFunc(func([]byte) (int, error) { return 0, nil })},
+		{"goes on to return nothing", readerFunc(func([]byte) (int, error) { time.Sleep(time.Millisecond); return 0, nil })},
 		{"returns less than nothing", readerFunc(func([]byte) (int, error) { return -5, nil })},
 		{"returns more than there is room for", readerFunc(func(p []byte) (int, error) { return len(p) + 1, nil })},
 		{"fails", readerFunc(func([]byte) (int, error) { return 0, errors.New("line\nbreak\x1b[2J") })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			remote := &keys.Remote{URL: "https://auth.example.com/", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
-			remote.Client = &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) {
-				return &http.Response{StatusCode: 200, ContentLength: -1, Body: io.NopCloser(tt.body)}, nil
-			})}
-			require.Error(t, remote.Refresh(t.Context(), ""))
-			require.Eventually(t, func() bool { return remote.Stats()[0].Failures > 0 }, 5*time.Second, time.Millisecond, "the fetch has ended")
-			// acceptance 33
-			_, err := newGate(t, remote).Verify(t.Context(), signEdDSA(t, edKey(), "1"))
-			assert.NotContains(t, err.Error(), "\n")
-			assert.NotContains(t, err.Error(), "\x1b")
+			synctest.Test(t, func(t *testing.T) {
+				remote := &keys.Remote{URL: "https://auth.example.com/", Timeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+				remote.Client = &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 200, ContentLength: -1, Body: io.NopCloser(tt.body)}, nil
+				})}
+				start := time.Now()
+				require.Error(t, remote.Refresh(t.Context(), ""))
+				assert.LessOrEqual(t, time.Since(start), 50*time.Millisecond)
+				time.Sleep(time.Millisecond) // until the last Read returns
+				synctest.Wait()
+				assert.NotZero(t, remote.Stats()[0].Failures, "the fetch has ended")
+				_, err := newGate(t, remote).Verify(t.Context(), signEdDSA(t, edKey(), "1"))
+				assert.NotContains(t, err.Error(), "\n")
+				assert.NotContains(t, err.Error(), "\x1b")
+			})
 		})
 	}
 }
 
-// An etag that no request could carry is none.
+// An Etag over 1 KiB is not sent back: a server may refuse a request with a header of that size.
 func TestRemote_LongEtag(t *testing.T) {
 	t.Parallel()
 	server := newTCPServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -216,7 +226,7 @@ func TestRemote_CacheControl(t *testing.T) {
 		header   string
 		age      string
 		freshFor time.Duration
-		want     time.Duration // until it is fetched again
+		want     time.Duration // until the next fetch
 	}{
 		{"no header", "", "", 0, 8 * minute},
 		{"no header, FreshFor", "", "", minute, 48 * time.Second},
@@ -282,7 +292,7 @@ func TestRemote_Revalidation(t *testing.T) {
 		etag, set := `"v1"`, oneKeySet("1", edKey())
 		server := newPipeServer(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("If-None-Match") == etag {
-				if unchanged.Add(1)%2 == 0 { // it need not repeat what still holds
+				if unchanged.Add(1)%2 == 0 { // a 304 need not repeat the header (RFC 9110 section 15.4.5)
 					w.Header().Set("Etag", etag)
 					w.Header().Set("Cache-Control", "max-age=300")
 				}
@@ -305,7 +315,7 @@ func TestRemote_Revalidation(t *testing.T) {
 			assert.Equal(t, 200, statusOf(t, gate, first))
 			synctest.Wait()
 			assert.Equal(t, int32(i+1), unchanged.Load())
-			assert.Less(t, remote.Stats()[0].Age, time.Second, "it is as good as new")
+			assert.Less(t, remote.Stats()[0].Age, time.Second, "a 304 counts like a new set")
 		}
 		assert.Equal(t, int32(1), full.Load())
 		assert.Empty(t, log.drain(), "nothing has changed")
@@ -319,7 +329,8 @@ func TestRemote_Revalidation(t *testing.T) {
 	})
 }
 
-// A server that cannot answer whether something has changed is asked outright.
+// After a failure, and for an unknown key ID, the request has no If-None-Match: some servers fail on
+// If-None-Match, and a cache on the way may still answer 304.
 func TestRemote_RevalidationFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

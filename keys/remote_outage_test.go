@@ -182,8 +182,7 @@ func TestRemote_Stale(t *testing.T) {
 // Keys that were too old when they came are no reason to refuse a token.
 func TestRemote_StaleAtOnce(t *testing.T) {
 	t.Parallel()
-	server := newTCPServer(t, serves(oneKeySet("1", edKey())))
-	remote, _ := server.remote()
+	remote, _ := newDirectServer(serves(oneKeySet("1", edKey()))).remote()
 	remote.FreshFor, remote.StaleFor = time.Nanosecond, -1
 	gate := newGate(t, remote)
 	for range 50 {
@@ -355,13 +354,17 @@ func TestRemote_FirstCallerCancels(t *testing.T) {
 // keys that are there.
 func TestRemote_CancelledBefore(t *testing.T) {
 	t.Parallel()
-	server := newTCPServer(t, serves(oneKeySet("1", edKey())))
-	remote, _ := server.remote()
-	require.NoError(t, remote.Refresh(t.Context(), ""))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	ks, err := remote.Keys(ctx, issuer, "1")
-	assert.NoError(t, err)
-	assert.Len(t, ks, 1)
-	assert.ErrorIs(t, remote.Refresh(ctx, ""), context.Canceled)
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, serves(oneKeySet("1", edKey())))
+		remote, _ := server.remote()
+		require.NoError(t, remote.Refresh(t.Context(), ""))
+		server.respond(afterDelay(time.Second, serves(oneKeySet("1", edKey()))))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		ks, err := remote.Keys(ctx, issuer, "1")
+		assert.NoError(t, err)
+		assert.Len(t, ks, 1)
+		assert.ErrorIs(t, remote.Refresh(ctx, ""), context.Canceled)
+		time.Sleep(time.Second) // the fetch ends
+	})
 }

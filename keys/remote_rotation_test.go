@@ -1,7 +1,6 @@
 package keys_test
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"net/http"
 	"sync"
@@ -136,73 +135,86 @@ func TestRemote_KeyRemoved(t *testing.T) {
 // acceptance 45
 func TestRemote_RotatesUnderLoad(t *testing.T) {
 	t.Parallel()
-	const versions = 200
-	var privates [versions]ed25519.PrivateKey
-	var sets [versions][]byte
-	var tokens [versions]string
-	for i := range versions {
-		privates[i] = newEd25519()
-		kid := fmt.Sprintf("version-%d", i)
-		tokens[i] = signEdDSA(t, privates[i], kid)
-		sets[i] = jwkSet(jwkOf(public(edKey())).with("kid", "kept"), jwkOf(public(privates[i])).with("kid", kid))
-	}
-	kept, forged, never := signEdDSA(t, edKey(), "kept"), signEdDSA(t, otherEdKey(), "kept"), signEdDSA(t, otherEdKey(), "never")
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			versions = 200 // of the set, each published for 10 ms
+			callers  = 200
+			rounds   = 20
+		)
+		var sets [versions][]byte
+		var tokens [versions]string
+		for i := range versions {
+			private, kid := newEd25519(), fmt.Sprintf("version-%d", i)
+			tokens[i] = signEdDSA(t, private, kid)
+			sets[i] = jwkSet(jwkOf(public(edKey())).with("kid", "kept"), jwkOf(public(private)).with("kid", kid))
+		}
+		kept, forged, never := signEdDSA(t, edKey(), "kept"), signEdDSA(t, otherEdKey(), "kept"), signEdDSA(t, otherEdKey(), "never")
 
-	var published atomic.Int32
-	server := newTCPServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(sets[published.Load()]) })
-	remote, _ := server.remote()
-	remote.FreshFor, remote.MinInterval = 10*time.Millisecond, 10*time.Millisecond
-	gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience}, CacheSize: 64})
-	require.NoError(t, err)
-	require.NoError(t, gate.Ready(t.Context()))
+		var published atomic.Int32
+		server := newPipeServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(sets[published.Load()]) })
+		remote, _ := server.remote()
+		remote.FreshFor, remote.MinInterval = 10*time.Millisecond, 10*time.Millisecond
+		gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience}, CacheSize: 64})
+		require.NoError(t, err)
+		require.NoError(t, gate.Ready(t.Context()))
 
-	stop := make(chan struct{})
-	var rotating sync.WaitGroup
-	rotating.Go(func() {
-		ticker := time.NewTicker(10 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-				if published.Load() < versions-1 {
-					published.Add(1)
+		stop := make(chan struct{})
+		var rotating sync.WaitGroup
+		rotating.Go(func() {
+			ticker := time.NewTicker(10 * time.Millisecond)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-ticker.C:
+					if published.Load() < versions-1 {
+						published.Add(1)
+					}
 				}
 			}
-		}
-	})
-	var rotated atomic.Int32
-	concurrently(10_000, func(i int) {
-		_, err := gate.Verify(t.Context(), kept)
-		assert.NoError(t, err)
-		switch i % 3 {
-		case 0:
-			_, err = gate.Verify(t.Context(), forged)
-			assert.ErrorIs(t, err, jwtgate.ErrSignature)
-		case 1:
-			_, err = gate.Verify(t.Context(), never)
-			assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
-		case 2:
-			// Some version that is, was or will be the published one.
-			version := int32(i % versions)
-			_, err = gate.Verify(t.Context(), tokens[version])
-			if err != nil {
-				assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
-			} else {
-				rotated.Add(1)
-				assert.LessOrEqual(t, version, published.Load(), "accepted before it was published")
+		})
+		var rotated, early atomic.Int32
+		concurrently(callers, func(i int) {
+			for round := range rounds {
+				// At each multiple of 10 ms some of the callers wake together, and with them the ticker.
+				time.Sleep(time.Duration(10+i%7) * 10 * time.Millisecond)
+				_, err := gate.Verify(t.Context(), kept)
+				assert.NoError(t, err)
+				switch (i + round) % 3 {
+				case 0:
+					_, err = gate.Verify(t.Context(), forged)
+					assert.ErrorIs(t, err, jwtgate.ErrSignature)
+				case 1:
+					_, err = gate.Verify(t.Context(), never)
+					assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
+				case 2:
+					// The version was, is or will be published about now.
+					version := min(max(published.Load()+int32(i%5)-2, 0), versions-1)
+					_, err = gate.Verify(t.Context(), tokens[version])
+					if err != nil {
+						assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
+						early.Add(1)
+					} else {
+						rotated.Add(1)
+						assert.LessOrEqual(t, version, published.Load(), "accepted before it was published")
+					}
+				}
 			}
-		}
+		})
+		close(stop)
+		rotating.Wait()
+		require.NotZero(t, published.Load())
+		assert.NotZero(t, rotated.Load())
+		assert.NotZero(t, early.Load())
+		last := published.Load()
+		require.NoError(t, remote.Refresh(t.Context(), ""))
+		_, err = gate.Verify(t.Context(), tokens[last])
+		assert.NoError(t, err)
+		_, err = gate.Verify(t.Context(), tokens[0])
+		assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
+		assert.Equal(t, int64(1), server.inFlight.most.Load(), "one fetch at a time")
+		t.Logf("%d sets published, %d fetches, %d tokens of a rotating key accepted, %d refused",
+			last+1, server.fetches.Load(), rotated.Load(), early.Load())
 	})
-	close(stop)
-	rotating.Wait()
-	require.NotZero(t, published.Load())
-	last := published.Load()
-	require.NoError(t, remote.Refresh(t.Context(), ""))
-	_, err = gate.Verify(t.Context(), tokens[last])
-	assert.NoError(t, err)
-	_, err = gate.Verify(t.Context(), tokens[0])
-	assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
-	assert.Equal(t, int64(1), server.inFlight.most.Load(), "one fetch at a time")
 }

@@ -75,12 +75,17 @@ func TestRemote_RefusesSettings(t *testing.T) {
 			}
 			require.ErrorContains(t, err, tt.problem)
 			assert.NotContains(t, err.Error(), "secret")
-			for _, issuer := range append(tt.issuers, issuer) {
-				// One that New has not seen does not do better.
-				if tt.remote.URL != "" || strings.Contains(tt.problem, "issuer") {
-					_, err := tt.remote.Keys(t.Context(), issuer, "")
-					assert.Error(t, err)
-				}
+			// A Remote that New has not checked refuses the address when it is asked for keys.
+			issuers := tt.issuers
+			switch {
+			case tt.remote.URL != "":
+				issuers = []string{issuer}
+			case !strings.Contains(tt.problem, "issuer"):
+				issuers = nil
+			}
+			for _, issuer := range issuers {
+				_, err := tt.remote.Keys(t.Context(), issuer, "")
+				assert.Error(t, err)
 			}
 		})
 	}
@@ -272,25 +277,27 @@ func TestRemote_LongDurations(t *testing.T) {
 
 func TestRemote_Refresh(t *testing.T) {
 	t.Parallel()
-	server := newTCPServer(t, fails(500))
-	remote, _ := server.remote()
-	gate := newGate(t, remote)
-	err := remote.Refresh(t.Context(), issuer)
-	assert.ErrorContains(t, err, "keys.Remote "+server.url+"/jwks: GET "+server.url+"/jwks: status 500")
-	assert.ErrorContains(t, gate.Ready(t.Context()), "status 500", "that was just now")
-	assert.Equal(t, int64(1), server.fetches.Load())
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, fails(500))
+		remote, _ := server.remote()
+		gate := newGate(t, remote)
+		err := remote.Refresh(t.Context(), issuer)
+		assert.ErrorContains(t, err, "keys.Remote "+server.url+"/jwks: GET "+server.url+"/jwks: status 500")
+		assert.ErrorContains(t, gate.Ready(t.Context()), "status 500", "no fetch so soon after a failure")
+		assert.Equal(t, int64(1), server.fetches.Load())
 
-	server.respond(serves(oneKeySet("1", edKey())))
-	assert.NoError(t, remote.Refresh(t.Context(), issuer), "whatever the backoff")
-	assert.NoError(t, gate.Ready(t.Context()))
-	for range 10 {
-		assert.NoError(t, remote.Refresh(t.Context(), ""), "whatever the limit")
-	}
-	assert.Equal(t, int64(12), server.fetches.Load())
-	assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
-	server.close()
-	assert.Error(t, remote.Refresh(t.Context(), issuer))
-	assert.NoError(t, gate.Ready(t.Context()), "there are keys")
+		server.respond(serves(oneKeySet("1", edKey())))
+		assert.NoError(t, remote.Refresh(t.Context(), issuer), "Refresh does not wait for the backoff")
+		assert.NoError(t, gate.Ready(t.Context()))
+		for range 10 {
+			assert.NoError(t, remote.Refresh(t.Context(), ""), "nor for the limit of fetches")
+		}
+		assert.Equal(t, int64(12), server.fetches.Load())
+		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
+		server.close()
+		assert.Error(t, remote.Refresh(t.Context(), issuer))
+		assert.NoError(t, gate.Ready(t.Context()), "there are keys")
+	})
 }
 
 // Of many who refresh at once, all get keys of that moment or later, by two
@@ -376,16 +383,16 @@ func TestRemote_LeavesNothingBehind(t *testing.T) {
 				}
 				return countConn(c, &open), nil
 			}
-			remote := &keys.Remote{URL: server.URL, Client: &http.Client{Transport: transport}}
+			remote := &keys.Remote{URL: server.URL, Client: &http.Client{Transport: transport}, Timeout: hangLimit}
 			for range 5 {
 				require.NoError(t, remote.Refresh(t.Context(), ""))
 			}
-			assert.Eventually(t, func() bool { return open.now.Load() == 0 }, 5*time.Second, time.Millisecond)
-			assert.Eventually(t, func() bool {
+			waitUntil(t, func() bool { return open.now.Load() == 0 }, "the client closes its connections")
+			waitUntil(t, func() bool {
 				stacks := make([]byte, 1<<20)
 				stacks = stacks[:runtime.Stack(stacks, true)]
 				return !bytes.Contains(stacks, []byte(server.Listener.Addr().String()))
-			}, 5*time.Second, time.Millisecond)
+			}, "no goroutine is left for the server's address")
 		})
 	}
 }
@@ -400,8 +407,5 @@ func TestRemote_LeavesNoGoroutine(t *testing.T) { // alone: it counts
 		require.NoError(t, remote.Refresh(t.Context(), ""))
 		require.Error(t, failed.Refresh(t.Context(), ""))
 	}
-	// Not with Eventually, which has a goroutine of its own.
-	for start := time.Now(); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-		require.Less(t, time.Since(start), 5*time.Second)
-	}
+	waitUntil(t, func() bool { return runtime.NumGoroutine() <= before }, "as many goroutines as before the fetches")
 }
