@@ -69,9 +69,11 @@ func TestFile_Formats(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			file, _ := newFileSource(t, []byte(tt.content))
-			newGate(t, file)
-			assert.Equal(t, tt.want, lookUp(t, file, issuer, ""))
+			synctest.Test(t, func(t *testing.T) {
+				file, _ := newFileSource(t, []byte(tt.content))
+				newGate(t, file)
+				assert.Equal(t, tt.want, lookUp(t, file, issuer, ""))
+			})
 		})
 	}
 }
@@ -96,27 +98,35 @@ func TestFile_Refuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			file, log := newFileSource(t, []byte(tt.content))
-			problem := errorOfUnusable(t, file)
-			assert.Contains(t, problem, "keys.File "+file.Path+": ")
-			assert.Contains(t, problem, tt.problem)
-			assert.Empty(t, log.drain(), "what is wrong is in the error")
+			synctest.Test(t, func(t *testing.T) {
+				file, log := newFileSource(t, []byte(tt.content))
+				problem := errorOfUnusable(t, file)
+				assert.Contains(t, problem, "keys.File "+file.Path+": ")
+				assert.Contains(t, problem, tt.problem)
+				assert.Empty(t, log.drain(), "what is wrong is in the error")
+			})
 		})
 	}
 
 	t.Run("no path", func(t *testing.T) {
 		t.Parallel()
-		assert.Contains(t, errorOfUnusable(t, &keys.File{}), "keys.File: Path is empty")
+		synctest.Test(t, func(t *testing.T) {
+			assert.Contains(t, errorOfUnusable(t, &keys.File{}), "keys.File: Path is empty")
+		})
 	})
 	t.Run("no such file", func(t *testing.T) {
 		t.Parallel()
-		file, _ := newFileSource(t, nil)
-		assert.Contains(t, errorOfUnusable(t, file), "no such file")
-		assert.ErrorIs(t, file.CheckIssuers(nil), fs.ErrNotExist)
+		synctest.Test(t, func(t *testing.T) {
+			file, _ := newFileSource(t, nil)
+			assert.Contains(t, errorOfUnusable(t, file), "no such file")
+			assert.ErrorIs(t, file.CheckIssuers(nil), fs.ErrNotExist)
+		})
 	})
 	t.Run("a folder", func(t *testing.T) {
 		t.Parallel()
-		assert.Contains(t, errorOfUnusable(t, &keys.File{Path: t.TempDir()}), "is a directory")
+		synctest.Test(t, func(t *testing.T) {
+			assert.Contains(t, errorOfUnusable(t, &keys.File{Path: t.TempDir()}), "is a directory")
+		})
 	})
 }
 
@@ -130,19 +140,23 @@ func TestFile_Parse(t *testing.T) {
 
 	t.Run("its keys are used", func(t *testing.T) {
 		t.Parallel()
-		file, _ := newFileSource(t, secret)
-		file.Parse = good
-		assert.NoError(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k1")))
-		assert.ErrorIs(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k2")), jwtgate.ErrUnknownKey)
+		synctest.Test(t, func(t *testing.T) {
+			file, _ := newFileSource(t, secret)
+			file.Parse = good
+			assert.NoError(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k1")))
+			assert.ErrorIs(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k2")), jwtgate.ErrUnknownKey)
+		})
 	})
 	t.Run("it is asked about JSON too", func(t *testing.T) {
 		t.Parallel()
-		file, _ := newFileSource(t, []byte(`{"secret":"..."}`))
-		file.Parse = func(content []byte) ([]*jwtgate.Key, error) {
-			assert.Equal(t, `{"secret":"..."}`, string(content))
-			return good(secret)
-		}
-		assert.NoError(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k1")))
+		synctest.Test(t, func(t *testing.T) {
+			file, _ := newFileSource(t, []byte(`{"secret":"..."}`))
+			file.Parse = func(content []byte) ([]*jwtgate.Key, error) {
+				assert.Equal(t, `{"secret":"..."}`, string(content))
+				return good(secret)
+			}
+			assert.NoError(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k1")))
+		})
 	})
 
 	bad := errors.New("bad content")
@@ -159,16 +173,20 @@ func TestFile_Parse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			file, _ := newFileSource(t, secret)
-			file.Parse = tt.parse
-			assert.Contains(t, errorOfUnusable(t, file), tt.problem)
+			synctest.Test(t, func(t *testing.T) {
+				file, _ := newFileSource(t, secret)
+				file.Parse = tt.parse
+				assert.Contains(t, errorOfUnusable(t, file), tt.problem)
+			})
 		})
 	}
 	t.Run("its error can be told", func(t *testing.T) {
 		t.Parallel()
-		file, _ := newFileSource(t, secret)
-		file.Parse = func([]byte) ([]*jwtgate.Key, error) { return nil, bad }
-		assert.ErrorIs(t, file.CheckIssuers(nil), bad)
+		synctest.Test(t, func(t *testing.T) {
+			file, _ := newFileSource(t, secret)
+			file.Parse = func([]byte) ([]*jwtgate.Key, error) { return nil, bad }
+			assert.ErrorIs(t, file.CheckIssuers(nil), bad)
+		})
 	})
 }
 
@@ -348,10 +366,12 @@ func TestFile_UnknownKeyIDWhileTheFileCannotBeRead(t *testing.T) {
 	})
 	t.Run("panics", func(t *testing.T) {
 		t.Parallel()
-		file, _ := newFileSource(t, []byte("x"))
-		file.Parse = func([]byte) ([]*jwtgate.Key, error) { panic("oh") }
-		_, err := file.Keys(t.Context(), issuer, "k1")
-		require.ErrorContains(t, err, "reading its keys panicked: oh")
+		synctest.Test(t, func(t *testing.T) {
+			file, _ := newFileSource(t, []byte("x"))
+			file.Parse = func([]byte) ([]*jwtgate.Key, error) { panic("oh") }
+			_, err := file.Keys(t.Context(), issuer, "k1")
+			require.ErrorContains(t, err, "reading its keys panicked: oh")
+		})
 	})
 }
 
