@@ -30,7 +30,7 @@ func metadata(issuer, jwksURI string) []byte {
 	return fmt.Appendf(nil, `{"issuer":%q,"jwks_uri":%q,"response_types_supported":["code"]}`, issuer, jwksURI)
 }
 
-// pages answers with a document for each path, and with 404 for others.
+// pages holds a document for each request URI. Other URIs are answered with 404.
 type pages map[string][]byte
 
 func (p pages) answer(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func TestRemote_Discovers(t *testing.T) {
 	set := oneKeySet("1", edKey())
 	for _, tt := range []struct {
 		name   string
-		issuer string // behind the server's URL
+		issuer string // without the URL of the server before it
 		pages  []string
 	}{
 		{"OpenID Connect", "", []string{openIDConfiguration}},
@@ -82,14 +82,14 @@ func TestRemote_Discovers(t *testing.T) {
 	}
 }
 
-// acceptance 31
+// acceptance 31: metadata must name its issuer exactly, and an acceptable address of the keys.
 func TestRemote_RefusesMetadata(t *testing.T) {
 	t.Parallel()
 	elsewhere := newTCPServer(t, serves(oneKeySet("1", edKey())))
 	const path = "/tenants/One"
 	for _, tt := range []struct {
 		name     string
-		document func(issuer string) string // of the right keys
+		document func(issuer string) string // the metadata; JWKS in it becomes the URL of the keys
 		problem  string
 	}{
 		{"a slash more", metadataNaming(func(i string) string { return i + "/" }), "its issuer is"},
@@ -128,7 +128,7 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 			issuer := server.url + path
 			server.respond(pages{
 				path + openIDConfiguration: []byte(strings.ReplaceAll(tt.document(issuer), "JWKS", server.url+"/jwks")),
-				oauthServer + path:         metadata(issuer, elsewhere.url+"/jwks"), // not for want of the other
+				oauthServer + path:         metadata(issuer, elsewhere.url+"/jwks"), // must not be tried after bad metadata
 				"/jwks":                    oneKeySet("1", edKey()),
 			}.answer)
 			remote, _ := server.discoveringRemote()
@@ -145,18 +145,18 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 	t.Cleanup(func() { assert.Zero(t, elsewhere.fetches.Load()) })
 }
 
-// named returns metadata of an issuer that calls itself something else.
+// metadataNaming returns metadata whose issuer is changed by name.
 func metadataNaming(name func(issuer string) string) func(string) string {
 	return func(issuer string) string { return string(metadata(name(issuer), "JWKS")) }
 }
 
-// at returns metadata of an issuer whose keys are there.
+// metadataPointingTo returns metadata with a jwks_uri.
 func metadataPointingTo(jwksURI string) func(string) string {
 	return func(issuer string) string { return string(metadata(issuer, jwksURI)) }
 }
 
-// An issuer that does not have the one kind of metadata may have the other. One
-// that is down has neither to be asked for.
+// If the issuer does not have OpenID Connect metadata, that of RFC 8414 is tried. If the issuer is down or busy,
+// it is not.
 func TestRemote_AsksForOtherMetadata(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -201,8 +201,8 @@ func TestRemote_AsksForOtherMetadata(t *testing.T) {
 	})
 }
 
-// An issuer with https does not send anybody to plain http, be it on the same
-// machine, where something else may listen.
+// The jwks_uri of an issuer with https must not be plain http, not even on loopback: another program may listen
+// there.
 func TestRemote_MetadataDoesNotLeaveHTTPS(t *testing.T) {
 	t.Parallel()
 	plain := newTCPServer(t, serves(oneKeySet("1", edKey())))
@@ -219,7 +219,7 @@ func TestRemote_MetadataDoesNotLeaveHTTPS(t *testing.T) {
 	assert.NoError(t, remote.Refresh(t.Context(), issuer))
 }
 
-// Nor does it by a redirect, which may name the same port.
+// A redirect from https to plain http is refused, even to the same host and port.
 func TestRemote_RedirectDoesNotLeaveHTTPS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -230,8 +230,7 @@ func TestRemote_RedirectDoesNotLeaveHTTPS(t *testing.T) {
 	assert.ErrorContains(t, remote.Refresh(t.Context(), ""), "another origin")
 }
 
-// A client of the user's own: a private CA, credentials, limits of its own on
-// redirects. Without it the issuer is not trusted.
+// Remote.Client can trust a private CA, add credentials, and refuse more redirects.
 func TestRemote_Client(t *testing.T) {
 	t.Parallel()
 	var issuer string
@@ -273,10 +272,10 @@ func TestRemote_Client(t *testing.T) {
 	assert.ErrorContains(t, remote.Refresh(t.Context(), issuer), "no redirects here")
 	client.CheckRedirect = nil
 	assert.NoError(t, remote.Refresh(t.Context(), issuer))
-	assert.Nil(t, client.CheckRedirect, "the client is not written to")
+	assert.Nil(t, client.CheckRedirect, "the caller's client is not changed")
 }
 
-// The metadata is read with every fetch, so that keys may move.
+// Each fetch reads the metadata again, so the keys may move to another address.
 func TestRemote_KeysMove(t *testing.T) {
 	t.Parallel()
 	server := newTCPServer(t, nil)
@@ -303,12 +302,12 @@ func TestRemote_KeysMove(t *testing.T) {
 	require.NoError(t, remote.Refresh(t.Context(), server.url))
 	require.Equal(t, []string{"1 EdDSA"}, lookUp(t, remote, server.url, ""))
 	where.Store("/new")
-	assert.Equal(t, []string{"2 EdDSA"}, lookUp(t, remote, server.url, "2"), "an etag is of one address only")
+	assert.Equal(t, []string{"2 EdDSA"}, lookUp(t, remote, server.url, "2"), "an Etag is for one address only")
 	assert.Empty(t, lookUp(t, remote, server.url, "1"))
 	assert.Equal(t, server.url+"/new", remote.Stats()[0].URL)
 }
 
-// A refresh that time brings asks whether the keys have changed, at their old address only.
+// A background refresh sends If-None-Match only to the address that the Etag came from.
 func TestRemote_KeysMoveUnderOneEtag(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -339,7 +338,7 @@ func TestRemote_KeysMoveUnderOneEtag(t *testing.T) {
 	})
 }
 
-// acceptance 24: what a token says of its key goes nowhere.
+// acceptance 24: the key ID of a token never becomes part of a URL, a header or the log.
 func TestRemote_KeyIDReachesNoURL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -368,7 +367,7 @@ func TestRemote_KeyIDReachesNoURL(t *testing.T) {
 	})
 }
 
-// acceptance 32
+// acceptance 32: the keys of one issuer never verify the tokens of another.
 func TestRemote_IssuersAreApart(t *testing.T) {
 	t.Parallel()
 	server := newTCPServer(t, nil)

@@ -23,8 +23,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// The keys are found through the issuer, as OpenID Connect Discovery or RFC 8414
-// have it. Several issuers can share the source; their keys are kept apart.
+// The keys are discovered from the issuer (OpenID Connect Discovery, RFC 8414).
 func ExampleRemote() {
 	issuer := startIssuer(httptest.NewServer) // such as "https://auth.example.com/"
 
@@ -44,7 +43,7 @@ func ExampleRemote() {
 	// Output: alice key-1
 }
 
-// Tokens of two issuers, with the keys of each kept apart.
+// One Remote serves several issuers and keeps their keys apart.
 func ExampleRemote_issuers() {
 	staff, customers := startIssuer(httptest.NewServer), startIssuer(httptest.NewServer)
 
@@ -68,7 +67,7 @@ func ExampleRemote_issuers() {
 	// alice is one of the staff: false
 }
 
-// The issuer has no discovery document, but a JWK Set at an address.
+// The issuer has no discovery document. Its JWK Set is at a known URL.
 func ExampleRemote_url() {
 	issuer := startIssuer(httptest.NewServer)
 
@@ -84,8 +83,7 @@ func ExampleRemote_url() {
 	// Output: <nil>
 }
 
-// The issuer is inside the network: it has a certificate of a private CA, and
-// wants to know who asks.
+// The certificate of the issuer is from a private CA.
 func ExampleRemote_privateCA() {
 	issuer := startIssuer(httptest.NewTLSServer)
 	roots := x509.NewCertPool()
@@ -98,8 +96,8 @@ func ExampleRemote_privateCA() {
 	// Output: <nil>
 }
 
-// A service starts while its issuer is down, and recovers. This one would rather
-// not start, and so would a readiness probe that asks gate.Ready.
+// By default a service starts while its issuer is down, and recovers later. To refuse to start, call Refresh. A
+// readiness probe can call gate.Ready.
 func ExampleRemote_Refresh() {
 	issuer := startIssuer(httptest.NewServer)
 	issuer.Close()
@@ -111,7 +109,7 @@ func ExampleRemote_Refresh() {
 	// Output: not started: the keys of the issuer cannot be fetched
 }
 
-// A metrics library asks for the numbers when it needs them.
+// A metrics library reads the counters when it collects.
 func ExampleRemote_Stats() {
 	issuer := startIssuer(httptest.NewServer)
 	source := &keys.Remote{}
@@ -132,8 +130,8 @@ func ExampleRemote_Stats() {
 	// unknown key IDs refused without a fetch: 0
 }
 
-// The secret has changed, and tokens signed with the old one are still about.
-// Tokens to come are signed with the first.
+// The secret has changed, and some tokens are still signed with the previous one. Both are accepted until those
+// tokens have expired.
 func ExampleHS256() {
 	current := []byte("the secret that is in use today.") // os.Getenv, a secret store
 	previous := []byte("the secret used until last week.")
@@ -154,7 +152,7 @@ func ExampleHS256() {
 	// Output: alice
 }
 
-// HS384 and HS512 want longer secrets, and verify no other algorithm with them.
+// HS384 needs a secret of 48 bytes or more, HS512 one of 64. Each verifies its own algorithm only.
 func ExampleHS512() {
 	source := keys.HS512([]byte("the secret has to have as many bytes as the hash, which are 64.."))
 	all, err := source.Keys(context.Background(), "https://auth.example.com/", "")
@@ -162,11 +160,10 @@ func ExampleHS512() {
 	// Output: [key "" for HS512] <nil>
 }
 
-// A public key is no secret: whoever has read it could sign. New does not take
-// it for one.
+// A public key must not be used as a secret: anyone who has the key could sign tokens. New refuses it.
 func ExampleHS256_publicKey() {
 	_, err := jwtgate.New(jwtgate.Options{
-		Keys:      keys.HS256([]byte(publicKey)), // wrong: this is for keys.PEM
+		Keys:      keys.HS256([]byte(publicKey)), // wrong: use keys.PEM
 		Issuers:   []string{"https://auth.example.com/"},
 		Audiences: []string{"https://api.example.com"},
 	})
@@ -174,7 +171,7 @@ func ExampleHS256_publicKey() {
 	// Output: true
 }
 
-// The program has the key already, such as from a key management service.
+// The program has a parsed key, for example from a key management service.
 func ExamplePublic() {
 	block, _ := pem.Decode([]byte(publicKey))
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
@@ -232,7 +229,7 @@ func ExampleJWKS() {
 	// Output: [key "key-1" for EdDSA] <nil>
 }
 
-// The partner's keys verify the partner's tokens, and no others.
+// The keys of the partner verify the tokens of the partner, and no others.
 func ExampleByIssuer() {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys: keys.ByIssuer{
@@ -276,7 +273,7 @@ func ExampleFile() {
 		Audiences: []string{"https://api.example.com"},
 	})
 	if err != nil {
-		log.Fatal(err) // there is no file, or no usable key in it
+		log.Fatal(err) // the file does not exist, or has no usable key
 	}
 	token, err := gate.Verify(context.Background(), signedByAuth)
 	if err != nil {
@@ -286,7 +283,7 @@ func ExampleFile() {
 	// Output: alice
 }
 
-// The file has a form of its own: PEM texts by key ID.
+// The file has a format of its own: a JSON object of PEM texts by key ID.
 func ExampleFile_parse() {
 	parse := func(content []byte) ([]*jwtgate.Key, error) {
 		var texts map[string]string
@@ -332,8 +329,7 @@ func ExampleFile_parse() {
 	// Output: [key "key-1" for EdDSA] <nil>
 }
 
-// RSA keys are for RS256 where nothing else is said. This issuer signs with
-// PS256.
+// By default an RSA key verifies RS256. This issuer signs with PS256, so the key is made with NewKey.
 func ExampleStatic() {
 	block, _ := pem.Decode([]byte(publicRSAKey))
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
@@ -364,7 +360,7 @@ func ExampleStatic() {
 	// alice PS256
 }
 
-// An issuer stands for an identity provider, with discovery and one key.
+// An exampleIssuer is an identity provider with discovery and one key.
 type exampleIssuer struct {
 	*httptest.Server
 	token string
@@ -388,7 +384,7 @@ func startIssuer(listen func(http.Handler) *httptest.Server) *exampleIssuer {
 	return i
 }
 
-// What the examples work with. The tokens expire in the year 2100.
+// Keys and tokens of the examples. The tokens expire in the year 2100.
 const (
 	publicKey = `-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEArwaj4ykXFOTzVsGcmxXNGVHsbmZiqne+B1R/KJODNB0=

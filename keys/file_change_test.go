@@ -20,7 +20,7 @@ import (
 
 func TestFile_PicksUpAChange(t *testing.T) {
 	t.Parallel()
-	// Each changes what is at path to the second content.
+	// Each way replaces the content of the file at path.
 	ways := map[string]func(t testing.TB, path string, content []byte){
 		"renamed over": replaceFile,
 		"written to": func(t testing.TB, path string, content []byte) {
@@ -53,7 +53,7 @@ func TestFile_PicksUpAChange(t *testing.T) {
 
 				change(t, file.Path, oneKeySet("k1", otherEdKey()))
 				time.Sleep(lookInterval - time.Nanosecond)
-				assert.NoError(t, verify(edKey()), "the file is not looked at twice a second")
+				assert.NoError(t, verify(edKey()), "the file is read once a second")
 				assert.ErrorIs(t, verify(otherEdKey()), jwtgate.ErrSignature)
 				time.Sleep(time.Nanosecond)
 				assert.NoError(t, verify(otherEdKey()))
@@ -68,8 +68,8 @@ func TestFile_PicksUpAChange(t *testing.T) {
 	}
 }
 
-// Kubernetes mounts a secret as a link to a link to a folder, and swaps the
-// second one.
+// Kubernetes mounts each file of a secret as a link to ..data/file, where ..data is a link to a folder. An update
+// replaces the link ..data.
 func TestFile_SymlinkSwap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,31 +106,32 @@ func TestFile_UnknownKeyID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		file, _ := newFileSource(t, oneKeySet("k1", edKey()))
-		newGate(t, file) // a look
+		newGate(t, file) // reads the file
 
 		replaceFile(t, file.Path, oneKeySet("k2", edKey()))
 		time.Sleep(missingKeyInterval - time.Nanosecond)
 		assert.Empty(t, lookUp(t, file, issuer, "k2"))
 		assert.Equal(t, []string{"k1 EdDSA"}, lookUp(t, file, issuer, "k1"))
 		time.Sleep(time.Nanosecond)
-		assert.Equal(t, []string{"k1 EdDSA"}, lookUp(t, file, issuer, "k1"), "a key that is known is no reason to look")
-		assert.Equal(t, []string{"k2 EdDSA"}, lookUp(t, file, issuer, "k2")) // a look
+		assert.Equal(t, []string{"k1 EdDSA"}, lookUp(t, file, issuer, "k1"), "no reading for a known key")
+		assert.Equal(t, []string{"k2 EdDSA"}, lookUp(t, file, issuer, "k2")) // reads the file
 
 		replaceFile(t, file.Path, oneKeySet("k3", edKey()))
 		time.Sleep(missingKeyInterval / 2)
 		assert.Empty(t, lookUp(t, file, issuer, "k3"))
 		time.Sleep(missingKeyInterval / 2)
-		assert.Empty(t, lookUp(t, file, issuer, "forged"), "a key that is nowhere") // a look
+		assert.Empty(t, lookUp(t, file, issuer, "forged"), "a key that does not exist") // reads the file
 		assert.Equal(t, []string{"k3 EdDSA"}, lookUp(t, file, issuer, "k3"))
 
 		replaceFile(t, file.Path, oneKeySet("k4", edKey()))
 		time.Sleep(missingKeyInterval)
-		assert.Equal(t, []string{"k3 EdDSA"}, lookUp(t, file, issuer, ""), "a token without kid is no reason to look")
-		assert.Equal(t, []string{"k4 EdDSA"}, lookUp(t, file, issuer, "k4")) // a look
+		assert.Equal(t, []string{"k3 EdDSA"}, lookUp(t, file, issuer, ""), "no reading for a token without kid")
+		assert.Equal(t, []string{"k4 EdDSA"}, lookUp(t, file, issuer, "k4")) // reads the file
 	})
 }
 
-// A key without ID may be the one for every kid, so that no kid is unknown.
+// A key without ID may verify any token. In a file with such a key no key ID is unknown, so the file is read once
+// a second and not more often.
 func TestFile_KeysWithoutID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,14 +185,14 @@ func TestFile_BrokenFileKeepsTheOldKeys(t *testing.T) {
 					}
 				}
 				records := log.drain()
-				require.Len(t, records, 1, "it is said once")
+				require.Len(t, records, 1, "logged once")
 				assert.Contains(t, records[0], "level=WARN")
 				assert.Contains(t, records[0], tt.problem)
 				assert.Contains(t, records[0], "path="+file.Path)
 				assert.NotContains(t, records[0], "c2VjcmV0")
-				assert.NoError(t, file.CheckIssuers(nil), "there are keys to go on with")
+				assert.NoError(t, file.CheckIssuers(nil), "the old keys are in use")
 
-				// A folder is in the way of what put does.
+				// os.Rename cannot replace a folder by a file.
 				require.NoError(t, os.RemoveAll(file.Path))
 				replaceFile(t, file.Path, oneKeySet("k2", otherEdKey()))
 				time.Sleep(lookInterval)
@@ -205,7 +206,7 @@ func TestFile_BrokenFileKeepsTheOldKeys(t *testing.T) {
 				time.Sleep(lookInterval)
 				_, err = gate.Verify(t.Context(), sign(t, jwt.SigningMethodEdDSA, otherEdKey(), "k2"))
 				assert.NoError(t, err)
-				assert.Len(t, log.drain(), 1, "and said again when it happens again")
+				assert.Len(t, log.drain(), 1, "logged again for the next damage")
 			})
 		})
 	}
@@ -223,7 +224,7 @@ func TestFile_ComesBackAsItWas(t *testing.T) {
 			time.Sleep(lookInterval)
 			assert.Equal(t, []string{"k1 EdDSA"}, lookUp(t, file, issuer, "k1"))
 		}
-		// Broken, then good again. How it is broken is the same to the log.
+		// One record when the file breaks and one when it is good again. Other damage in between is not logged.
 		records := log.drain()
 		require.Len(t, records, 2, records)
 		assert.Contains(t, records[0], "level=WARN")
@@ -252,7 +253,7 @@ func TestFile_GoneAndBackAgain(t *testing.T) {
 	})
 }
 
-// acceptance 48
+// acceptance 48: when a key leaves the file, tokens that were remembered with it are refused.
 func TestFile_KeyLeavesRememberedTokens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -261,7 +262,7 @@ func TestFile_KeyLeavesRememberedTokens(t *testing.T) {
 		require.NoError(t, err)
 		token := sign(t, jwt.SigningMethodEdDSA, edKey(), "k1")
 		for range 3 {
-			// The same key, read anew.
+			// The content differs, the key does not.
 			replaceFile(t, file.Path, append(oneKeySet("k1", edKey()), '\n'))
 			time.Sleep(lookInterval)
 			_, err = gate.Verify(t.Context(), token)
@@ -276,7 +277,7 @@ func TestFile_KeyLeavesRememberedTokens(t *testing.T) {
 
 func TestFile_ClockSetBack(t *testing.T) {
 	t.Parallel()
-	// In the bubble it is the year 2000, whatever the file was first read at.
+	// The clock of a bubble starts in the year 2000, so the first reading is in the future.
 	file, _ := newFileSource(t, oneKeySet("k1", edKey()))
 	newGate(t, file)
 	replaceFile(t, file.Path, oneKeySet("k2", edKey()))
@@ -285,7 +286,7 @@ func TestFile_ClockSetBack(t *testing.T) {
 	})
 }
 
-// acceptance 45
+// acceptance 45: while the file changes under load, tokens of a key that stays are always accepted.
 func TestFile_RotatesUnderLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

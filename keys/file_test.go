@@ -25,20 +25,20 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// How soon File reads its file again, see the doc of [keys.File.Keys].
+// How soon [keys.File.Keys] reads the file again.
 const (
 	lookInterval       = time.Second            // in general
 	missingKeyInterval = 100 * time.Millisecond // for a key ID that the file does not have
 )
 
-// put makes content the file at path in one step.
+// replaceFile replaces the file at path by a rename, as one atomic step.
 func replaceFile(t testing.TB, path string, content []byte) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path+".new", content, 0o600))
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// newFile returns a source with that content, and its log.
+// newFileSource returns a File with content, and its log. nil means that the file does not exist.
 func newFileSource(t testing.TB, content []byte) (*keys.File, *logBuffer) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys")
@@ -103,7 +103,7 @@ func TestFile_Refuses(t *testing.T) {
 				problem := errorOfUnusable(t, file)
 				assert.Contains(t, problem, "keys.File "+file.Path+": ")
 				assert.Contains(t, problem, tt.problem)
-				assert.Empty(t, log.drain(), "what is wrong is in the error")
+				assert.Empty(t, log.drain(), "the problem is in the error")
 			})
 		})
 	}
@@ -190,7 +190,7 @@ func TestFile_Parse(t *testing.T) {
 	})
 }
 
-// A Parse that wipes or reuses what it was given is asked no more often.
+// Parse may write to its argument. It is still called only once for each content.
 func TestFile_ParseMayWriteToTheContent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestFile_ParseMayWriteToTheContent(t *testing.T) {
 	})
 }
 
-// In between looks a request does nothing but take the keys.
+// Keys allocates nothing while the last reading of the file is recent.
 func TestFile_AllocatesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file, _ := newFileSource(t, oneKeySet("k1", edKey()))
@@ -257,7 +257,7 @@ func TestFile_LogsToTheDefaultLogger(t *testing.T) {
 	assert.Contains(t, lines.String(), "key file read")
 }
 
-// A Parse that ends its goroutine has failed like any other.
+// If Parse ends its goroutine, the old keys stay in use, and the next change is read.
 func TestFile_ParseEndsItsGoroutine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestFile_Context(t *testing.T) {
 		})
 	})
 
-	// acceptance 47
+	// acceptance 47: the request leaves when its client does, and the reading goes on.
 	t.Run("of a request that waits for the first keys", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
@@ -318,13 +318,12 @@ func TestFile_Context(t *testing.T) {
 
 			close(release)
 			synctest.Wait()
-			assert.Equal(t, []string{"k1 HS256"}, lookUp(t, file, issuer, "k1"), "the look went on")
+			assert.Equal(t, []string{"k1 HS256"}, lookUp(t, file, issuer, "k1"), "the reading went on")
 		})
 	})
 }
 
-// What cannot be told is an error, which the client is not blamed for.
-// acceptance 10
+// acceptance 10: while the file cannot be read, an unknown key ID is an error of Keys, not a refusal of the token.
 func TestFile_UnknownKeyIDWhileTheFileCannotBeRead(t *testing.T) {
 	t.Parallel()
 	t.Run("broken", func(t *testing.T) {
@@ -351,7 +350,7 @@ func TestFile_UnknownKeyIDWhileTheFileCannotBeRead(t *testing.T) {
 			assert.Equal(t, 10*time.Second, time.Since(start))
 			_, err = file.Keys(t.Context(), issuer, "k1")
 			require.ErrorContains(t, err, "too long")
-			assert.Equal(t, 10*time.Second, time.Since(start), "nobody waits for it any more")
+			assert.Equal(t, 10*time.Second, time.Since(start), "later requests do not wait")
 			release <- struct{}{}
 			synctest.Wait()
 
@@ -375,8 +374,7 @@ func TestFile_UnknownKeyIDWhileTheFileCannotBeRead(t *testing.T) {
 	})
 }
 
-// slowFile returns a source whose file cannot be read before release is closed
-// or sent to.
+// slowFile returns a File whose every reading waits until release is closed or receives a value.
 func slowFile(t *testing.T) (file *keys.File, release chan struct{}) {
 	secret := randomSecret(32)
 	release = make(chan struct{})
@@ -389,8 +387,7 @@ func slowFile(t *testing.T) (file *keys.File, release chan struct{}) {
 	return file, release
 }
 
-// Whoever comes while the file is being read for the first time waits for its
-// keys, rather than being told that there are none.
+// Requests that come during the first reading of the file wait for its keys.
 func TestFile_FirstReadIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -422,8 +419,8 @@ func TestFile_FirstReadIsShared(t *testing.T) {
 	})
 }
 
-// While the file is looked at again, requests for keys that are known go on
-// with these, and the request that looks waits a second at most.
+// While the file is read again, requests for known keys use the old keys. The request that started the reading
+// waits a second at most.
 func TestFile_SlowFileSystem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -431,7 +428,7 @@ func TestFile_SlowFileSystem(t *testing.T) {
 		go func() { release <- struct{}{} }()
 		newGate(t, file)
 
-		replaceFile(t, file.Path, randomSecret(33)) // reading it does not end
+		replaceFile(t, file.Path, randomSecret(33)) // the next reading hangs
 		time.Sleep(lookInterval)
 		start := time.Now()
 		var wg sync.WaitGroup
@@ -446,8 +443,7 @@ func TestFile_SlowFileSystem(t *testing.T) {
 		}
 		wg.Wait()
 
-		// Whether there is a key of an unknown ID cannot be told, and nobody
-		// waits longer to find out.
+		// A request with an unknown key ID fails without waiting: the reading is beyond its timeout.
 		ks, err := file.Keys(t.Context(), issuer, "k2")
 		assert.ErrorContains(t, err, "too long")
 		assert.Empty(t, ks)
@@ -456,8 +452,7 @@ func TestFile_SlowFileSystem(t *testing.T) {
 	})
 }
 
-// A token with a new kid that comes while the file is being looked at waits
-// for the outcome.
+// A request with an unknown key ID that comes while the file is read waits for the new keys.
 func TestFile_UnknownKeyIDJoinsTheLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -475,7 +470,7 @@ func TestFile_UnknownKeyIDJoinsTheLook(t *testing.T) {
 		replaceFile(t, file.Path, []byte("k2"))
 		time.Sleep(lookInterval)
 		var wg sync.WaitGroup
-		wg.Go(func() { lookUp(t, file, issuer, "k1") }) // begins the look
+		wg.Go(func() { lookUp(t, file, issuer, "k1") }) // starts the reading
 		synctest.Wait()
 		wg.Go(func() {
 			time.Sleep(10 * time.Millisecond)
@@ -486,8 +481,7 @@ func TestFile_UnknownKeyIDJoinsTheLook(t *testing.T) {
 	})
 }
 
-// Sources are asked at once from many goroutines, the file being one of the
-// sources of ByIssuer.
+// A File works as a source of ByIssuer.
 func TestFile_WithinByIssuer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

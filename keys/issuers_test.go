@@ -19,7 +19,7 @@ const (
 	issuerB = "https://b.example/"
 )
 
-// acceptance 32
+// acceptance 32: the keys of one issuer never verify the tokens of another.
 func TestByIssuer_KeepsIssuersApart(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newEd25519(), newEd25519()
@@ -107,10 +107,10 @@ func TestByIssuer_Keys(t *testing.T) {
 	assert.Equal(t, []question{{t.Context(), issuerA, "k"}}, asked)
 
 	assert.Equal(t, []string{"1 EdDSA"}, lookUp(t, source, issuerB, "1"))
-	// Issuers differ if one character does (RFC 7519 section 4.1.1).
+	// Issuers are compared character by character (RFC 7519 section 4.1.1).
 	for _, issuer := range []string{"", "https://b.example", "https://B.example/", "https://b.example//", "https://c.example/"} {
 		ks, err := source.Keys(t.Context(), issuer, "1")
-		assert.NoError(t, err, "%q is known to have none", issuer)
+		assert.NoError(t, err, "%q has no source, which is not an error", issuer)
 		assert.Empty(t, ks)
 	}
 	ks, err := keys.ByIssuer(nil).Keys(t.Context(), issuerA, "")
@@ -127,7 +127,7 @@ func TestByIssuer_CheckIssuers(t *testing.T) {
 		name     string
 		source   keys.ByIssuer
 		issuers  []string
-		problems []string // none: it is as it should be
+		problems []string // in this order; nil if CheckIssuers accepts the issuers
 	}{
 		{"one", keys.ByIssuer{issuerA: good}, []string{issuerA}, nil},
 		{"two in any order", keys.ByIssuer{issuerA: good, issuerB: function}, []string{issuerB, issuerA}, nil},

@@ -15,8 +15,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// The keys of examples in RFCs and of a throw-away run of ours, so that the
-// corpus stays what it is.
+// Fixed keys, so that the seeds of FuzzJWKS do not change: from examples of RFCs, and two that were generated for
+// this file.
 const (
 	rfc7515RSA  = `{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}`
 	rfc7515EC   = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
@@ -45,11 +45,9 @@ func TestJWKS_KeysOfTheRFCs(t *testing.T) {
 	assert.Contains(t, errorOfUnusable(t, keys.JWKS(jwkSet(unknownKind))), "AKP")
 }
 
-// FuzzJWKS checks each key that comes out of a set against the JWK it came
-// from, read here by encoding/json: that there is one, that it is public, for
-// verifying and of the kind that goes with the key's algorithm. It then makes
-// each JWK that was used private, symmetric, for encryption or ambiguous, which
-// must cost the set this key and no other.
+// FuzzJWKS compares each key of a set with its JWK, which the test reads with encoding/json: the JWK must be
+// public, meant for verifying, and of the kind that the algorithm of the key needs. Then it makes one used JWK
+// private, symmetric, for encryption or ambiguous. The set must lose that key and no other.
 func FuzzJWKS(f *testing.F) {
 	all := []string{rfc7515RSA, rfc7515EC, rfc8037OKP, oursOnP384, oursOnP521, rfc7515Oct, unknownKind}
 	for i, j := range all {
@@ -83,8 +81,7 @@ func FuzzJWKS(f *testing.F) {
 			return
 		}
 
-		// Each JWK counts for itself: what a set serves is what its JWKs serve
-		// one by one.
+		// The keys of a set are those that its JWKs give in sets of their own.
 		var usable []int
 		total := 0
 		for i, raw := range read.jwks {
@@ -107,8 +104,7 @@ func FuzzJWKS(f *testing.F) {
 		require.NoError(t, err)
 		require.Len(t, ks, total)
 
-		// What is done to a JWK here makes it one that must not be used,
-		// whatever else it has.
+		// Each of these members makes a JWK unusable, whatever its other members are.
 		i := usable[int(choice)%len(usable)]
 		body := bytes.TrimLeft(read.jwks[i][1:], " \t\r\n")
 		for _, first := range []string{
@@ -136,7 +132,7 @@ func FuzzJWKS(f *testing.F) {
 	})
 }
 
-// onlyKey returns the key of a set with one JWK, or nil if it is not used.
+// onlyKey returns the key of a set that has raw as its only JWK, or nil if raw is skipped.
 func onlyKey(t *testing.T, raw json.RawMessage) *jwtgate.Key {
 	source := keys.JWKS(jwkSet(string(raw)))
 	issuer := strings.Replace(issuerOf(raw), "{tenantid}", "tenant", 1)
@@ -161,7 +157,7 @@ func onlyKey(t *testing.T, raw json.RawMessage) *jwtgate.Key {
 	return ks[0]
 }
 
-// issuerOf returns the issuer member of a JWK that was used, "" if it has none.
+// issuerOf returns the issuer member of a JWK, or "" if there is none.
 func issuerOf(raw json.RawMessage) string {
 	var members map[string]any
 	_ = json.Unmarshal(raw, &members)

@@ -68,7 +68,7 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
-// Exponents at the edge of what is taken. Nobody signs with these keys.
+// RSA exponents at the limits of those that are accepted. The keys sign nothing.
 func TestJWKS_Exponents(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -245,7 +245,7 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 				assert.ErrorIs(t, verify(t, source, forged), jwtgate.ErrUnknownKey)
 			}
 
-			// Alone it is the reason why there is no key.
+			// In a set of its own, the error of the set gives the reason.
 			problem := errorOfUnusable(t, keys.JWKS(jwkSet(tt.odd)))
 			assert.Contains(t, problem, "keys.JWKS: it has no usable key\nkey 1: ")
 			_, reason, _ := strings.Cut(problem, "key 1: ")
@@ -256,8 +256,8 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// otherTrailingBits returns the last character of a segment with a bit set
-// that stands for nothing.
+// otherTrailingBits returns the last character of a base64url segment with an unused bit set. The segment
+// would still decode to the same bytes in a lenient decoder.
 func otherTrailingBits(segment string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, segment[len(segment)-1])|1])
@@ -339,7 +339,7 @@ func TestJWKS_KeyIDs(t *testing.T) {
 	source := keys.JWKS(jwkSet(jwks...))
 	token := func(key int, kid string) string { return sign(t, jwt.SigningMethodEdDSA, private[key], kid) }
 
-	// acceptance 29: all with that ID, as far as four of them.
+	// acceptance 29: the first four keys with that ID are tried.
 	for _, key := range []int{0, 2, 4, 5} {
 		assert.NoError(t, verify(t, source, token(key, "a")), "key %d", key)
 	}
@@ -347,7 +347,7 @@ func TestJWKS_KeyIDs(t *testing.T) {
 	assert.ErrorIs(t, verify(t, source, token(1, "a")), jwtgate.ErrSignature)
 	assert.NoError(t, verify(t, source, token(1, "A")))
 	assert.ErrorIs(t, verify(t, source, token(0, "A")), jwtgate.ErrSignature)
-	// The key without ID may have signed whatever is not named by the others.
+	// The key without ID is tried for every key ID.
 	assert.NoError(t, verify(t, source, token(3, "A")))
 	assert.NoError(t, verify(t, source, token(3, "b")))
 	assert.ErrorIs(t, verify(t, source, token(0, "b")), jwtgate.ErrSignature)
@@ -418,7 +418,7 @@ func TestJWKS_Issuer(t *testing.T) {
 		require.ErrorContains(t, err, `another issuer than ""`)
 	}
 
-	// acceptance 32: within one set too.
+	// acceptance 32: keys of different issuers in one set.
 	gate, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuerA, issuerB, tenant}, Audiences: []string{audience}})
 	require.NoError(t, err)
 	verify := func(issuer string, private ed25519.PrivateKey, kid string) error {
@@ -466,6 +466,6 @@ func TestJWKS_LogsWhatItSkips(t *testing.T) {
 func TestJWKS_LogsNothingWithoutReason(t *testing.T) {
 	lines := captureDefaultLog(t)
 	newGate(t, keys.JWKS(jwkSet(jwkOf(public(edKey())))))
-	errorOfUnusable(t, keys.JWKS(jwkSet(`{}`))) // what is wrong is in the error
+	errorOfUnusable(t, keys.JWKS(jwkSet(`{}`))) // the problem is in the error
 	assert.Empty(t, lines.String())
 }

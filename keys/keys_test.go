@@ -39,14 +39,13 @@ const (
 	audience = "https://api.example.com"
 )
 
-// What a source logs without a logger of its own is not shown, unless a test
-// looks at it.
+// TestMain discards what sources log to slog.Default. A test reads it with captureDefaultLog.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())
 }
 
-// Keys cost time to make and are made once.
+// Private keys, each made on first use.
 var (
 	rsaKey      = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	otherRSAKey = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
@@ -79,8 +78,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// newCertificate returns a certificate that expired long ago, which is of no
-// consequence here.
+// newCertificate returns a self-signed certificate that has expired. Key sources do not look at its dates.
 func newCertificate(t testing.TB, private crypto.Signer) []byte {
 	t.Helper()
 	template := &x509.Certificate{
@@ -114,15 +112,15 @@ func newKey(t testing.TB, id, algorithm string, material any) *jwtgate.Key {
 func randomSecret(size int) []byte {
 	secret := make([]byte, size)
 	_, _ = rand.Read(secret)
-	// No test depends on the chance of a secret that looks like a line of text.
+	// HS256 and its siblings refuse a secret that looks like a line of text. This one never does.
 	secret[0] = 0xff
 	return secret
 }
 
-// A jwk is a JSON Web Key to be changed for a test.
+// A jwk holds the members of a JSON Web Key. Tests change them with its methods.
 type jwk map[string]any
 
-// jwkOf returns a public key as a JWK without ID and algorithm.
+// jwkOf returns a public key as a JWK without kid and alg.
 func jwkOf(public any) jwk {
 	switch p := public.(type) {
 	case *rsa.PublicKey:
@@ -152,7 +150,7 @@ func (j jwk) without(names ...string) jwk {
 
 func (j jwk) String() string { return string(must(json.Marshal(map[string]any(j)))) }
 
-// document returns a JWK Set with keys given as a jwk or as JSON.
+// jwkSet returns a JWK Set with the given keys. Each is a jwk or JSON text.
 func jwkSet(jwks ...any) []byte {
 	var texts []string
 	for _, j := range jwks {
@@ -161,12 +159,12 @@ func jwkSet(jwks ...any) []byte {
 	return []byte(`{"keys":[` + strings.Join(texts, ",") + `]}`)
 }
 
-// withID returns a JWK Set with one key.
+// oneKeySet returns a JWK Set with one key, whose ID is kid.
 func oneKeySet(kid string, private ed25519.PrivateKey) []byte {
 	return jwkSet(jwkOf(public(private)).with("kid", kid))
 }
 
-// sign returns a token as the gates of these tests want it.
+// sign returns a token that newGate accepts if its key does. An empty kid means a token without kid.
 func sign(t testing.TB, method jwt.SigningMethod, key any, kid string) string {
 	t.Helper()
 	return signFor(t, issuer, method, key, kid)
@@ -197,8 +195,8 @@ func newGate(t testing.TB, source jwtgate.KeySource) *jwtgate.Gate {
 	return gate
 }
 
-// withoutExpiry returns a gate for tokens of newGate's kind that are used long
-// after they were signed.
+// newGateWithFixedClock returns a gate like newGate's that also remembers tokens. Its clock stands still, so that
+// tokens do not expire while a test waits for hours.
 func newGateWithFixedClock(t testing.TB, source jwtgate.KeySource) *jwtgate.Gate {
 	t.Helper()
 	now := time.Now()
@@ -210,14 +208,14 @@ func newGateWithFixedClock(t testing.TB, source jwtgate.KeySource) *jwtgate.Gate
 	return gate
 }
 
-// verify passes a token through a gate with the keys of source.
+// verify verifies token with the keys of source.
 func verify(t testing.TB, source jwtgate.KeySource, token string) error {
 	t.Helper()
 	_, err := newGate(t, source).Verify(t.Context(), token)
 	return err
 }
 
-// refusal returns what jwtgate.New says of a source that it must not take.
+// errorOfNew requires jwtgate.New to refuse source, and returns the text of the error.
 func errorOfNew(t testing.TB, source jwtgate.KeySource) string {
 	t.Helper()
 	_, err := jwtgate.New(jwtgate.Options{Keys: source, Issuers: []string{issuer}, Audiences: []string{audience}})
@@ -226,8 +224,8 @@ func errorOfNew(t testing.TB, source jwtgate.KeySource) string {
 	return err.Error()
 }
 
-// broken is refusal for a source without a single key: asked all the same, it
-// cannot tell.
+// errorOfUnusable is errorOfNew for a source without a usable key. Its Keys must fail too, rather than return no
+// key.
 func errorOfUnusable(t testing.TB, source jwtgate.KeySource) string {
 	t.Helper()
 	ks, err := source.Keys(t.Context(), issuer, "")
@@ -236,8 +234,7 @@ func errorOfUnusable(t testing.TB, source jwtgate.KeySource) string {
 	return errorOfNew(t, source)
 }
 
-// names returns the IDs and algorithms of the keys that a source has for
-// tokens of issuer naming kid.
+// lookUp calls source.Keys and returns the keys as "ID algorithm".
 func lookUp(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string {
 	t.Helper()
 	ks, err := source.Keys(t.Context(), issuer, kid)
@@ -249,7 +246,7 @@ func lookUp(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string
 	return all
 }
 
-// together calls f n times at once and returns when all have returned.
+// concurrently calls f on n goroutines and returns when all calls have returned.
 func concurrently(n int, f func(i int)) {
 	var all sync.WaitGroup
 	for i := range n {
@@ -258,7 +255,7 @@ func concurrently(n int, f func(i int)) {
 	all.Wait()
 }
 
-// lines is a log.
+// A logBuffer is a writer for a text log. It is safe for concurrent use.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -270,7 +267,7 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
-// take returns what has been logged since it was last called.
+// drain returns the records since the last call, one a line.
 func (l *logBuffer) drain() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -281,8 +278,8 @@ func (l *logBuffer) drain() []string {
 	return strings.Split(strings.TrimSpace(l.buf.String()), "\n")
 }
 
-// logged collects what is logged to slog.Default. Its test must not be
-// parallel to others.
+// captureDefaultLog returns a buffer for what slog.Default logs until the test ends. The test must not be
+// parallel.
 func captureDefaultLog(t *testing.T) *bytes.Buffer {
 	t.Helper()
 	var lines bytes.Buffer
@@ -321,8 +318,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 		return source.(interface{ CheckIssuers([]string) error }).CheckIssuers(nil)
 	}
 
-	// What must not show, in any of the forms that fmt prints bytes and big
-	// numbers in.
+	// The secrets, in each form in which fmt prints bytes and big numbers.
 	secrets := [][]byte{[]byte("a-secret-of-32-b"), private.Seed(), p256Key().D.Bytes()}
 	var forms []string
 	for _, s := range secrets {
@@ -392,10 +388,10 @@ func TestSecretsDoNotShow(t *testing.T) {
 	assert.Equal(t, `key "k1" for HS256`, fmt.Sprintf("%#v", *key))
 }
 
-// acceptance 55: a source that cannot tell is no reason to blame the client.
+// acceptance 55: if the source has no keys, the answer is 503, not a refusal of the token.
 func TestSourceWithoutKeys_Unavailable(t *testing.T) {
 	t.Parallel()
-	// Behind a function there is no CheckIssuers that New could ask.
+	// A KeySourceFunc has no CheckIssuers method, so New cannot find the mistake.
 	source := keys.HS256([]byte("too short"))
 	err := verify(t, jwtgate.KeySourceFunc(source.Keys), sign(t, jwt.SigningMethodHS256, []byte("too short"), ""))
 	var e *jwtgate.Error
@@ -414,7 +410,7 @@ func TestCheckIssuers_OfGoodSources(t *testing.T) {
 	}
 }
 
-// A source keeps a copy of what it is given.
+// A source copies what it is given: later changes do not matter.
 func TestSourcesCopyMaterial(t *testing.T) {
 	t.Parallel()
 	t.Run("secret", func(t *testing.T) {

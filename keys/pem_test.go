@@ -90,7 +90,7 @@ func TestPEM_Refuses(t *testing.T) {
 		{"text after", edPEM + "and so on", "after block 1 there is something that is no PEM block"},
 		{"a block cut short after a whole one", edPEM + edPEM[:60], "after block 1"},
 		{"a block cut short", edPEM[:60], "no PEM block"},
-		// A key whose line was damaged is missing, and nobody would notice.
+		// encoding/pem skips a damaged block, so its key would be missing without a word.
 		{"a damaged block before a whole one", strings.Replace(edPEM, "MCow", "MC*w", 1) + edPEM, ""},
 		// acceptance 20
 		{"P-224", publicPEM(&p224Key().PublicKey), "not on P-256, P-384 or P-521"},

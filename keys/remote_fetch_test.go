@@ -205,7 +205,7 @@ func TestRemote_BrokenBody(t *testing.T) {
 	}
 }
 
-// An Etag over 1 KiB is not sent back: a server may refuse a request with a header of that size.
+// An Etag over 1 KiB is neither kept nor sent back.
 func TestRemote_LongEtag(t *testing.T) {
 	t.Parallel()
 	server := newTCPServer(t, func(w http.ResponseWriter, r *http.Request) {

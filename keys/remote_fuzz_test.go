@@ -16,10 +16,11 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// FuzzRemote has an issuer say whatever it likes. Nothing it says is asked for
-// without https, and its keys are used only if the metadata is its own and the
-// set is one that JWKS reads too; for no less than a minute, and not for longer
-// than FreshFor without asking again.
+// FuzzRemote lets an issuer answer anything. It checks that
+//
+//   - only https URLs are requested,
+//   - keys are used only if the metadata names the issuer, and only if JWKS accepts the set,
+//   - the next fetch is no sooner than after 48 seconds, and starts once FreshFor has nearly passed.
 func FuzzRemote(f *testing.F) {
 	const issuer = "https://auth.example.com/tenant"
 	good := metadata(issuer, "https://keys.example.com/jwks")
@@ -65,7 +66,7 @@ func FuzzRemote(f *testing.F) {
 			time.Sleep(47 * time.Second)
 			lookUp(t, remote, issuer, "")
 			synctest.Wait()
-			assert.Equal(t, int32(1), asked.Load(), "asked again too early")
+			assert.Equal(t, int32(1), asked.Load(), "fetched again too early")
 			time.Sleep(8 * time.Minute)
 			lookUp(t, remote, issuer, "")
 			synctest.Wait()

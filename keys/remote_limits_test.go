@@ -26,38 +26,37 @@ func TestRemote_FloodOfUnknownKeyIDs(t *testing.T) {
 		gate := newGate(t, remote)
 		good := signEdDSA(t, edKey(), "1")
 		require.Equal(t, 200, statusOf(t, gate, good))
-		time.Sleep(time.Minute) // the limiter is full again
+		time.Sleep(time.Minute) // until two fetches are allowed again
 		server.fetches.Store(0)
 
 		start := time.Now()
 		concurrently(200, func(i int) {
 			assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, otherEdKey(), fmt.Sprintf("random-%d", i))))
 		})
-		assert.LessOrEqual(t, time.Since(start), 100*time.Millisecond, "two fetches")
+		assert.LessOrEqual(t, time.Since(start), 100*time.Millisecond, "no longer than two fetches")
 		assert.LessOrEqual(t, server.fetches.Load(), int64(2))
 
 		start = time.Now()
 		for i := range 1000 {
 			assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, otherEdKey(), fmt.Sprintf("more-%d", i))))
 		}
-		assert.Zero(t, time.Since(start), "no request waits for the limiter")
+		assert.Zero(t, time.Since(start), "no request waits for the next allowed fetch")
 		assert.LessOrEqual(t, server.fetches.Load(), int64(2))
 		assert.Equal(t, 200, statusOf(t, gate, good))
 
-		// It goes on for a minute, ten a second.
+		// The flood goes on for a minute, with ten requests a second.
 		for i := range 600 {
 			time.Sleep(100 * time.Millisecond)
 			assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, otherEdKey(), fmt.Sprintf("on-%d", i))))
 		}
 		assert.InDelta(t, 2+60/5, server.fetches.Load(), 1, "one each MinInterval")
 		assert.Equal(t, int64(1), server.inFlight.most.Load(), "one at a time")
-		// The first 200 shared two fetches, and each later one cost a token.
+		// The first 200 requests shared two fetches. Of the later ones each fetched or was limited.
 		assert.Equal(t, 1000+600-uint64(server.fetches.Load()-2), remote.Stats()[0].Limited)
 	})
 }
 
-// A token without kid, or with a bad signature, is no reason to ask the issuer
-// anything.
+// A bad signature causes no fetch, with or without kid, and neither does an issuer that is not trusted.
 func TestRemote_ForgedSignaturesFetchNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +79,7 @@ func TestRemote_ForgedSignaturesFetchNothing(t *testing.T) {
 	})
 }
 
-// One issuer that is down, or flooded, is not the others' business.
+// An issuer that is down, hangs or is flooded with unknown key IDs does not affect the fetches of the others.
 func TestRemote_IssuersHaveTheirOwnLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,8 +130,8 @@ func TestRemote_IssuersHaveTheirOwnLimits(t *testing.T) {
 	})
 }
 
-// tenants is an issuer with as many tenants as one likes, each with its own
-// metadata and keys, but for those whose name starts with "no".
+// tenants serves metadata and keys for any tenant, except those whose name starts with "no". The issuer of a
+// tenant is url/name.
 func tenants(url string, set []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		path, found := strings.CutSuffix(r.URL.Path, openIDConfiguration)
@@ -147,7 +146,7 @@ func tenants(url string, set []byte) http.HandlerFunc {
 	}
 }
 
-// Tenants come as they like, and all at once after a restart.
+// A Remote keeps the keys of 1,000 issuers. The next issuer gets 503 until the keys of another are unused.
 func TestRemote_ManyTenants(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -165,14 +164,14 @@ func TestRemote_ManyTenants(t *testing.T) {
 		}
 		assert.Len(t, remote.Stats(), 1000)
 
-		// All are in use. There is no room until one has not been for a while.
+		// All 1,000 are in use. One can be replaced when it is due for a refresh and no request has come.
 		var e *jwtgate.Error
 		require.ErrorAs(t, ask(1000), &e)
 		assert.Equal(t, 503, e.Status)
 		assert.ErrorContains(t, e, "keys of 1000 issuers")
 		time.Sleep(8*time.Minute + time.Second)
 		for i := range 999 {
-			require.NoError(t, ask(i)) // but not number 999
+			require.NoError(t, ask(i)) // number 999 stays due
 		}
 		synctest.Wait()
 		time.Sleep(time.Second)
@@ -186,7 +185,7 @@ func TestRemote_ManyTenants(t *testing.T) {
 	})
 }
 
-// acceptance 56: issuers that a TrustIssuer lets through, and that are none.
+// acceptance 56: TrustIssuer accepts any name below a URL, and somebody makes names up.
 func TestRemote_FloodOfIssuers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -202,19 +201,19 @@ func TestRemote_FloodOfIssuers(t *testing.T) {
 			return signFor(t, server.url+"/"+tenant, jwt.SigningMethodEdDSA, edKey(), "1")
 		}
 		require.Equal(t, 200, statusOf(t, gate, token("known")))
-		require.NoError(t, remote.Refresh(t.Context(), server.url+"/named"), "what the operator names does not count")
+		require.NoError(t, remote.Refresh(t.Context(), server.url+"/named"), "Refresh is not limited, and not counted")
 		server.fetches.Store(0)
 		for i := range 2000 {
 			requireUnavailable(t, answerTo(gate, t.Context(), token(fmt.Sprint("nobody-", i))))
 		}
-		assert.Equal(t, int64(2*100), server.fetches.Load(), "two pages each")
+		assert.Equal(t, int64(2*100), server.fetches.Load(), "100 issuers, two requests for each")
 		assert.Len(t, remote.Stats(), 102)
 		assert.Equal(t, 200, statusOf(t, gate, token("known")))
 		assert.Equal(t, 200, statusOf(t, gate, token("named")))
 		w := answerTo(gate, t.Context(), token("new"))
 		assert.Equal(t, 1, requireUnavailable(t, w))
 
-		// A turn each second, for whoever comes first.
+		// Each second one more issuer is allowed, whichever comes first.
 		for range 20 {
 			time.Sleep(time.Second)
 			assert.Equal(t, 200, statusOf(t, gate, token(fmt.Sprint("new-", time.Now().Unix()))))
@@ -226,7 +225,7 @@ func TestRemote_FloodOfIssuers(t *testing.T) {
 	})
 }
 
-// Issuers that are listed are never forgotten for others.
+// Issuers that CheckIssuers was given are never replaced by others, and their fetches are not limited.
 func TestRemote_ListedIssuers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,9 +239,9 @@ func TestRemote_ListedIssuers(t *testing.T) {
 			return all
 		}
 		require.NoError(t, remote.CheckIssuers(issuers(1000)))
-		require.NoError(t, remote.CheckIssuers(issuers(10)), "twice is no harm")
+		require.NoError(t, remote.CheckIssuers(issuers(10)), "listing an issuer twice is allowed")
 		assert.ErrorContains(t, remote.CheckIssuers(issuers(1001)), "keys of 1000 issuers")
-		for _, issuer := range issuers(200) { // more than the burst of those who are not
+		for _, issuer := range issuers(200) { // more than the 100 that are allowed to issuers of tokens
 			_, err := remote.Keys(t.Context(), issuer, "1")
 			require.ErrorContains(t, err, "status 404")
 		}
@@ -262,7 +261,7 @@ func TestRemote_ListedIssuers(t *testing.T) {
 		require.NoError(t, remote.CheckIssuers([]string{other}))
 		assert.Equal(t, []string{"1 EdDSA"}, lookUp(t, remote, other, "1"))
 
-		// Those that are refreshed are not held to the limit, but give way.
+		// Issuers that only Refresh was given are not limited, but can be replaced.
 		remote, _ = server.discoveringRemote()
 		for _, issuer := range issuers(1000) {
 			require.ErrorContains(t, remote.Refresh(t.Context(), issuer), "status 404")
@@ -271,7 +270,7 @@ func TestRemote_ListedIssuers(t *testing.T) {
 		assert.Len(t, remote.Stats(), 1000)
 		assert.ErrorContains(t, remote.Refresh(t.Context(), "no URL"), "does not start with https://")
 
-		// Once listed, they stay.
+		// They cannot be replaced any more once CheckIssuers was given them.
 		remote, _ = server.discoveringRemote()
 		for _, issuer := range issuers(1000) {
 			require.Error(t, remote.Refresh(t.Context(), issuer))
@@ -282,7 +281,7 @@ func TestRemote_ListedIssuers(t *testing.T) {
 	})
 }
 
-// Those who make up issuers push out one another, and none that has keys.
+// Made-up issuers replace one another, not issuers that have keys.
 func TestRemote_WhoGivesWay(t *testing.T) {
 	t.Parallel()
 	for _, outage := range []bool{false, true} {
@@ -303,19 +302,19 @@ func TestRemote_WhoGivesWay(t *testing.T) {
 					server.respond(fails(503))
 				}
 				for range 3 {
-					time.Sleep(9 * time.Minute) // all are due
+					time.Sleep(9 * time.Minute) // all tenants are due for a refresh
 					if outage {
 						for i := range 1000 {
 							require.NoError(t, ask("tenant", i))
 						}
 						synctest.Wait()
-						time.Sleep(time.Minute) // and due again, after they have failed
+						time.Sleep(time.Minute) // the refreshes failed, and all tenants are due again
 					}
 					for i := range 100 {
 						require.Error(t, ask("nobody", i))
 					}
 				}
-				lost := 1 // to make room for the first
+				lost := 1 // replaced by the first made-up issuer
 				if outage {
 					lost = 0
 				}
@@ -331,15 +330,14 @@ func TestRemote_WhoGivesWay(t *testing.T) {
 	}
 }
 
-// Issuers that have turned out to be none are asked again within the limit for
-// all of them. Those that were down when they were new get their turn, and then
-// do not count any more.
+// Retries for issuers that never had keys share one limit: 100 fetches, then one each second. When such issuers
+// recover, each gets its keys, and their fetches do not count any more.
 func TestRemote_RetriesOfNewcomers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newDirectServer(nil)
 		good := tenants(server.url, oneKeySet("1", edKey()))
-		server.respond(fails(500)) // one request each
+		server.respond(fails(500)) // one request for each fetch: a 500 ends discovery
 		remote, _ := server.discoveringRemote()
 		ask := func(i int) error {
 			_, err := remote.Keys(t.Context(), fmt.Sprintf("%s/tenant-%d", server.url, i), "1")
@@ -369,10 +367,10 @@ func TestRemote_RetriesOfNewcomers(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 
-		// What they gave back was no more than they had taken.
+		// The limit is 100 again, and not more, now that their fetches do not count.
 		time.Sleep(9 * time.Minute)
 		for i := range 300 {
-			require.NoError(t, ask(i)) // and refreshed
+			require.NoError(t, ask(i)) // starts a refresh
 		}
 		synctest.Wait()
 		server.fetches.Store(0)

@@ -47,7 +47,7 @@ func TestRemote_Logs(t *testing.T) {
 	})
 }
 
-// A set that is always another one, or in another order, does not fill the log.
+// A set that differs at each fetch, or only in the order of its keys, does not fill the log.
 func TestRemote_LogIsBounded(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
@@ -87,7 +87,7 @@ func TestRemote_LogIsBounded(t *testing.T) {
 	}
 }
 
-// A logger that panics costs its records, and not the program.
+// If the logger panics, the record is lost, and the program goes on.
 func TestRemote_BrokenLogger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// acceptance 10
+// acceptance 10: a program starts while its issuer is down, and recovers without a restart.
 func TestRemote_DownAtStart(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -32,14 +32,14 @@ func TestRemote_DownAtStart(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := newPipeServer(t, tt.down)
 				remote, log := server.remote()
-				gate := newGate(t, remote) // starts all the same
+				gate := newGate(t, remote) // New does not fetch
 				assert.Zero(t, server.fetches.Load())
 				token := signEdDSA(t, edKey(), "1")
 				require.Error(t, gate.Ready(t.Context()))
 				for range 1000 {
 					requireUnavailable(t, answerTo(gate, t.Context(), token))
 				}
-				assert.Equal(t, int64(1), server.fetches.Load(), "the rest did not wait for the backoff to end")
+				assert.Equal(t, int64(1), server.fetches.Load(), "later requests neither fetch during the backoff nor wait for its end")
 				synctest.Wait()
 				lines := log.drain()
 				require.Len(t, lines, 1)
@@ -58,8 +58,8 @@ func TestRemote_DownAtStart(t *testing.T) {
 	}
 }
 
-// While it is down, an issuer is asked ever less often, and found to be back
-// within half a minute.
+// While the issuer is down, the time between fetches doubles up to 30 seconds. When the issuer is back, its keys
+// are fetched within 30 seconds.
 func TestRemote_Backoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestRemote_Backoff(t *testing.T) {
 		log.drain()
 
 		server.respond(fails(503))
-		time.Sleep(8 * time.Minute) // time for a refresh
+		time.Sleep(8 * time.Minute) // four fifths of FreshFor: the next request starts a refresh
 		server.fetches.Store(0)
 		start := time.Now()
 		var gaps []time.Duration
@@ -81,7 +81,7 @@ func TestRemote_Backoff(t *testing.T) {
 		for time.Since(start) < 5*time.Minute {
 			assert.Equal(t, 200, statusOf(t, gate, known))
 			synctest.Wait()
-			if time.Since(start) > time.Second { // unknown IDs make no difference
+			if time.Since(start) > time.Second { // unknown key IDs do not add fetches
 				seconds := requireUnavailable(t, answerTo(gate, t.Context(), unknown))
 				assert.LessOrEqual(t, seconds, 30)
 			}
@@ -98,9 +98,9 @@ func TestRemote_Backoff(t *testing.T) {
 			assert.Greater(t, gap, most/2-200*time.Millisecond)
 			assert.Less(t, gap, most+200*time.Millisecond)
 		}
-		assert.Greater(t, slices.Max(gaps[8:])-slices.Min(gaps[8:]), 200*time.Millisecond, "chance has a part in it")
+		assert.Greater(t, slices.Max(gaps[8:])-slices.Min(gaps[8:]), 200*time.Millisecond, "the backoff has a random part")
 		synctest.Wait()
-		assert.Len(t, log.drain(), 1, "one record for all of it")
+		assert.Len(t, log.drain(), 1, "one record for the whole outage")
 
 		server.respond(serves(oneKeySet("2", otherEdKey())))
 		start = time.Now()
@@ -111,7 +111,7 @@ func TestRemote_Backoff(t *testing.T) {
 		synctest.Wait()
 		assert.Contains(t, strings.Join(log.drain(), "\n"), "keys fetched again")
 
-		// The next outage is a new one.
+		// The backoff of the next outage starts at its shortest again.
 		time.Sleep(time.Minute)
 		server.respond(fails(503))
 		assert.Equal(t, 1, requireUnavailable(t, answerTo(gate, t.Context(), signEdDSA(t, edKey(), "3"))))
@@ -153,7 +153,7 @@ func TestRemote_Stale(t *testing.T) {
 				time.Sleep(time.Minute)
 				requireUnavailable(t, answerTo(gate, t.Context(), token))
 				synctest.Wait()
-				assert.Contains(t, strings.Join(log.drain(), "\n"), "level=ERROR", "it is told that keys are out of use")
+				assert.Contains(t, strings.Join(log.drain(), "\n"), "level=ERROR", "the log says that no keys are in use")
 
 				server.respond(serves(oneKeySet("1", edKey())))
 				time.Sleep(31 * time.Second)
@@ -179,7 +179,8 @@ func TestRemote_Stale(t *testing.T) {
 	})
 }
 
-// Keys that were too old when they came are no reason to refuse a token.
+// Keys that are stale as soon as they arrive cause 503, not a refusal of the token. The clock of a bubble would
+// stand still between the two moments, so this test uses the real clock; both answers pass.
 func TestRemote_StaleAtOnce(t *testing.T) {
 	t.Parallel()
 	remote, _ := newDirectServer(serves(oneKeySet("1", edKey()))).remote()
@@ -192,8 +193,8 @@ func TestRemote_StaleAtOnce(t *testing.T) {
 	}
 }
 
-// Idle for hours, a service has its keys at hand when a request comes, and new
-// ones right after.
+// A service that was idle for hours answers the first request from memory and fetches new keys in the
+// background.
 func TestRemote_Idle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +204,7 @@ func TestRemote_Idle(t *testing.T) {
 		token := signEdDSA(t, edKey(), "1")
 		require.Equal(t, 200, statusOf(t, gate, token))
 		time.Sleep(20 * time.Hour)
-		assert.Equal(t, int64(1), server.fetches.Load(), "nothing is fetched for nobody")
+		assert.Equal(t, int64(1), server.fetches.Load(), "no fetch without a request")
 		start := time.Now()
 		assert.Equal(t, 200, statusOf(t, gate, token))
 		assert.Zero(t, time.Since(start))
@@ -212,7 +213,7 @@ func TestRemote_Idle(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		start = time.Now()
 		assert.Equal(t, 200, statusOf(t, gate, token))
-		assert.Equal(t, time.Second, time.Since(start), "those are too old for anything")
+		assert.Equal(t, time.Second, time.Since(start), "the request waits: the keys are beyond StaleFor")
 	})
 }
 
@@ -254,18 +255,18 @@ func TestRemote_HangingServer(t *testing.T) {
 				start = time.Now()
 				assert.Equal(t, 200, statusOf(t, gate, known))
 				assert.Equal(t, 200, statusOf(t, gate, signFor(t, issuerB, jwt.SigningMethodEdDSA, edKey(), "1")))
-				assert.Zero(t, time.Since(start), "others are not affected")
+				assert.Zero(t, time.Since(start), "known keys and other issuers do not wait")
 			})
 		}
 		callers.Wait()
 		assert.Less(t, server.fetches.Load(), int64(10))
 		assert.Equal(t, int64(1), server.connections.most.Load(), "one at a time")
-		time.Sleep(time.Minute) // the server's handlers come back
+		time.Sleep(time.Minute) // until the handlers of the server end
 	})
 }
 
-// A client that does not mind its context holds up no request, and there is
-// still no second fetch beside its own.
+// A client that ignores its context delays no request beyond Timeout, and there is still no second fetch at the
+// same time.
 func TestRemote_ClientThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -290,7 +291,7 @@ func TestRemote_ClientThatHangs(t *testing.T) {
 		for range 100 {
 			requireUnavailable(t, answerTo(gate, t.Context(), unknown))
 		}
-		assert.Equal(t, 5*time.Second, time.Since(start), "later ones know that it is over time")
+		assert.Equal(t, 5*time.Second, time.Since(start), "later requests do not wait for a fetch that is beyond Timeout")
 		assert.ErrorIs(t, remote.Refresh(t.Context(), ""), context.DeadlineExceeded)
 		assert.Equal(t, int32(2), calls.Load())
 
@@ -302,7 +303,7 @@ func TestRemote_ClientThatHangs(t *testing.T) {
 	})
 }
 
-// One who has to wait for two fetches still waits no longer than for one.
+// A request that waits for two fetches waits no longer than Timeout in all.
 func TestRemote_WaitIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -320,7 +321,7 @@ func TestRemote_WaitIsBounded(t *testing.T) {
 	})
 }
 
-// acceptance 47
+// acceptance 47: if the request that started a fetch is cancelled, the fetch goes on for the others.
 func TestRemote_FirstCallerCancels(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -350,8 +351,7 @@ func TestRemote_FirstCallerCancels(t *testing.T) {
 	})
 }
 
-// A request whose client has left already still has its token judged by the
-// keys that are there.
+// A context that has ended does not matter while the key is in memory.
 func TestRemote_CancelledBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -30,7 +30,7 @@ func TestRemote_Rotation(t *testing.T) {
 		token := signEdDSA(t, otherEdKey(), "2")
 		concurrently(50, func(int) { assert.Equal(t, 200, statusOf(t, gate, token)) })
 		assert.Equal(t, int64(1), server.fetches.Load())
-		assert.Equal(t, 50*time.Millisecond, time.Since(start), "at once")
+		assert.Equal(t, 50*time.Millisecond, time.Since(start), "the time of one fetch")
 		assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, edKey(), "1")), "the old key is gone")
 	})
 }
@@ -41,7 +41,7 @@ func TestRemote_RotationAfterAFlood(t *testing.T) {
 		server := newPipeServer(t, serves(oneKeySet("1", edKey())))
 		remote, _ := server.remote()
 		gate := newGate(t, remote)
-		for i := range 300 { // 30 seconds of it, and it ends at any moment
+		for i := range 300 { // a flood of 30 seconds
 			time.Sleep(100 * time.Millisecond)
 			require.Equal(t, 401, statusOf(t, gate, signEdDSA(t, otherEdKey(), fmt.Sprintf("random-%d", i))))
 		}
@@ -65,8 +65,8 @@ func TestRemote_RotationAfterAFlood(t *testing.T) {
 	})
 }
 
-// A fetch that began before the rotation cannot know the new key. Whoever comes
-// while it is under way has another one behind it.
+// A fetch that began before the rotation does not have the new key. A request that comes during the fetch waits
+// for a second one.
 func TestRemote_RotationDuringAFetch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,8 +83,7 @@ func TestRemote_RotationDuringAFetch(t *testing.T) {
 	})
 }
 
-// A key without ID beside others is tried for tokens that name one, but does not
-// stand for those that are not there yet.
+// A key without ID may verify any token. In a set with other keys, an unknown key ID still causes a fetch.
 func TestRemote_KeysWithAndWithoutID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +93,7 @@ func TestRemote_KeysWithAndWithoutID(t *testing.T) {
 		gate := newGate(t, remote)
 		require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
 		server.respond(serves(jwkSet(jwkOf(public(otherEdKey())).with("kid", "2"), anyID)))
-		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")), "at once")
+		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")), "found by a fetch")
 
 		server.respond(fails(500))
 		byAny := sign(t, jwt.SigningMethodES256, p256Key(), "named somehow")
@@ -106,7 +105,7 @@ func TestRemote_KeysWithAndWithoutID(t *testing.T) {
 	})
 }
 
-// acceptance 48
+// acceptance 48: when a key leaves the set, tokens that were remembered with it are refused.
 func TestRemote_KeyRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +131,7 @@ func TestRemote_KeyRemoved(t *testing.T) {
 	})
 }
 
-// acceptance 45
+// acceptance 45: while keys rotate under load, tokens of a key that stays are always accepted.
 func TestRemote_RotatesUnderLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,10 +173,10 @@ func TestRemote_RotatesUnderLoad(t *testing.T) {
 				}
 			}
 		})
-		var rotated, early atomic.Int32
+		var rotated, refused atomic.Int32
 		concurrently(callers, func(i int) {
 			for round := range rounds {
-				// At each multiple of 10 ms some of the callers wake together, and with them the ticker.
+				// Callers wake in groups, each time at the moment of a rotation.
 				time.Sleep(time.Duration(10+i%7) * 10 * time.Millisecond)
 				_, err := gate.Verify(t.Context(), kept)
 				assert.NoError(t, err)
@@ -189,12 +188,12 @@ func TestRemote_RotatesUnderLoad(t *testing.T) {
 					_, err = gate.Verify(t.Context(), never)
 					assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
 				case 2:
-					// The version was, is or will be published about now.
+					// A version that was published lately, is published now, or will be soon.
 					version := min(max(published.Load()+int32(i%5)-2, 0), versions-1)
 					_, err = gate.Verify(t.Context(), tokens[version])
 					if err != nil {
 						assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
-						early.Add(1)
+						refused.Add(1)
 					} else {
 						rotated.Add(1)
 						assert.LessOrEqual(t, version, published.Load(), "accepted before it was published")
@@ -206,7 +205,7 @@ func TestRemote_RotatesUnderLoad(t *testing.T) {
 		rotating.Wait()
 		require.NotZero(t, published.Load())
 		assert.NotZero(t, rotated.Load())
-		assert.NotZero(t, early.Load())
+		assert.NotZero(t, refused.Load())
 		last := published.Load()
 		require.NoError(t, remote.Refresh(t.Context(), ""))
 		_, err = gate.Verify(t.Context(), tokens[last])
@@ -215,6 +214,6 @@ func TestRemote_RotatesUnderLoad(t *testing.T) {
 		assert.ErrorIs(t, err, jwtgate.ErrUnknownKey)
 		assert.Equal(t, int64(1), server.inFlight.most.Load(), "one fetch at a time")
 		t.Logf("%d sets published, %d fetches, %d tokens of a rotating key accepted, %d refused",
-			last+1, server.fetches.Load(), rotated.Load(), early.Load())
+			last+1, server.fetches.Load(), rotated.Load(), refused.Load())
 	})
 }

@@ -31,7 +31,7 @@ func TestRemote_RefusesSettings(t *testing.T) {
 		name    string
 		remote  *keys.Remote
 		issuers []string
-		problem string // "" for none
+		problem string // "" if the settings are accepted
 	}{
 		{"zero value", &keys.Remote{}, []string{"https://auth.example.com/", "https://auth.example.com/realms/a b%20c"}, ""},
 		{"URL with a query", &keys.Remote{URL: "https://auth.example.com/keys?p=policy"}, []string{"any"}, ""},
@@ -129,7 +129,7 @@ func TestRemote_ShowsNoSecrets(t *testing.T) {
 	assert.Equal(t, "keys.Remote", fmt.Sprint(&keys.Remote{}))
 }
 
-// Keys without alg, as Entra ID has them.
+// Keys without alg, such as those of Entra ID, get the algorithms of Remote.Algorithms.
 func TestRemote_Algorithms(t *testing.T) {
 	t.Parallel()
 	set := jwkSet(
@@ -206,7 +206,7 @@ func TestRemote_Parse(t *testing.T) {
 	}
 }
 
-// acceptance 27, 28
+// acceptance 27, 28: an odd key is skipped and logged once, and the other keys are used.
 func TestRemote_OddKeys(t *testing.T) {
 	t.Parallel()
 	good := jwkOf(public(edKey())).with("kid", "good")
@@ -214,7 +214,7 @@ func TestRemote_OddKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		odd     any
-		problem string // "" if it is a key like others
+		problem string // in the log; "" if the key is used
 	}{
 		{"unknown kty", jwk{"kty": "XYZ", "kid": "odd"}, "kty"},
 		{"ML-DSA", jwk{"kty": "AKP", "alg": "ML-DSA-44", "kid": "odd", "pub": "AAAA"}, "kty"},
@@ -249,7 +249,7 @@ func TestRemote_OddKeys(t *testing.T) {
 					assert.NotContains(t, strings.Join(lines, "\n"), "skipped")
 					return
 				}
-				assert.Equal(t, 1, strings.Count(strings.Join(lines, "\n"), "key skipped"), "it is told once: %q", lines)
+				assert.Equal(t, 1, strings.Count(strings.Join(lines, "\n"), "key skipped"), "logged once: %q", lines)
 				assert.Contains(t, strings.ReplaceAll(strings.Join(lines, "\n"), `\"`, `"`), tt.problem)
 				assert.Equal(t, 1, remote.Stats()[0].Keys)
 			})
@@ -257,7 +257,7 @@ func TestRemote_OddKeys(t *testing.T) {
 	}
 }
 
-// Whoever wants keys for ever, or none but those of the start, may say so.
+// The longest Durations do not overflow: keys are fetched once and then used for ever.
 func TestRemote_LongDurations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -296,12 +296,11 @@ func TestRemote_Refresh(t *testing.T) {
 		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))
 		server.close()
 		assert.Error(t, remote.Refresh(t.Context(), issuer))
-		assert.NoError(t, gate.Ready(t.Context()), "there are keys")
+		assert.NoError(t, gate.Ready(t.Context()), "Ready needs keys, not a fetch that succeeds")
 	})
 }
 
-// Of many who refresh at once, all get keys of that moment or later, by two
-// fetches at most.
+// Concurrent calls of Refresh share fetches. Each gets keys of a fetch that began after the call.
 func TestRemote_RefreshIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -325,7 +324,7 @@ func TestRemote_Stats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newPipeServer(t, fails(500))
 		remote, _ := server.remote()
-		assert.Empty(t, remote.Stats(), "nobody has asked yet")
+		assert.Empty(t, remote.Stats(), "no issuer yet")
 		gate := newGate(t, remote)
 		assert.Equal(t, []keys.RemoteStats{{}}, remote.Stats())
 
@@ -349,7 +348,7 @@ func TestRemote_Stats(t *testing.T) {
 	})
 }
 
-// Nothing is left running where nothing is fetched.
+// After a fetch, no connection and no goroutine of the connection is left.
 func TestRemote_LeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -397,7 +396,8 @@ func TestRemote_LeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestRemote_LeavesNoGoroutine(t *testing.T) { // alone: it counts
+// This test counts goroutines, so it is not parallel.
+func TestRemote_LeavesNoGoroutine(t *testing.T) {
 	server := newTCPServer(t, serves(oneKeySet("1", edKey())))
 	failing := newTCPServer(t, fails(500))
 	before := runtime.NumGoroutine()

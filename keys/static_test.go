@@ -92,8 +92,7 @@ func TestHS(t *testing.T) {
 	}
 }
 
-// sshKey returns a line as OpenSSH has it in authorized_keys (RFC 4253 section
-// 6.6).
+// sshKey returns a public key as a line of OpenSSH's authorized_keys (RFC 4253 section 6.6).
 func sshKey(kind string, parts ...[]byte) string {
 	var wire []byte
 	for _, part := range append([][]byte{[]byte(kind)}, parts...) {
@@ -138,7 +137,7 @@ func TestHS_LooksPublic(t *testing.T) {
 			t.Parallel()
 			problem := errorOfUnusable(t, keys.HS256(tt.secret))
 			assert.Contains(t, problem, "looks like a public key")
-			assert.Contains(t, problem, "RS256", "it says what to use instead")
+			assert.Contains(t, problem, "RS256", "the error says what to use instead")
 		})
 	}
 }
@@ -151,7 +150,7 @@ func TestHS_Untrimmed(t *testing.T) {
 		{"line break of Windows", line + "\r\n"},
 		{"several line breaks", line + "\n\n"},
 		{"with punctuation and spaces", "correct horse battery staple, " + line + "~!\n"},
-		// What "openssl rand -base64 64" writes: lines of 64 characters.
+		// The output of "openssl rand -base64 64" has lines of 64 characters.
 		{"two lines of base64", line + "\n" + "0123456789abcdefghi/+A==\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -177,10 +176,7 @@ func TestHS_Untrimmed(t *testing.T) {
 	}
 }
 
-// Of the ways in which a public key can be written, none is a secret that a
-// token can be signed with.
-//
-// acceptance 19
+// acceptance 19: a token that is signed with HMAC, and any encoding of a public key as the secret, is refused.
 func TestPublicKeyAsSecret(t *testing.T) {
 	t.Parallel()
 	rsaPublic, ecPublic, edPublic := &rsaKey().PublicKey, &p256Key().PublicKey, public(edKey())
@@ -304,8 +300,8 @@ func TestPublic_Refuses(t *testing.T) {
 	}
 }
 
-// modulus returns an odd number of that many bits, which is no secret to
-// anybody but good enough for being refused, or for not being used.
+// modulus returns an odd number of that many bits. It is good enough as the modulus of a key that is refused or
+// not used.
 func modulus(bits uint) *big.Int {
 	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 	return n.Add(n, big.NewInt(1))
@@ -391,7 +387,7 @@ func TestStatic_Refuses(t *testing.T) {
 	})
 }
 
-// Asking costs nothing once the source is made.
+// Keys of a static source allocates nothing.
 func TestStatic_AllocatesNothing(t *testing.T) {
 	source := keys.Static(newKey(t, "a", "EdDSA", public(edKey())), newKey(t, "", "RS256", &rsaKey().PublicKey))
 	for _, kid := range []string{"", "a", "unknown"} {
