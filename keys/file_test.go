@@ -60,7 +60,7 @@ func TestFile_Formats(t *testing.T) {
 	}{
 		{"JWK Set", small, []string{"k1 EdDSA"}},
 		{"JWK Set with space before it", "\r\n\t " + small, []string{"k1 EdDSA"}},
-		{"JWK Set with a key of no use", string(jwkSet(edJWK.with("kid", "k1"), `{}`)), []string{"k1 EdDSA"}},
+		{"JWK Set with an unusable key", string(jwkSet(edJWK.with("kid", "k1"), `{}`)), []string{"k1 EdDSA"}},
 		{"JWK Set of 1 MiB", small + strings.Repeat(" ", 1<<20-len(small)), []string{"k1 EdDSA"}},
 		{"PEM", edPEM, []string{" EdDSA"}},
 		{"PEM with space before it", "\n" + edPEM, []string{" EdDSA"}},
@@ -147,7 +147,7 @@ func TestFile_Parse(t *testing.T) {
 			assert.ErrorIs(t, verify(t, file, sign(t, jwt.SigningMethodHS256, secret, "k2")), jwtgate.ErrUnknownKey)
 		})
 	})
-	t.Run("it is asked about JSON too", func(t *testing.T) {
+	t.Run("it reads JSON too", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			file, _ := newFileSource(t, []byte(`{"secret":"..."}`))
@@ -180,7 +180,7 @@ func TestFile_Parse(t *testing.T) {
 			})
 		})
 	}
-	t.Run("its error can be told", func(t *testing.T) {
+	t.Run("CheckIssuers wraps its error", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			file, _ := newFileSource(t, secret)
@@ -287,7 +287,7 @@ func TestFile_Context(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 
-	t.Run("of a request that ends while there are keys", func(t *testing.T) {
+	t.Run("ended, with keys in memory", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			file, _ := newFileSource(t, oneKeySet("k1", edKey()))
@@ -301,7 +301,7 @@ func TestFile_Context(t *testing.T) {
 	})
 
 	// acceptance 47: the request leaves when its client does, and the reading goes on.
-	t.Run("of a request that waits for the first keys", func(t *testing.T) {
+	t.Run("cancelled while waiting for the first keys", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			file, release := slowFile(t)

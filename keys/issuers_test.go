@@ -138,7 +138,7 @@ func TestByIssuer_CheckIssuers(t *testing.T) {
 		{"nil", nil, []string{issuerA}, []string{"keys.ByIssuer is empty", `no source for the issuer "https://a.example/"`}},
 		{"empty", keys.ByIssuer{}, nil, []string{"keys.ByIssuer is empty"}},
 		{"no source", keys.ByIssuer{issuerA: good}, []string{issuerA, issuerB}, []string{`no source for the issuer "https://b.example/"`}},
-		{"no source but for a slash", keys.ByIssuer{"https://a.example": good}, []string{issuerA}, []string{
+		{"a source for the issuer without its slash", keys.ByIssuer{"https://a.example": good}, []string{issuerA}, []string{
 			`no source for the issuer "https://a.example/"`, `a source for "https://a.example", which is not one of Options.Issuers`,
 		}},
 		{"a source too many", keys.ByIssuer{issuerA: good, issuerB: good}, []string{issuerA}, []string{`a source for "https://b.example/", which is not`}},
@@ -148,10 +148,10 @@ func TestByIssuer_CheckIssuers(t *testing.T) {
 		{"nil source, issuers known at run time", keys.ByIssuer{issuerA: nil}, nil, []string{`the source for "https://a.example/" is nil`}},
 		{"nil file", keys.ByIssuer{issuerA: (*keys.File)(nil)}, []string{issuerA}, []string{`the source for "https://a.example/" is nil`}},
 		{"nil function", keys.ByIssuer{issuerA: jwtgate.KeySourceFunc(nil)}, []string{issuerA}, []string{`the source for "https://a.example/" is nil`}},
-		{"a source with a problem of its own", keys.ByIssuer{issuerA: good, issuerB: bad}, []string{issuerA, issuerB}, []string{`for the issuer "https://b.example/": keys.HS256: secret 1: `}},
-		{"the same, issuers known at run time", keys.ByIssuer{issuerB: bad}, nil, []string{`for the issuer "https://b.example/": keys.HS256: secret 1: `}},
+		{"a bad source", keys.ByIssuer{issuerA: good, issuerB: bad}, []string{issuerA, issuerB}, []string{`for the issuer "https://b.example/": keys.HS256: secret 1: `}},
+		{"a bad source, issuers known at run time", keys.ByIssuer{issuerB: bad}, nil, []string{`for the issuer "https://b.example/": keys.HS256: secret 1: `}},
 		{"a file without path", keys.ByIssuer{issuerA: &keys.File{}}, []string{issuerA}, []string{"keys.File: Path is empty"}},
-		{"one within another that has a source for the outer alone", keys.ByIssuer{issuerA: keys.ByIssuer{issuerB: good}}, []string{issuerA}, []string{
+		{"a nested ByIssuer without a source for its issuer", keys.ByIssuer{issuerA: keys.ByIssuer{issuerB: good}}, []string{issuerA}, []string{
 			`for the issuer "https://a.example/": keys.ByIssuer has no source`, `a source for "https://b.example/", which is not`,
 		}},
 		{"all problems at once, in the order of issuers", keys.ByIssuer{"https://1.example/": nil, "https://2.example/": bad, "https://3.example/": good}, []string{"https://1.example/", "https://2.example/", "https://4.example/"}, []string{

@@ -47,8 +47,8 @@ func TestJWKS(t *testing.T) {
 		{"use", edJWK.with("use", "sig"), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
 		{"key_ops", edJWK.with("key_ops", []string{"sign", "verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
 		{"use and key_ops", edJWK.with("use", "sig").with("key_ops", []string{"verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
-		{"key_ops with what nobody knows", edJWK.with("key_ops", []any{1, nil, "verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
-		{"members nobody knows", rsaJWK.with("x5c", []string{"MIIB"}).with("x5t", "abc").with("x5t#S256", "abc").with("x5u", "https://evil.example/").with("exp", 1).with("foo", jwk{"d": "x"}), " RS256", jwt.SigningMethodRS256, rsaKey()},
+		{"key_ops with unknown values", edJWK.with("key_ops", []any{1, nil, "verify"}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
+		{"unknown members", rsaJWK.with("x5c", []string{"MIIB"}).with("x5t", "abc").with("x5t#S256", "abc").with("x5u", "https://evil.example/").with("exp", 1).with("foo", jwk{"d": "x"}), " RS256", jwt.SigningMethodRS256, rsaKey()},
 		{"x5c that is not looked at", edJWK.with("x5c", []string{base64.StdEncoding.EncodeToString(newCertificate(t, rsaKey()))}), " EdDSA", jwt.SigningMethodEdDSA, edKey()},
 		{"exponent with a leading zero", rsaJWK.with("e", "AAEAAQ"), " RS256", jwt.SigningMethodRS256, rsaKey()},
 		{"escapes", `{"\u006bty":"\u004fKP","crv":"Ed25519","x":"` + base64url(public(edKey())) + `"}`, " EdDSA", jwt.SigningMethodEdDSA, edKey()},
@@ -302,7 +302,7 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"a byte order mark", "\ufeff" + string(jwkSet(good)), "it is not a JWK Set"},
 		{"empty", `{"keys":[]}`, "it has no usable key"},
 		{"101 keys", string(many(101)), "it has more than the 100 keys that are read"},
-		{"100 keys of no use", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 100: kty is missing"},
+		{"100 unusable keys", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 100: kty is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

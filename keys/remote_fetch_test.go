@@ -50,7 +50,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"429", fails(429), "status 429"},
 		{"204", fails(204), "status 204"},
 		{"500 with a good set", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(good) }, "status 500"},
-		{"304 that nobody asked for", fails(304), "status 304"},
+		{"304 without If-None-Match", fails(304), "status 304"},
 		{"connection closed", closesConnection, "EOF"},
 		{"connection closed in the body", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000")
@@ -64,7 +64,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"cut short", serves(good[:len(good)-1]), "it is not a JWK Set"},
 		{"an empty set", serves(jwkSet()), "it has no usable key"},
 		{"an empty object", serves([]byte("{}")), "keys is not an array"},
-		{"only keys of no use", serves(jwkSet(jwk{"kty": "oct", "k": "AAAA"}, 1)), "it has no usable key"},
+		{"only unusable keys", serves(jwkSet(jwk{"kty": "oct", "k": "AAAA"}, 1)), "it has no usable key"},
 		{"101 keys", serves(jwkSet(justTooMany...)), "more than the 100 keys that are read"},
 		{"10,000 keys", serves(jwkSet(manyKeys...)), "more than the 100 keys that are read"},
 		{"1 MiB and a byte", serves(append(good, bytes.Repeat([]byte(" "), 1<<20+1-len(good))...)), "more than 1048576 bytes"},
@@ -145,9 +145,9 @@ func TestRemote_BrokenClient(t *testing.T) {
 	}{
 		{"panics", func(*http.Request) (*http.Response, error) { panic("no client today") }, "no client today"},
 		{"ends its goroutine", func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, "did not return"},
-		{"fails like a token", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrSignature }, "bad signature"},
-		{"fails like a gate", func(*http.Request) (*http.Response, error) { return nil, &jwtgate.Error{Status: 401} }, "status 401"},
-		{"fails like a request without a token", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrNoToken }, "no token"},
+		{"fails with ErrSignature", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrSignature }, "bad signature"},
+		{"fails with an Error of status 401", func(*http.Request) (*http.Response, error) { return nil, &jwtgate.Error{Status: 401} }, "status 401"},
+		{"fails with ErrNoToken", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrNoToken }, "no token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -179,9 +179,9 @@ func TestRemote_BrokenBody(t *testing.T) {
 		body io.Reader
 	}{
 		{"panics", readerFunc(func([]byte) (int, error) { panic("no body today") })},
-		{"goes on to return nothing", readerFunc(func([]byte) (int, error) { time.Sleep(time.Millisecond); return 0, nil })},
-		{"returns less than nothing", readerFunc(func([]byte) (int, error) { return -5, nil })},
-		{"returns more than there is room for", readerFunc(func(p []byte) (int, error) { return len(p) + 1, nil })},
+		{"returns no bytes for ever", readerFunc(func([]byte) (int, error) { time.Sleep(time.Millisecond); return 0, nil })},
+		{"returns a negative count", readerFunc(func([]byte) (int, error) { return -5, nil })},
+		{"returns a count beyond the buffer", readerFunc(func(p []byte) (int, error) { return len(p) + 1, nil })},
 		{"fails", readerFunc(func([]byte) (int, error) { return 0, errors.New("line\nbreak\x1b[2J") })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

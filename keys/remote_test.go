@@ -90,7 +90,7 @@ func TestRemote_RefusesSettings(t *testing.T) {
 		})
 	}
 
-	t.Run("those that nobody has checked", func(t *testing.T) {
+	t.Run("negative durations that New has not seen", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			server := newPipeServer(t, serves(oneKeySet("1", edKey())))

@@ -372,7 +372,7 @@ func TestStatic_Refuses(t *testing.T) {
 		})
 	}
 
-	t.Run("many keys that are told apart", func(t *testing.T) {
+	t.Run("many keys with different IDs or algorithms", func(t *testing.T) {
 		t.Parallel()
 		var many []*jwtgate.Key
 		for i := range 50 {
