@@ -2,7 +2,9 @@ package keys_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -183,6 +185,9 @@ func TestRemote_BrokenBody(t *testing.T) {
 		{"returns a negative count", readerFunc(func([]byte) (int, error) { return -5, nil })},
 		{"returns a count beyond the buffer", readerFunc(func(p []byte) (int, error) { return len(p) + 1, nil })},
 		{"fails", readerFunc(func([]byte) (int, error) { return 0, errors.New("line\nbreak\x1b[2J") })},
+		{"fails with a deadline", readerFunc(func([]byte) (int, error) {
+			return 0, fmt.Errorf("line\nbreak: %w", context.DeadlineExceeded)
+		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -197,6 +202,9 @@ func TestRemote_BrokenBody(t *testing.T) {
 				time.Sleep(time.Millisecond) // until the last Read returns
 				synctest.Wait()
 				assert.NotZero(t, remote.Stats()[0].Failures, "the fetch has ended")
+				if tt.name == "fails with a deadline" {
+					assert.ErrorIs(t, remote.Stats()[0].Err, context.DeadlineExceeded, "still found after the text is cleaned")
+				}
 				_, err := newGate(t, remote).Verify(t.Context(), signEdDSA(t, edKey(), "1"))
 				assert.NotContains(t, err.Error(), "\n")
 				assert.NotContains(t, err.Error(), "\x1b")
