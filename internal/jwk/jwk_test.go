@@ -1,0 +1,155 @@
+package jwk_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jwtgate/jwtgate/internal/jwk"
+)
+
+// The public keys of RFC 7517 appendix A.1 and RFC 8037 appendix A.2.
+const (
+	rsaJWK = `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_` +
+		`BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs` +
+		`8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls` +
+		`1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}`
+	ecJWK = `{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",` +
+		`"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1","issuer":"https://auth.example.com/"}`
+	edJWK = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	rsaKey, err := jwk.Parse([]byte(rsaJWK))
+	require.NoError(t, err)
+	assert.Equal(t, 2048, rsaKey.Public.(*rsa.PublicKey).N.BitLen())
+	assert.Equal(t, 65537, rsaKey.Public.(*rsa.PublicKey).E)
+	rsaKey.Public = nil
+	assert.Equal(t, &jwk.Key{ID: "2011-04-29", Algorithm: "RS256", Algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}}, rsaKey)
+
+	ecKey, err := jwk.Parse([]byte(ecJWK))
+	require.NoError(t, err)
+	assert.Equal(t, "P-256", ecKey.Public.(*ecdsa.PublicKey).Params().Name)
+	ecKey.Public = nil
+	assert.Equal(t, &jwk.Key{ID: "1", Issuer: "https://auth.example.com/", Algorithms: []string{"ES256"}}, ecKey)
+
+	edKey, err := jwk.Parse([]byte(edJWK))
+	require.NoError(t, err)
+	assert.Len(t, edKey.Public.(ed25519.PublicKey), ed25519.PublicKeySize)
+	edKey.Public = nil
+	assert.Equal(t, &jwk.Key{Algorithms: []string{"EdDSA"}}, edKey)
+}
+
+func TestParse_Refuses(t *testing.T) {
+	t.Parallel()
+	with := func(jwk, member string) string { return strings.TrimSuffix(jwk, "}") + "," + member + "}" }
+	for _, tt := range []struct {
+		name    string
+		jwk     string
+		problem string
+	}{
+		{"nothing", ``, "not a JSON object"},
+		{"an array", `[` + edJWK + `]`, "not a JSON object"},
+		{"data after it", edJWK + edJWK, "data after"},
+		{"a member twice", with(edJWK, `"crv":"Ed25519"`), "twice"},
+		{"more than 64 KiB", with(edJWK, `"x5c":"`+strings.Repeat("A", jwk.MaxKeyBytes)+`"`), "it has more than 65536 bytes"},
+		{"a private key", with(edJWK, `"d":"AAAA"`), `the private member "d"`},
+		{"a secret", `{"kty":"oct"}`, "symmetric"},
+		{"for encryption", with(edJWK, `"use":"enc"`), "not for signatures"},
+		{"not for verifying", with(edJWK, `"key_ops":["sign"]`), "key_ops"},
+		{"another kty", `{"kty":"` + strings.Repeat("x", 1000) + `"}`, "is not supported"},
+		{"another crv", strings.Replace(edJWK, "Ed25519", "X25519", 1), `crv "X25519" is not supported`},
+		{"a point off the curve", strings.Replace(ecJWK, "FyM", "FyI", 1), "x and y are not a point on P-256"},
+		{"padding", strings.Replace(edJWK, "URo", "URo=", 1), "x is not base64url"},
+		{"a large exponent", strings.Replace(rsaJWK, "AQAB", "gAAAAQ", 1), "e is larger"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			k, err := jwk.Parse([]byte(tt.jwk))
+			assert.Nil(t, k)
+			require.ErrorContains(t, err, tt.problem)
+			assert.Less(t, len(err.Error()), 100)
+		})
+	}
+}
+
+func TestReadSet(t *testing.T) {
+	t.Parallel()
+	set := func(n int) []byte { return []byte(`{"a":1,"keys":[` + strings.Repeat("{},", n-1) + "{}]}") }
+	for _, tt := range []struct {
+		document []byte
+		keys     int
+		problem  string // "" for none
+	}{
+		{[]byte(`{"keys":[]}`), 0, ""},
+		{[]byte(`{"keys":[{},{}],"keys":[1]}`), 1, ""},
+		{set(100), 100, ""},
+		{set(101), 0, "it has more than the 100 keys that are read"},
+		{nil, 0, "it is not a JWK Set: it is empty"},
+		{[]byte(`{"Keys":[]}`), 0, "it is not a JWK Set: keys is not an array: it is missing"},
+		{[]byte(`{"jwks_uri":"https://a.example"}`), 0, "this is a discovery document"},
+		{[]byte(`{"keys":[]}{}`), 0, "it is not a JWK Set: there is data after it"},
+	} {
+		keys, err := jwk.ReadSet(tt.document)
+		assert.Len(t, keys, tt.keys)
+		if tt.problem == "" {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, tt.problem)
+		}
+	}
+}
+
+// FuzzParse checks that Parse accepts nothing private and nothing for another
+// purpose, that the point of an EC key is on its curve, and that errors are short.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		rsaJWK, ecJWK, edJWK, `{}`, `[]`, `null`, `{"kty":"oct","k":"AAAA"}`, `{"kty":"RSA","n":"AA","e":"gAAAAQ"}`,
+		strings.Replace(edJWK, "}", `,"key_ops":["sign","verify"],"use":"sig"}`, 1),
+		strings.Replace(edJWK, "}", `,"\u0064":"AAAA"}`, 1),
+		strings.Replace(ecJWK, "FyM", "FyM\\n", 1),
+		`{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}`,
+		`{"kty":"OKP","crv":"Ed25519","x":""}`,
+		`{"kty":"RSA","KTY":"RSA","foo":[{"a":1,"a":2}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		k, err := jwk.Parse(raw)
+		if err != nil {
+			assert.Nil(t, k)
+			assert.Less(t, len(err.Error()), 300)
+			return
+		}
+		var members map[string]any
+		require.NoError(t, json.Unmarshal(raw, &members))
+		for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k"} {
+			assert.NotContains(t, members, name)
+		}
+		assert.Contains(t, []any{nil, "sig"}, members["use"])
+		if operations, ok := members["key_ops"]; ok {
+			assert.Contains(t, operations, "verify")
+		}
+		assert.NotEmpty(t, k.Algorithms)
+		assert.Equal(t, jwk.Algorithms(k.Public), k.Algorithms)
+		switch p := k.Public.(type) {
+		case *rsa.PublicKey:
+			assert.Equal(t, "RSA", members["kty"])
+		case *ecdsa.PublicKey:
+			_, err := p.ECDH()
+			assert.NoError(t, err)
+			assert.Equal(t, p.Params().Name, members["crv"])
+		case ed25519.PublicKey:
+			assert.Equal(t, "Ed25519", members["crv"])
+		default:
+			t.Errorf("%T", p)
+		}
+	})
+}

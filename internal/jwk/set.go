@@ -1,0 +1,95 @@
+package jwk
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// MaxKeys is the largest number of keys that ReadSet accepts in a set.
+const MaxKeys = 100
+
+// ReadSet returns the elements of the keys array of a JWK Set (RFC 7517 section
+// 5), for [Parse] to read one by one. It refuses a document that is not a JWK Set
+// or has more than [MaxKeys] keys. The array may be empty.
+//
+// ReadSet ignores other members, so that a member that an issuer invents does not
+// make its keys unusable. If keys occurs more than once, the last one counts.
+func ReadSet(document []byte) ([]json.RawMessage, error) {
+	if len(document) == 0 {
+		return nil, errors.New("it is not a JWK Set: it is empty")
+	}
+	keys, err := readKeys(document)
+	if err != nil {
+		return nil, fmt.Errorf("it is not a JWK Set: %w", err)
+	}
+	if len(keys) > MaxKeys {
+		return nil, fmt.Errorf("it has more than the %d keys that are read", MaxKeys)
+	}
+	return keys, nil
+}
+
+// readKeys returns the elements of keys. It stops after MaxKeys+1 of them.
+// Reading token by token compares names exactly, which encoding/json does not do
+// for the fields of a struct, and takes no memory for other members.
+func readKeys(document []byte) (keys []json.RawMessage, err error) {
+	d := json.NewDecoder(bytes.NewReader(document))
+	if err := expect(d, json.Delim('{')); err != nil {
+		return nil, err
+	}
+	found, isMetadata := false, false
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		if name != "keys" {
+			isMetadata = isMetadata || name == "jwks_uri"
+			var ignored json.RawMessage
+			if err := d.Decode(&ignored); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := expect(d, json.Delim('[')); err != nil {
+			return nil, fmt.Errorf("keys is not an array: %w", err)
+		}
+		keys, found = nil, true
+		for d.More() {
+			var raw json.RawMessage
+			if err := d.Decode(&raw); err != nil {
+				return nil, err
+			}
+			if keys = append(keys, raw); len(keys) > MaxKeys {
+				return keys, nil
+			}
+		}
+		if _, err := d.Token(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("there is data after it")
+	}
+	switch {
+	case !found && isMetadata:
+		return nil, errors.New("keys is not an array: it is missing; this is a discovery document, whose jwks_uri says where the set is")
+	case !found:
+		return nil, errors.New("keys is not an array: it is missing")
+	}
+	return keys, nil
+}
+
+// expect reads one token and returns an error if it is not want.
+func expect(d *json.Decoder, want json.Delim) error {
+	token, err := d.Token()
+	if err == nil && token != want {
+		err = fmt.Errorf("it does not start with %v", want)
+	}
+	return err
+}
