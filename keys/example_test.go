@@ -121,7 +121,7 @@ func ExampleRemote_Stats() {
 		fmt.Println("keys:", s.Keys)
 		fmt.Println("fresh:", s.Age < time.Minute)
 		fmt.Println("fetches:", s.Fetches, "failed:", s.Failures, "last:", s.Err)
-		fmt.Println("unknown key IDs refused without a fetch:", s.Limited)
+		fmt.Println("unknown key IDs refused without a fetch:", s.LimitedLookups)
 	}
 	// Output:
 	// keys: 1

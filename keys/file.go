@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,61 +17,65 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// File is a source whose keys are in a file, such as a mounted secret. A
-// changed file is picked up within a second, without a restart; a file that
-// cannot be read any more, or that has no usable key, leaves the old keys in
-// place and says so in the log.
+// File is a source with the keys of a file, such as a mounted secret. It picks up
+// a change of the file within a second, without a restart. If the file can no
+// longer be read, or no longer has a usable key, the old keys stay in use and the
+// reason is logged.
 //
-// [jwtgate.New] reads the file and fails if it cannot. Fields must not be
-// changed after that. A File is safe for concurrent use and must not be copied.
+// [jwtgate.New] reads the file and fails if it has no usable key. Fields must not
+// be changed after that. A File is safe for concurrent use and must not be
+// copied.
 type File struct {
-	// Path is the name of the file. It may be a symbolic link that is changed
-	// to point elsewhere, as Kubernetes does. At most 1 MiB is read.
+	// Path is the name of the file. It may be a symbolic link that is replaced
+	// when the keys change, as Kubernetes does. A file of more than 1 MiB is an
+	// error.
 	Path string
-	// Parse returns the keys of the file's content. nil means a JWK Set if it
-	// starts with a brace, read like [JWKS], and otherwise PEM, read like [PEM].
+	// Parse returns the keys of the file's content. If it is nil, content that
+	// starts with a brace is read like [JWKS], and other content like [PEM].
 	Parse func([]byte) ([]*jwtgate.Key, error)
-	// Logger is told when the keys change or cannot be changed. nil means
-	// [slog.Default].
+	// Logger receives a record when the keys change, and when the file becomes
+	// unusable. nil means [slog.Default].
 	Logger *slog.Logger
 
-	current atomic.Pointer[set]   // the last good keys
-	failure atomic.Pointer[error] // of the last look; nil if it was good
-	looked  atomic.Int64          // when it began, in nanoseconds since 1970
+	current   atomic.Pointer[set]   // the last good keys; nil if there never were any
+	failure   atomic.Pointer[error] // why the last check failed; nil if it did not
+	lastCheck atomic.Int64          // when the last check began, in nanoseconds since 1970
 
-	mu    sync.Mutex
-	under chan struct{} // closed when the look under way ends; nil if there is none
+	mu       sync.Mutex
+	inFlight chan struct{} // closed when the check in flight ends; nil if none is
 
-	// The content that was last parsed, for the look under way only.
+	// parsed is the hash of the content that was parsed last. Only the check in
+	// flight uses it.
 	parsed *[sha256.Size]byte
 }
 
 const (
-	// lookEvery is how old what is known of the file may get.
-	lookEvery = time.Second
-	// lookAgain is how soon the file is looked at again for a key ID that it
-	// did not have. It bounds what forged key IDs can cause.
-	lookAgain = 100 * time.Millisecond
-	// lookTimeout is how long after a look has begun requests still wait for
-	// it, and firstTimeout how long if there are no keys to go on with.
-	lookTimeout  = time.Second
-	firstTimeout = 10 * time.Second
+	// checkInterval is the time between two checks of the file.
+	checkInterval = time.Second
+	// unknownKeyInterval replaces checkInterval for a request whose key ID is
+	// not in the file. It bounds the reads that forged key IDs can cause.
+	unknownKeyInterval = 100 * time.Millisecond
+	// checkTimeout bounds how long after the start of a check requests wait for
+	// it. firstCheckTimeout replaces it as long as there are no keys.
+	checkTimeout      = time.Second
+	firstCheckTimeout = 10 * time.Second
 
-	mostFileBytes = 1 << 20
+	maxFileBytes = 1 << 20
 )
 
 // Format prints the path, whatever the verb.
 func (f *File) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.File %s", f.Path) }
 
-// Keys returns the keys of the file as it was at most a second ago. Once a
-// second one request looks at the file, and the others do no I/O. For a key ID
-// that the file did not have, it is looked at sooner; if that fails, Keys
-// returns the reason, since the key may be in what cannot be read.
+// Keys returns the keys of the file as it was at most a second ago. Once a second
+// one request waits while the file is checked, for at most a second; the other
+// requests do no I/O. If the file does not have kid, Keys checks it again, at most
+// ten times a second. If that check fails, Keys returns the reason, since the key
+// may be in the content that cannot be read.
 func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	s := f.current.Load()
 	found, known := s.find(issuer, kid)
-	if !known || f.age() >= lookEvery {
-		told := f.look(ctx, s == nil, !known)
+	if !known || f.age() >= checkInterval {
+		done := f.check(ctx, s == nil, !known)
 		s = f.current.Load()
 		if found, known = s.find(issuer, kid); !known {
 			if err := ctx.Err(); err != nil {
@@ -79,7 +84,7 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 			if err := f.failure.Load(); err != nil {
 				return nil, *err
 			}
-			if !told || s == nil {
+			if !done || s == nil {
 				return nil, fmt.Errorf("keys.File %s: reading it takes too long", f.Path)
 			}
 		}
@@ -87,35 +92,48 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 	return found, nil
 }
 
-// age returns the time since the last look began. A clock that was set back
-// makes it large.
+// CheckIssuers reads the file and returns why it has no keys, or an error for
+// each of issuers that no key serves.
+func (f *File) CheckIssuers(issuers []string) error {
+	if f.Path == "" {
+		return errors.New("keys.File: Path is empty; set it to the name of the file")
+	}
+	if _, err := f.Keys(context.Background(), "", ""); err != nil {
+		return err
+	}
+	return f.current.Load().checkIssuers(issuers)
+}
+
+// age returns the time since the last check began. It is large if the clock was
+// set back.
 func (f *File) age() time.Duration {
-	age := time.Duration(time.Now().UnixNano() - f.looked.Load())
+	age := time.Duration(time.Now().UnixNano() - f.lastCheck.Load())
 	if age < 0 {
-		return lookEvery
+		return checkInterval
 	}
 	return age
 }
 
-// look waits for a look at the file where there has to be one: one under way,
-// if the caller misses a key, or else one of its own, if the last is old enough.
-// It returns false if it had to leave before the look ended.
-func (f *File) look(ctx context.Context, first, missing bool) bool {
+// check starts a check of the file if the last one is old enough, and waits until
+// it has ended. A request that misses its key also waits for a check that another
+// request has started. first is set if there are no keys yet. check returns false
+// if ctx or the timeout ended the wait.
+func (f *File) check(ctx context.Context, first, missing bool) bool {
 	f.mu.Lock()
-	done := f.under
+	done := f.inFlight
 	switch age := f.age(); {
-	case done != nil && !missing, done == nil && age < lookEvery && !(missing && age >= lookAgain):
+	case done != nil && !missing, done == nil && age < checkInterval && !(missing && age >= unknownKeyInterval):
 		f.mu.Unlock()
 		return true
 	case done == nil:
-		f.looked.Store(time.Now().UnixNano())
+		f.lastCheck.Store(time.Now().UnixNano())
 		done = make(chan struct{})
-		f.under = done
-		// A goroutine of its own, since reading a file cannot be interrupted.
+		f.inFlight = done
+		// Reading a file cannot be interrupted, so another goroutine does it.
 		go func() {
-			defer func() { // also if Parse ends the goroutine
+			defer func() { // runs even if Parse calls runtime.Goexit
 				f.mu.Lock()
-				f.under = nil
+				f.inFlight = nil
 				f.mu.Unlock()
 				close(done)
 			}()
@@ -124,9 +142,9 @@ func (f *File) look(ctx context.Context, first, missing bool) bool {
 	}
 	f.mu.Unlock()
 
-	timeout := lookTimeout
+	timeout := checkTimeout
 	if first {
-		timeout = firstTimeout
+		timeout = firstCheckTimeout
 	}
 	timer := time.NewTimer(timeout - f.age())
 	defer timer.Stop()
@@ -139,34 +157,23 @@ func (f *File) look(ctx context.Context, first, missing bool) bool {
 	return false
 }
 
-// CheckIssuers reads the file and returns why it has no keys, or for which of
-// issuers.
-func (f *File) CheckIssuers(issuers []string) error {
-	if f.Path == "" {
-		return errors.New("keys.File: Path is empty; name the file")
-	}
-	if _, err := f.Keys(context.Background(), "", ""); err != nil {
-		return err
-	}
-	return f.current.Load().checkIssuers(issuers)
-}
-
-// load reads the file and makes its keys the current ones.
+// load reads the file. It makes its keys the current ones, or records why it
+// cannot.
 func (f *File) load() {
 	content, err := f.read()
 	var s *set
 	if err == nil {
 		sum := sha256.Sum256(content)
 		if f.parsed != nil && *f.parsed == sum {
-			return // nothing new, and what was wrong with it has been said
+			return // the outcome for this content is already recorded and logged
 		}
 		f.parsed = &sum
 		s, err = f.parse(content)
 	} else {
-		f.parsed = nil // what comes back is new
+		f.parsed = nil // parse the content again once it can be read
 	}
 
-	logger := orDefaultLogger(f.Logger)
+	logger := cmp.Or(f.Logger, slog.Default())
 	if err != nil {
 		err = fmt.Errorf("keys.File %s: %w", f.Path, err)
 		last := f.failure.Swap(&err)
@@ -186,9 +193,9 @@ func (f *File) read() ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, mostFileBytes+1))
-	if err == nil && len(content) > mostFileBytes {
-		err = fmt.Errorf("it has more than %d bytes", mostFileBytes)
+	content, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	if err == nil && len(content) > maxFileBytes {
+		err = fmt.Errorf("it has more than %d bytes", maxFileBytes)
 	}
 	return content, err
 }
@@ -208,22 +215,4 @@ func (f *File) parse(content []byte) (*set, error) {
 		parse = parsePEM
 	}
 	return parseWith(parse, content)
-}
-
-// parseWith makes a set of what parse, which is somebody else's, returns.
-func parseWith(parse func([]byte) ([]*jwtgate.Key, error), content []byte) (_ *set, err error) {
-	defer func() {
-		// No request's goroutine runs this, so a panic would end the program.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("reading its keys panicked: %v", r)
-		}
-	}()
-	ks, err := parse(content)
-	if err == nil {
-		err = checkKeys(ks)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return newSet(ks, nil), nil
 }

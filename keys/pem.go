@@ -13,19 +13,23 @@ import (
 )
 
 // PEM returns a source with the public keys and certificates of a PEM text (RFC
-// 7468): blocks of PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, used as [Public]
-// uses them. Of a certificate only the public key counts; neither its dates nor
-// its issuer are checked. A private key is refused.
+// 7468). The text may have any number of PUBLIC KEY, RSA PUBLIC KEY and
+// CERTIFICATE blocks, which are used as [Public] uses keys. Any other block, such
+// as a private key, is an error.
+//
+// Of a certificate only the public key is used. Its dates, its issuer and its
+// revocation are not checked.
 func PEM(text []byte) jwtgate.KeySource {
 	ks, err := parsePEM(text)
 	if err != nil {
 		return failed("keys.PEM", err)
 	}
-	return static("keys.PEM", ks)
+	return newFixed("keys.PEM", ks)
 }
 
+// parsePEM returns the keys of a PEM text in their order.
 func parsePEM(text []byte) ([]*jwtgate.Key, error) {
-	// A damaged block is passed over by package pem, and with it a key.
+	// Package pem skips a damaged block, so that its key would be missing.
 	blocks := bytes.Count(text, []byte("-----BEGIN "))
 	var ks []*jwtgate.Key
 	for len(bytes.TrimSpace(text)) > 0 {
@@ -52,6 +56,7 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 	return ks, nil
 }
 
+// blockKey returns the key of one PEM block.
 func blockKey(block *pem.Block) (*jwtgate.Key, error) {
 	var public crypto.PublicKey
 	var err error
@@ -67,8 +72,8 @@ func blockKey(block *pem.Block) (*jwtgate.Key, error) {
 		}
 	default:
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return nil, errors.New("it is a private key, which a service that verifies must not have; " +
-				"take its public key with: openssl pkey -pubout")
+			return nil, errors.New("it is a private key, and verifying needs only the public key; " +
+				"extract it with: openssl pkey -pubout")
 		}
 		return nil, fmt.Errorf("a %.40q block was found; use PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE", block.Type)
 	}

@@ -96,7 +96,7 @@ func observeKeys(meter metric.Meter, remote *keys.Remote) error {
 			}
 			o.ObserveInt64(fetches, int64(s.Fetches), issuer)
 			o.ObserveInt64(failures, int64(s.Failures), issuer)
-			o.ObserveInt64(limited, int64(s.Limited), issuer)
+			o.ObserveInt64(limited, int64(s.LimitedLookups), issuer)
 		}
 		return nil
 	}, inUse, age, fetches, failures, limited)

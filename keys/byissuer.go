@@ -5,19 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/typednil"
 )
 
-// ByIssuer has a source for each issuer, so that the keys of one do not verify
-// the tokens of another (RFC 8725 section 3.8). Its keys are the values of iss,
-// the same as in [jwtgate.Options.Issuers]. It must not be changed once a gate
-// has it.
+// ByIssuer maps each issuer to the source of its keys, so that the keys of one
+// issuer do not verify the tokens of another (RFC 8725 section 3.8). An issuer is
+// spelled as in iss and in [jwtgate.Options.Issuers], to the letter. The map must
+// not be changed once a gate has it.
 type ByIssuer map[string]jwtgate.KeySource
 
-// Keys returns the keys of issuer's own source.
+// Keys returns the keys of the source for issuer. It returns no keys and no error
+// if issuer has no source.
 func (b ByIssuer) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	source := b[issuer]
 	if source == nil {
@@ -26,9 +27,10 @@ func (b ByIssuer) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key,
 	return source.Keys(ctx, issuer, kid)
 }
 
-// CheckIssuers returns an error for each issuer without a source, each source
-// whose issuer is not among issuers, and each that a source finds itself. With
-// nil it does not compare.
+// CheckIssuers returns an error for each of issuers without a source, for each
+// source whose issuer is not among issuers, and for each nil source. It includes
+// the errors of sources that have a method CheckIssuers. If issuers is nil, it
+// compares nothing with it.
 func (b ByIssuer) CheckIssuers(issuers []string) error {
 	var errs []error
 	if len(b) == 0 {
@@ -37,7 +39,7 @@ func (b ByIssuer) CheckIssuers(issuers []string) error {
 	for _, issuer := range issuers {
 		switch _, ok := b[issuer]; {
 		case issuer == "":
-			errs = append(errs, errors.New("keys.ByIssuer tells keys apart by iss, which Options.AnyIssuer leaves unchecked; list the Issuers instead"))
+			errs = append(errs, errors.New("keys.ByIssuer chooses the source by iss, which Options.AnyIssuer leaves unchecked; list the Issuers instead"))
 		case !ok:
 			errs = append(errs, fmt.Errorf("keys.ByIssuer has no source for the issuer %q", issuer))
 		}
@@ -46,7 +48,7 @@ func (b ByIssuer) CheckIssuers(issuers []string) error {
 		if issuers != nil && !slices.Contains(issuers, issuer) {
 			errs = append(errs, fmt.Errorf("keys.ByIssuer has a source for %q, which is not one of Options.Issuers", issuer))
 		}
-		if v := reflect.ValueOf(b[issuer]); !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func || v.Kind() == reflect.Map) && v.IsNil() {
+		if typednil.Is(b[issuer]) {
 			errs = append(errs, fmt.Errorf("keys.ByIssuer: the source for %q is nil", issuer))
 			continue
 		}

@@ -1,0 +1,167 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// A client makes the requests of a Remote. It decides which URLs may be fetched,
+// and bounds what a server can send.
+type client struct {
+	http         *http.Client // Remote.Client, which may be nil
+	insecureHTTP bool         // Remote.InsecureHTTP
+}
+
+const (
+	maxDocumentBytes = 1 << 20
+	maxRedirects     = 3
+	maxHeaderBytes   = 64 << 10
+)
+
+// A response is an HTTP response whose body has been read. body is empty if
+// status is not 200.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// get makes one GET request. With an etag it asks for the document only if that
+// has another etag (RFC 9110 section 13.1.2).
+func (c client) get(ctx context.Context, target *url.URL, accept, etag string) (*response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", accept)
+	request.Header.Set("User-Agent", "jwtgate")
+	if etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
+	request.Close = true // the next request is minutes away
+	caller := http.Client{Transport: defaultTransport()}
+	if c.http != nil {
+		caller = *c.http
+	}
+	caller.CheckRedirect = sameOrigin(caller.CheckRedirect)
+	got, err := caller.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer got.Body.Close()
+	r := &response{status: got.StatusCode, header: got.Header}
+	if r.status != http.StatusOK {
+		return r, nil
+	}
+	if got.ContentLength <= maxDocumentBytes {
+		var body bytes.Buffer
+		body.Grow(33 << 10) // doubled five times, this is just enough for maxDocumentBytes
+		limited := io.LimitReader(&contextReader{ctx, got.Body}, maxDocumentBytes+1)
+		if _, err := body.ReadFrom(limited); err != nil {
+			return nil, fmt.Errorf("GET %s: %w", target.Redacted(), err)
+		}
+		r.body = body.Bytes()
+	}
+	if got.ContentLength > maxDocumentBytes || len(r.body) > maxDocumentBytes {
+		return nil, fmt.Errorf("GET %s: the answer has more than %d bytes", target.Redacted(), maxDocumentBytes)
+	}
+	return r, nil
+}
+
+// parseURL parses a URL and returns an error if it must not be fetched.
+func (c client) parseURL(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return nil, errors.New("it is not a URL")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("it does not start with https://")
+	case u.Hostname() == "":
+		return nil, errors.New("it has no host")
+	case u.User != nil:
+		return nil, errors.New("it has credentials in it; leave them to Client")
+	case u.Scheme == "http" && !c.insecureHTTP && !isLoopback(u.Hostname()):
+		return nil, errors.New("it is plain http, so that whoever is on the path would choose the keys; " +
+			"use https, or set InsecureHTTP in a network that is trusted as a whole")
+	}
+	return u, nil
+}
+
+// A statusError is an HTTP response with an unexpected status.
+type statusError struct {
+	address string
+	status  int
+}
+
+func (s *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", s.address, s.status) }
+
+// defaultTransport returns the transport for a Remote without Client. It is a
+// copy of http.DefaultTransport that limits the size of response headers, which
+// by default may have 10 MB.
+var defaultTransport = sync.OnceValue(func() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxResponseHeaderBytes = maxHeaderBytes
+	return t
+})
+
+// A contextReader reads until a context ends, even from a body whose Read goes on
+// to return 0, nil.
+type contextReader struct {
+	ctx  context.Context
+	body io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.body.Read(p)
+}
+
+// sameOrigin returns a CheckRedirect function that refuses redirects to another
+// origin: that origin may be less protected, need not belong to the issuer, and
+// must not receive credentials that a user's client adds. The function also calls
+// next, the user's own CheckRedirect, unless that is nil.
+func sameOrigin(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(request *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects {
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		if origin(request.URL) != origin(via[0].URL) {
+			return errors.New("a redirect to another origin is not followed")
+		}
+		if next != nil {
+			return next(request, via)
+		}
+		return nil
+	}
+}
+
+// origin returns scheme, host and port (RFC 6454 section 4).
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+// isLoopback reports whether host is this machine: an IP address of loopback, or
+// localhost. Names below .localhost (RFC 6761 section 6.3) do not count, because
+// some machines ask a resolver for them.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,169 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jwtgate/jwtgate"
+)
+
+// A set is an immutable collection of keys, indexed by key ID. Its methods treat
+// a nil set as one without keys.
+type set struct {
+	all     []*jwtgate.Key
+	anyID   []*jwtgate.Key            // the keys without ID
+	byID    map[string][]*jwtgate.Key // for each ID its keys, followed by anyID; for "" all
+	mixed   bool                      // some keys have an ID and some have none
+	issuers map[*jwtgate.Key]string   // the issuer member of those JWKs that have one
+}
+
+func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
+	s := &set{all: slices.Clone(keys), byID: map[string][]*jwtgate.Key{}, issuers: issuers}
+	for _, k := range keys {
+		if k.ID() == "" {
+			s.anyID = append(s.anyID, k)
+		} else {
+			s.byID[k.ID()] = append(s.byID[k.ID()], k)
+		}
+	}
+	for id := range s.byID {
+		s.byID[id] = append(s.byID[id], s.anyID...)
+	}
+	s.mixed = len(s.byID) > 0 && len(s.anyID) > 0
+	s.byID[""] = s.all
+	return s
+}
+
+// parseWith returns the set of the keys that a user's Parse function makes of
+// content.
+func parseWith(parse func([]byte) ([]*jwtgate.Key, error), content []byte) (_ *set, err error) {
+	defer func() {
+		// This runs on a goroutine of this package, where a panic would end the
+		// program.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("reading its keys panicked: %v", r)
+		}
+	}()
+	ks, err := parse(content)
+	if err == nil {
+		err = checkKeys(ks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newSet(ks, nil), nil
+}
+
+// find returns the keys that may have signed a token of issuer that names kid.
+// known reports whether kid may name a key of the set, whatever the issuer of
+// that key.
+func (s *set) find(issuer, kid string) (found []*jwtgate.Key, known bool) {
+	if s == nil {
+		return nil, false
+	}
+	found, known = s.byID[kid]
+	if !known {
+		found, known = s.anyID, len(s.anyID) > 0
+	}
+	if s.issuers != nil {
+		found = s.only(issuer, found)
+	}
+	return found, known
+}
+
+// mayNameNewKey reports whether kid, which is known to find, may also name a key
+// that the issuer has added since the set was fetched. That is so if find returns
+// only keys without ID, while other keys of the issuer do have IDs.
+func (s *set) mayNameNewKey(kid string) bool {
+	if !s.mixed {
+		return false
+	}
+	_, named := s.byID[kid]
+	return !named
+}
+
+// only returns those of keys that serve issuer. It allocates only if some of
+// keys serve issuer and others do not.
+func (s *set) only(issuer string, keys []*jwtgate.Key) []*jwtgate.Key {
+	serves := func(k *jwtgate.Key) bool {
+		pattern, bound := s.issuers[k]
+		return !bound || matchIssuer(pattern, issuer)
+	}
+	n := 0
+	for _, k := range keys {
+		if serves(k) {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil
+	case len(keys):
+		return keys
+	}
+	serving := make([]*jwtgate.Key, 0, n)
+	for _, k := range keys {
+		if serves(k) {
+			serving = append(serving, k)
+		}
+	}
+	return serving
+}
+
+// checkIssuers returns an error for each of issuers that no key serves.
+func (s *set) checkIssuers(issuers []string) error {
+	var errs []error
+	for _, issuer := range issuers {
+		if found, _ := s.find(issuer, ""); len(found) == 0 {
+			errs = append(errs, fmt.Errorf("the issuer member of each key names another issuer than %q", issuer))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// matchIssuer reports whether the issuer member of a JWK matches issuer.
+// "{tenantid}" in pattern matches one segment of a path.
+func matchIssuer(pattern, issuer string) bool {
+	before, after, ok := strings.Cut(pattern, "{tenantid}")
+	if !ok {
+		return pattern == issuer
+	}
+	rest, ok := strings.CutPrefix(issuer, before)
+	if !ok {
+		return false
+	}
+	tenant, ok := strings.CutSuffix(rest, after)
+	return ok && tenant != "" && !strings.ContainsAny(tenant, "/?#")
+}
+
+// maxTried is how many keys a gate tries for one token.
+const maxTried = 4
+
+// checkKeys returns an error if there are no keys, if a key was not made by
+// NewKey, or if so many keys fit one token that a gate would not try them all.
+func checkKeys(keys []*jwtgate.Key) error {
+	if len(keys) == 0 {
+		return errors.New("there is no key; pass at least one")
+	}
+	type kind struct{ id, algorithm string }
+	count := map[kind]int{}
+	for i, k := range keys {
+		if k == nil || k.Algorithm() == "" {
+			return fmt.Errorf("key %d was not made by jwtgate.NewKey; check the error that NewKey returned", i+1)
+		}
+		count[kind{k.ID(), k.Algorithm()}]++
+	}
+	for _, k := range keys {
+		n := count[kind{k.ID(), k.Algorithm()}]
+		if k.ID() != "" {
+			n += count[kind{"", k.Algorithm()}]
+		}
+		if n > maxTried {
+			return fmt.Errorf("%d keys for %s fit the same token, and a gate tries only %d of them; "+
+				"remove old keys, or give each key an ID with jwtgate.NewKey", n, k.Algorithm(), maxTried)
+		}
+	}
+	return nil
+}
