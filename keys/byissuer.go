@@ -29,8 +29,8 @@ func (b ByIssuer) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key,
 
 // CheckIssuers returns an error for each of issuers without a source, for each
 // source whose issuer is not among issuers, and for each nil source. It includes
-// the errors of sources that have a method CheckIssuers. If issuers is nil, it
-// compares nothing with it.
+// the errors of sources that have a method CheckIssuers. If issuers is nil, the
+// issuers are not known yet, and nothing is compared with them.
 func (b ByIssuer) CheckIssuers(issuers []string) error {
 	var errs []error
 	if len(b) == 0 {

@@ -1,9 +1,8 @@
-// Package keys has the key sources of a [jwtgate.Gate]: where the keys come
-// from that tokens are verified with.
+// Package keys has the usual key sources of a [jwtgate.Gate]. A key source has the
+// keys that a gate verifies tokens with.
 //
-// A source is asked for the keys of one issuer, and perhaps of one key ID, each
-// time a token comes in, and answers from memory. It goes into
-// [jwtgate.Options.Keys]:
+// A source goes into [jwtgate.Options.Keys]. Most services need only [Remote],
+// which fetches the keys from the issuer:
 //
 //	gate, err := jwtgate.New(jwtgate.Options{
 //		Keys:      &keys.Remote{},
@@ -11,62 +10,78 @@
 //		Audiences: []string{"https://api.example.com"},
 //	})
 //
-// # Which one to take
+// For each token the gate asks its source for the keys of one issuer, and perhaps
+// of one key ID. A source answers from memory. All sources are safe for concurrent
+// use. No source shows its keys or secrets when it is printed.
 //
-// The issuer says how it signs and how it hands out its keys:
+// # Choosing a source
 //
-//   - It is an identity provider that publishes its keys: [Remote], which fetches
-//     them, by discovery or from a URL, and follows their rotation.
-//   - It shares a secret with this service: [HS256], [HS384] or [HS512]. Whoever
-//     can verify these tokens can also make them, so a secret is for issuers and
-//     services that trust each other fully. A public key is never a secret.
-//   - It gave you its public key or certificate as a PEM text: [PEM]. If the
-//     program has the key already parsed, [Public].
-//   - It gave you a JWK Set document: [JWKS].
-//   - The key or the set is in a file that somebody else replaces, such as a
-//     mounted secret: [File]. It picks up the change without a restart.
-//   - There are several issuers: [ByIssuer], with a source for each. One source
-//     for all of them would let each sign in the name of the others, but for a
-//     Remote without URL, which keeps the keys that it discovers apart.
-//   - It signs with RS384, PS256 or another algorithm that its kind of key does
-//     not imply, or a key needs its ID: [Static], with keys of [jwtgate.NewKey].
+// The choice depends on how the issuer signs and how it publishes its keys:
 //
-// Sources can be written by hand too: anything with the method of
-// [jwtgate.KeySource] is one, and [jwtgate.KeySourceFunc] makes one of a
-// function.
+//   - An identity provider publishes its keys: [Remote] fetches them, by discovery
+//     or from a URL, and follows their rotation.
+//   - The issuer shares a secret with this service: [HS256], [HS384] or [HS512].
+//     Anybody who can verify these tokens can also make them, so the issuer and
+//     all services with the secret must trust each other fully. Never use a public
+//     key as the secret.
+//   - You have a public key or certificate as PEM text: [PEM]. If the program has
+//     the key already parsed: [Public].
+//   - You have a JWK Set document: [JWKS].
+//   - The PEM text or the JWK Set is in a file that changes, such as a mounted
+//     secret: [File]. It picks up a change without a restart.
+//   - The issuer signs with RS384, PS256 or another algorithm that the kind of key
+//     does not imply, or a key needs an ID: [Static], with keys of
+//     [jwtgate.NewKey].
+//   - There are several issuers: [ByIssuer], with a source for each. Do not use one
+//     source for all of them: each issuer could then sign in the name of the
+//     others. A Remote without URL is the exception, because it keeps the keys of
+//     each issuer apart.
+//
+// To write a source yourself, implement [jwtgate.KeySource], or convert a function
+// with [jwtgate.KeySourceFunc].
 //
 // # One algorithm for each key
 //
-// A key verifies exactly one algorithm, so that a token cannot choose another
-// one for it (RFC 8725 section 3.1). Where nothing says which, RSA keys are for
-// RS256, keys on P-256, P-384 and P-521 for ES256, ES384 and ES512, and Ed25519
-// keys for EdDSA. A JWK says it in alg; with Static it is the second argument
-// of NewKey. To accept two algorithms with one RSA key, make two keys of it.
+// A key verifies exactly one algorithm, so that a token cannot choose another one
+// (RFC 8725 section 3.1). The alg member of a JWK names the algorithm, and so does
+// the second argument of [jwtgate.NewKey] for [Static]. Otherwise the kind of key
+// implies the algorithm:
 //
-// Keys that are weak or not for verifying are not taken: RSA under 2048 bits, a
-// secret shorter than its hash, a private key, a curve that no algorithm has. In
-// a JWK Set such a key is skipped and logged, and the others serve (RFC 7517
-// section 5); in all other places it is an error.
+//	RSA                  RS256
+//	ECDSA on P-256       ES256
+//	ECDSA on P-384       ES384
+//	ECDSA on P-521       ES512
+//	Ed25519              EdDSA
 //
-// # Mistakes
+// To accept two algorithms with one RSA key, make two keys of it with NewKey.
 //
-// The constructors return no error. One that is given something it cannot use
-// keeps the reason for [jwtgate.New] to report, which also reads a File for the
-// first time: if New succeeds, the sources of this package have keys. A Remote is
-// different. New checks its fields, and the first request fetches the keys;
-// [jwtgate.Gate.Ready] does so at once.
+// The following keys are refused:
 //
-// A source without keys that is asked for some answers with an error, which a
-// gate turns into 503 rather than into a refusal of the token.
+//   - RSA keys under 2048 bits;
+//   - secrets shorter than the hash of their algorithm;
+//   - private keys;
+//   - keys on a curve that is not in the table.
+//
+// In a JWK Set such a key is skipped and logged, and the other keys serve (RFC 7517
+// section 5). Everywhere else it is an error.
+//
+// # Errors
+//
+// The constructors return no error. If a constructor cannot use its arguments,
+// [jwtgate.New] reports that. New also reads a [File] for the first time. So if New
+// succeeds, the sources of this package have keys, except for [Remote]: New checks
+// its fields, and the first request fetches the keys. Call [jwtgate.Gate.Ready] to
+// fetch them at once.
+//
+// A source that has no keys because of an error returns the error when it is asked
+// for keys. The gate then answers with 503 and does not refuse the token.
 //
 // # Key IDs
 //
-// A token names its key in kid. A key with an ID verifies the tokens that name
-// it, and those that name none; a key without ID may be tried for any token. Of
-// the keys that fit, the gate tries at most four. More than four that no key ID
-// tells apart are therefore refused, except in a JWK Set, of which the first four
-// are tried.
+// A token names its key in kid. A key with an ID verifies tokens that name this
+// ID, and tokens without kid. A key without ID may be tried for any token.
 //
-// All sources are safe for concurrent use, and none of them shows its keys or
-// secrets when it is printed.
+// A gate tries at most four keys for one token. New refuses a source in which more
+// than four keys for one algorithm fit the same token. A JWK Set is the exception:
+// the gate tries the first four.
 package keys

@@ -68,9 +68,12 @@ func (f *File) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.File %s", f.Pa
 
 // Keys returns the keys of the file as it was at most a second ago. Once a second
 // one request waits while the file is checked, for at most a second; the other
-// requests do no I/O. If the file does not have kid, Keys checks it again, at most
-// ten times a second. If that check fails, Keys returns the reason, since the key
-// may be in the content that cannot be read.
+// requests do no I/O. As long as there are no keys, requests wait for up to ten
+// seconds.
+//
+// If the file does not have kid, Keys checks the file again, at most ten times a
+// second. If that check fails, Keys returns the reason, since the key may be in the
+// content that cannot be read.
 func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	s := f.current.Load()
 	found, known := s.find(issuer, kid)

@@ -32,7 +32,7 @@ import (
 // fetch.
 //
 // In any state at most one fetch is in flight. A request starts it (see
-// maybeStart), or Refresh. It runs on a goroutine of its own, goes on if all
+// maybeStart), or Refresh. It runs on its own goroutine, goes on if all
 // requests that wait for it are cancelled, and always ends in finish.
 //
 // Keys are in use until a fetch replaces them, or until staleAt.
@@ -64,7 +64,7 @@ type issuerKeys struct {
 	counters RemoteStats // Fetches is also the number of the last fetch
 	hadKeys  bool        // keys were in use when the last fetch ended
 
-	last fetchResult // of the last fetch that succeeded; only the fetch in flight uses it
+	last fetchResult // of the last fetch that succeeded
 }
 
 // settings are the fields of a Remote that its issuers need, with defaults filled
@@ -78,12 +78,12 @@ type settings struct {
 	logger      *slog.Logger // nil means slog.Default
 }
 
-// keys returns the keys for a request that fromMemory cannot answer. It waits for
-// a fetch if need be, and then perhaps for a second one, but not longer than ctx
-// and the timeout.
-func (k *issuerKeys) keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+// fromIssuer returns the keys for a request that fromMemory cannot answer. It
+// waits for a fetch if need be, and for a second fetch if the first one began before
+// the request came, but not longer than ctx and the timeout.
+func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	newer := k.nextFetch()
-	var waiting context.Context // with the timeout, for all fetches together
+	var waiting context.Context // has the timeout for both fetches together
 	for {
 		found, pending, err := k.answer(issuer, kid, newer)
 		if pending == nil {
@@ -100,8 +100,8 @@ func (k *issuerKeys) keys(ctx context.Context, issuer, kid string) ([]*jwtgate.K
 	}
 }
 
-// fromMemory returns the keys for a request if that takes no fetch and no
-// decision: ok is false if the request has to call keys.
+// fromMemory returns the keys for a request that the snapshot alone can answer. If
+// ok is false, the request has to call fromIssuer.
 func (k *issuerKeys) fromMemory(issuer, kid string) (found []*jwtgate.Key, ok bool) {
 	s := k.current.Load()
 	if s.actionDue.Load() {
@@ -173,7 +173,7 @@ func (k *issuerKeys) answer(issuer, kid string, newer uint64) (found []*jwtgate.
 		k.current.Store(s)
 	}
 	found, conclusive := s.find(issuer, kid)
-	done := k.lastDone >= newer // waiting for another fetch would not tell more
+	done := k.lastDone >= newer // a fetch that began after the request came has ended
 	if k.inFlight == nil && !done {
 		k.maybeStart(now, conclusive)
 	}
@@ -198,13 +198,13 @@ func (k *issuerKeys) answer(issuer, kid string, newer uint64) (found []*jwtgate.
 	return nil, nil, nil
 }
 
-// maybeStart starts a fetch if the time for one has come, or if the key of the
-// request is not conclusively known, as far as the limits allow. The caller holds
-// mu, and no fetch is in flight.
+// maybeStart starts a fetch if refreshAt has passed, or if a request needs a key
+// that is not conclusively known, as far as the limits allow. The caller holds mu,
+// and no fetch is in flight.
 func (k *issuerKeys) maybeStart(now time.Time, conclusive bool) {
 	if due := !now.Before(k.refreshAt); due {
 		if k.takeNewcomerToken(now) {
-			k.takeUnknownKeyToken(now) // every fetch counts, and none of these needs a token
+			k.takeUnknownKeyToken(now) // this fetch counts, but needs no token
 			k.start(now, true)
 		}
 		return
@@ -224,12 +224,14 @@ func (k *issuerKeys) ensureFetch(newer uint64) (pending *pendingFetch, err error
 	}
 	if k.inFlight == nil {
 		now := time.Now()
-		k.takeUnknownKeyToken(now)
+		k.takeUnknownKeyToken(now) // this fetch counts, but needs no token
 		k.start(now, false)
 	}
 	return k.inFlight, nil
 }
 
+// takeUnknownKeyToken counts a fetch. It reports whether the limit for unknown keys
+// allows the fetch.
 func (k *issuerKeys) takeUnknownKeyToken(now time.Time) bool {
 	return k.unknownKeys.take(now, unknownKeyBurst, k.settings.minInterval)
 }
@@ -265,7 +267,7 @@ func (k *issuerKeys) start(now time.Time, revalidate bool) {
 	}
 	go func() {
 		defer cancel()
-		// Reported if a callback calls runtime.Goexit.
+		// This error is reported if a callback, such as Parse, calls runtime.Goexit.
 		result, err := fetchResult{}, errors.New("what it called did not return")
 		defer func() { k.finish(f, result, err) }()
 		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last)
@@ -320,7 +322,7 @@ func (k *issuerKeys) setAlarm(now time.Time) {
 	}
 	s := k.current.Load()
 	if s.set == nil {
-		return // every request calls answer
+		return // every request calls fromIssuer
 	}
 	when := k.staleAt
 	if k.inFlight == nil && k.refreshAt.Before(when) {
@@ -347,7 +349,7 @@ func (k *issuerKeys) withIssuer(err error) error {
 type snapshot struct {
 	set *set // nil if there are no keys in use
 	// actionDue is set when the keys have become due or stale. The next request
-	// then calls answer.
+	// then calls fromIssuer, which acts.
 	actionDue atomic.Bool
 }
 
@@ -358,8 +360,8 @@ func (s *snapshot) find(issuer, kid string) (found []*jwtgate.Key, conclusive bo
 	return found, known && !s.set.mayNameNewKey(kid)
 }
 
-// A pendingFetch is an attempt to get new keys. All requests that need its outcome share
-// it.
+// A pendingFetch is an attempt to get new keys. All requests that need its outcome
+// share it.
 type pendingFetch struct {
 	ctx    context.Context // ends with the timeout of the fetch
 	number uint64          // 1 for the first fetch of the issuer

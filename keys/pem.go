@@ -13,9 +13,8 @@ import (
 )
 
 // PEM returns a source with the public keys and certificates of a PEM text (RFC
-// 7468). The text may have any number of PUBLIC KEY, RSA PUBLIC KEY and
-// CERTIFICATE blocks, which are used as [Public] uses keys. Any other block, such
-// as a private key, is an error.
+// 7468). It uses the keys of PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE blocks as
+// [Public] does. Any other block, such as a private key, is an error.
 //
 // Of a certificate only the public key is used. Its dates, its issuer and its
 // revocation are not checked.

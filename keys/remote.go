@@ -34,22 +34,24 @@ import (
 //
 // # When it fetches
 //
-// Requests are answered from memory. A fetch is triggered by
+// Requests are answered from memory. These trigger a fetch:
 //
-//   - the first request of an issuer, which waits for the keys;
-//   - the first request after four fifths of FreshFor. The fetch runs in the
-//     background;
-//   - an unknown kid: a token that names a key that is not there. Its request
-//     waits for the fetch;
+//   - The first request of an issuer. It waits for the keys.
+//   - The first request after four fifths of FreshFor. It is answered with the
+//     keys that are there, and the fetch runs in the background.
+//   - An unknown kid: a token names a key that is not there. Its request waits for
+//     the fetch, so that tokens with a new key are accepted at once.
 //   - [Remote.Refresh].
 //
-// An unknown kid triggers a fetch at most twice in quick succession, and then once
-// each MinInterval. Other fetches count against this limit. Beyond it tokens with
-// an unknown kid are refused without a fetch. Tokens without kid, bad signatures
-// and untrusted issuers never trigger a fetch.
+// A missing kid, a bad signature or an untrusted issuer triggers no fetch.
 //
-// There is at most one fetch at a time for an issuer. It goes on if the requests
-// that wait for it are cancelled.
+// The limits for each issuer are:
+//
+//   - There is at most one fetch at a time. Requests share it, and it goes on if
+//     they are cancelled.
+//   - Unknown kids trigger at most two fetches in quick succession, and then one
+//     each MinInterval. Other fetches count against this limit too.
+//   - Beyond the limit, tokens with an unknown kid are refused without a fetch.
 //
 // # When the issuer is down
 //
@@ -65,7 +67,7 @@ import (
 // # With TrustIssuer
 //
 // A Remote without URL asks an issuer that Options.TrustIssuer accepts for its keys
-// before the token is verified. That costs nothing if TrustIssuer compares with a
+// before the token is verified. That is harmless if TrustIssuer compares with a
 // list. If it accepts names that anybody can make up, forged issuers compete with
 // new genuine ones. Two limits bound that.
 //
@@ -82,8 +84,9 @@ import (
 //  2. the issuer whose keys have been due for a refresh for the longest time,
 //     without a request for them.
 //
-// It never forgets an issuer that New has named, or whose keys are in use. If that
-// leaves no room, requests of the new issuer are answered with 503.
+// It never forgets an issuer that New has named, whose keys are in use, or whose
+// keys could not be refreshed. If that leaves no room, requests of the new issuer
+// are answered with 503.
 //
 // # What it refuses
 //
@@ -106,11 +109,11 @@ type Remote struct {
 	// discovery document of the issuer, which has the address. URL appears in
 	// logs, so it must not contain a secret.
 	URL string
-	// Client makes the requests, for a private CA, credentials or a proxy. nil
-	// means a client with the [http.DefaultTransport] of the time of the first
-	// fetch. Redirects to another origin are not followed. But a discovery
-	// document may name keys on any host: a Client that adds credentials must
-	// check the host of each request.
+	// Client makes the requests. Set it for a private CA, credentials or a proxy.
+	// nil means a client with a copy of [http.DefaultTransport], made at the first
+	// fetch. A Client that adds credentials must check the host of each request:
+	// redirects to another origin are not followed, but a discovery document may
+	// name keys on any host.
 	Client *http.Client
 	// Algorithms are for keys without alg. Each such key verifies those
 	// algorithms of the list that its kind can verify. nil means RS256, the
@@ -119,18 +122,19 @@ type Remote struct {
 
 	// FreshFor is how long keys are used before they are fetched again: 0 means
 	// 10 minutes. The Cache-Control header of a response can shorten it (RFC
-	// 9111 section 5.2.2), to a minute at the least. It does shorten a FreshFor of
-	// more than a day to a day, if it has a max-age.
+	// 9111 section 5.2.2), but not to less than a minute. A max-age of more than a
+	// day counts as a day.
 	FreshFor time.Duration
-	// StaleFor is how much longer keys are used if no new ones can be fetched, or
-	// if no request comes: 0 means 24 hours, a negative value means no longer.
-	// In an outage of the issuer, it bounds how long a withdrawn key is still
-	// accepted.
+	// StaleFor is how much longer keys are used while no new keys can be fetched,
+	// or while no request comes: 0 means 24 hours, a negative value means no
+	// longer. FreshFor and StaleFor together bound how long a key that the issuer
+	// has withdrawn is still accepted during an outage.
 	StaleFor time.Duration
 	// MinInterval limits the fetches that unknown key IDs trigger: after the
 	// first two, there is at most one each MinInterval. 0 means 5 seconds.
 	MinInterval time.Duration
-	// Timeout is for a fetch as a whole, discovery included: 0 means 5 seconds.
+	// Timeout bounds a fetch as a whole, discovery included, and the time that a
+	// request waits for keys: 0 means 5 seconds.
 	Timeout time.Duration
 
 	// InsecureHTTP permits plain http beyond loopback. Anybody on the network
@@ -138,12 +142,12 @@ type Remote struct {
 	// as a whole.
 	InsecureHTTP bool
 	// Parse returns the keys of a response that is not a JWK Set. It is called on
-	// a goroutine of the Remote, and only if the response differs from the one
-	// before.
+	// a goroutine of the Remote, and only if the response differs from that of the
+	// last successful fetch.
 	Parse func([]byte) ([]*jwtgate.Key, error)
 	// Logger receives a record of the first fetch, of changed keys, of the first
-	// failure, of recovery, and of skipped keys. Each is logged once, never for
-	// each request. At level Debug there is a record of every fetch. nil means
+	// failure, of recovery, and of each skipped key: once, and not for each
+	// request. At level Debug it receives a record of every fetch. nil means
 	// [slog.Default].
 	Logger *slog.Logger
 
@@ -179,7 +183,7 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, 
 	if found, ok := k.fromMemory(issuer, kid); ok {
 		return found, nil
 	}
-	return k.keys(ctx, issuer, kid)
+	return k.fromIssuer(ctx, issuer, kid)
 }
 
 // Refresh fetches the keys of issuer, whatever the limits, and returns why that
@@ -197,9 +201,9 @@ func (r *Remote) Refresh(ctx context.Context, issuer string) error {
 	return k.refresh(ctx)
 }
 
-// Stats returns the counters of each issuer that New, Refresh or a token has
-// named, sorted by issuer. If URL is set, it returns a single element. It is nil
-// before first use.
+// Stats returns the counters of each issuer that the Remote keeps, sorted by
+// issuer: those that New has named, and those that it was asked for. If URL is set,
+// there is a single element. Stats returns nil before first use.
 func (r *Remote) Stats() []RemoteStats {
 	var all []RemoteStats
 	for _, k := range r.issuers.Load().sorted() {
@@ -297,8 +301,8 @@ func (r *Remote) newSettings() *settings {
 type namedBy int
 
 const (
-	namedByToken   namedBy = iota // a token that is not verified yet; Options.TrustIssuer has accepted the issuer
-	namedByRefresh                // the program, in a call of Refresh
+	namedByToken   namedBy = iota // a token that is not verified yet and that Options.TrustIssuer has accepted
+	namedByRefresh                // the program, by calling Refresh
 	namedByOptions                // the program, in the Options of New
 )
 
@@ -324,7 +328,7 @@ func (r *Remote) admit(issuer string, by namedBy) (*issuerKeys, error) {
 	}
 	now := time.Now()
 	if r.URL == "" {
-		// The limit comes first: it costs less than parsing what a stranger sent.
+		// The limit comes first: it costs less than parsing a forged issuer.
 		if by == namedByToken && !r.newcomers.take(now) {
 			return nil, &outage{errNewcomers, newcomerInterval}
 		}
