@@ -55,11 +55,11 @@ import (
 //
 // # When the issuer is down
 //
-// The keys of the last successful fetch stay in use up to StaleFor. A request that
-// needs other keys is answered with 503 and Retry-After; its token is not refused.
-// The time until the next fetch is half a second after the first failure, and
-// doubles with each further failure up to 30 seconds, minus a random part of up to
-// half of it.
+// The keys of the last successful fetch stay in use for FreshFor plus StaleFor. A
+// request that needs other keys is answered with 503 and Retry-After; its token is
+// not refused. After a failure, the Remote waits before the next fetch: half a
+// second, then twice as long for each further failure up to 30 seconds, minus a
+// random part of up to half of it.
 //
 // A program starts while its issuer is down. To have it fail instead, call
 // Refresh or [jwtgate.Gate.Ready].
@@ -75,7 +75,8 @@ import (
 // keys were never fetched: a hundred of these fetches may fail, and then there is
 // one each second, for whichever request comes first. The others are answered with
 // 503. The limit is for all these issuers together. Fetches that succeed do not
-// count, and neither do issuers that New or Refresh has named.
+// count, and neither do issuers that New or Refresh has named. Issuers whose keys
+// are there are not affected.
 //
 // The second limit is on issuers: a Remote keeps at most 1,000. For a new one it
 // forgets, in this order,
