@@ -46,6 +46,10 @@ type issuerKeys struct {
 	// nor the time.
 	current atomic.Pointer[snapshot]
 
+	// lastStarted is the number of the last fetch that has begun; 0 if none has.
+	// It is changed under mu and read without.
+	lastStarted atomic.Uint64
+
 	mu sync.Mutex // guards the fields below
 
 	inFlight *pendingFetch // nil if no fetch is in flight
@@ -61,7 +65,7 @@ type issuerKeys struct {
 	unknownKeys    bucket // limits the fetches for unknown key IDs; other fetches count too
 	newcomerTokens int    // taken from newcomers; 0 if this issuer is not a newcomer
 
-	counters RemoteStats // Fetches is also the number of the last fetch
+	counters RemoteStats // without those that stats adds
 	hadKeys  bool        // keys were in use when the last fetch ended
 
 	last fetchResult // of the last fetch that succeeded
@@ -129,7 +133,7 @@ func (k *issuerKeys) stats() RemoteStats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.counters
-	s.Issuer, s.Err = k.issuer, k.lastErr
+	s.Issuer, s.Err, s.Fetches = k.issuer, k.lastErr, k.lastStarted.Load()
 	if set := k.current.Load().set; set != nil && time.Now().Before(k.staleAt) {
 		s.Keys, s.Age = len(set.all), time.Since(k.fetchedAt)
 	}
@@ -154,11 +158,7 @@ func (k *issuerKeys) unneeded(now time.Time) (since time.Time, ok bool) {
 
 // nextFetch returns the number of the first fetch that begins after the call. An
 // earlier fetch may have missed a key that the issuer has added meanwhile.
-func (k *issuerKeys) nextFetch() uint64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.counters.Fetches + 1
-}
+func (k *issuerKeys) nextFetch() uint64 { return k.lastStarted.Load() + 1 }
 
 // answer decides about a request: it returns keys, an error, neither if there is
 // no such key, or the fetch that the request has to wait for before it asks again.
@@ -240,7 +240,7 @@ func (k *issuerKeys) takeUnknownKeyToken(now time.Time) bool {
 // always does if the issuer is not a newcomer. The token for the first fetch was
 // taken when the issuer was admitted.
 func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
-	if k.newcomerTokens == 0 || k.counters.Fetches == 0 {
+	if k.newcomerTokens == 0 || k.lastStarted.Load() == 0 {
 		return true
 	}
 	if !k.newcomers.take(now) {
@@ -256,9 +256,8 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // key yet. Nor does a fetch after a failure, since the failure may be how a server
 // answers such a request.
 func (k *issuerKeys) start(now time.Time, revalidate bool) {
-	k.counters.Fetches++
 	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
-	f := &pendingFetch{ctx: ctx, number: k.counters.Fetches, done: make(chan struct{})}
+	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{})}
 	k.inFlight = f
 	k.setAlarm(now)
 	last := k.last
