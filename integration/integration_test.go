@@ -243,7 +243,7 @@ func TestFetches(t *testing.T) {
 	stats := remote.Stats()
 	require.Len(t, stats, 1)
 	assert.EqualValues(t, 2, stats[0].Fetches)
-	assert.EqualValues(t, crowd, stats[0].Limited)
+	assert.EqualValues(t, crowd, stats[0].LimitedLookups)
 	assert.Equal(t, 2, stats[0].Keys)
 	assert.Equal(t, p.issuer+"/keys", stats[0].URL)
 }

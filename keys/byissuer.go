@@ -52,7 +52,7 @@ func (b ByIssuer) CheckIssuers(issuers []string) error {
 			errs = append(errs, fmt.Errorf("keys.ByIssuer: the source for %q is nil", issuer))
 			continue
 		}
-		source, ok := b[issuer].(interface{ CheckIssuers([]string) error })
+		source, ok := b[issuer].(jwtgate.IssuerChecker)
 		if !ok {
 			continue
 		}

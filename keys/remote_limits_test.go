@@ -52,7 +52,7 @@ func TestRemote_FloodOfUnknownKeyIDs(t *testing.T) {
 		assert.InDelta(t, 2+60/5, server.fetches.Load(), 1, "one each MinInterval")
 		assert.Equal(t, int64(1), server.inFlight.most.Load(), "one at a time")
 		// The first 200 requests shared two fetches. Of the later ones each fetched or was limited.
-		assert.Equal(t, 1000+600-uint64(server.fetches.Load()-2), remote.Stats()[0].Limited)
+		assert.Equal(t, 1000+600-uint64(server.fetches.Load()-2), remote.Stats()[0].LimitedLookups)
 	})
 }
 

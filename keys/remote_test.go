@@ -343,7 +343,7 @@ func TestRemote_Stats(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		assert.Equal(t, keys.RemoteStats{
-			URL: "http://127.0.0.1/jwks", Keys: 1, Age: time.Second, Fetches: 3, Failures: 1, Limited: 9,
+			URL: "http://127.0.0.1/jwks", Keys: 1, Age: time.Second, Fetches: 3, Failures: 1, LimitedLookups: 9,
 		}, remote.Stats()[0])
 	})
 }
