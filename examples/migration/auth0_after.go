@@ -8,7 +8,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// auth0After finds the keys in the same place: the issuer's discovery document.
+// auth0After finds the keys as auth0Before does: in the issuer's discovery document.
 func auth0After(issuer, audience string) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      &keys.Remote{},

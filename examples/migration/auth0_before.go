@@ -10,7 +10,8 @@ import (
 	"github.com/auth0/go-jwt-middleware/v3/validator"
 )
 
-// auth0Before is the README's production example, with the errors handled.
+// auth0Before is the production example of go-jwt-middleware's README, with the errors
+// handled.
 func auth0Before(issuer, audience string) (http.Handler, error) {
 	issuerURL, err := url.Parse(issuer)
 	if err != nil {

@@ -28,7 +28,8 @@ const (
 	laterDown = "the issuer is down, and the keys are no longer fresh"
 )
 
-// keyTrials are the answers of auth0/go-jwt-middleware and of a gate.
+// keyTrials are the answers of auth0/go-jwt-middleware and of a gate in each of
+// these cases.
 var keyTrials = []trial{
 	{sent: firstDown, before: "401", after: "503"},
 	{sent: rotated, before: "401", after: "200"},

@@ -10,7 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// echoJWTBefore is the README's example.
+// echoJWTBefore is the example of echo-jwt's README.
 func echoJWTBefore(secret []byte) http.Handler {
 	e := echo.New()
 	e.Use(echojwt.WithConfig(echojwt.Config{

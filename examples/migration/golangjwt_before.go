@@ -12,7 +12,7 @@ import (
 type claimsKey struct{}
 
 // golangJWTBefore has typical middleware around golang-jwt. It uses golang-jwt's own
-// extractor and makes the check of alg that its README asks for.
+// extractor and checks alg as the README of golang-jwt asks.
 func golangJWTBefore(publicKey []byte) (http.Handler, error) {
 	key, err := jwt.ParseRSAPublicKeyFromPEM(publicKey)
 	if err != nil {

@@ -16,7 +16,7 @@ type profile struct {
 
 func showProfile(w http.ResponseWriter, r *http.Request) {
 	me, err := jwtgate.Decode[profile](r.Context())
-	if err != nil { // there is no gate in front of the handler, or a claim has another type
+	if err != nil { // no gate in front of the handler, or a claim that is not of the type in profile
 		http.Error(w, "no profile", http.StatusInternalServerError)
 		return
 	}

@@ -32,5 +32,5 @@ func jwtauthAsIs(secret []byte) (http.Handler, error) {
 			fmt.Fprintln(w, "hello", jwtgate.Subject(r.Context()))
 		})
 	})
-	return http.NewCrossOriginProtection().Handler(r), nil // browsers attach cookies to requests of other sites (CSRF)
+	return http.NewCrossOriginProtection().Handler(r), nil // browsers attach cookies to requests from other sites too (CSRF)
 }

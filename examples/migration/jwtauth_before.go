@@ -8,7 +8,8 @@ import (
 	"github.com/go-chi/jwtauth/v5"
 )
 
-// jwtauthBefore is the README's example. The user's ID is in the claim user_id.
+// jwtauthBefore is the example of jwtauth's README. The user's ID is in the claim
+// user_id.
 func jwtauthBefore(secret []byte) http.Handler {
 	tokenAuth := jwtauth.New("HS256", secret, nil)
 

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The code in README.md is the code of the files without package clause and imports.
+// The code in README.md is the code of the files, without their package clauses and
+// imports.
 func TestReadmeHasTheCode(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")
@@ -31,7 +32,7 @@ func TestReadmeHasTheCode(t *testing.T) {
 	assert.Equal(t, compiled, strings.Count(readme, "```go\n"), "README.md has code that is not in a file")
 }
 
-// The tables in README.md are those that the other tests test.
+// README.md has the tables whose rows the other tests check.
 func TestReadmeHasTheAnswers(t *testing.T) {
 	t.Parallel()
 	readme := read(t, "README.md")

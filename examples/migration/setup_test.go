@@ -50,8 +50,9 @@ func TestWeakKeys(t *testing.T) {
 	assert.ErrorContains(t, err, "the RSA key has 1024 bits")
 }
 
-// Tokens of jwtauth's Encode with the README's claims, in a header or the cookie, are
-// accepted by jwtauthAsIs only.
+// The tokens of jwtauth's Encode with the claims of jwtauth's README, in a header or
+// the cookie, are accepted by jwtauthAsIs as before the move. jwtauthAfter refuses
+// them.
 func TestTokensOfJWTAuth(t *testing.T) {
 	t.Parallel()
 	secret := newSigner(t, "HS256").secret
