@@ -59,7 +59,7 @@ func code(f form) (string, error) {
 
 	guarded := "return gate" + requireCall(f) + ".Handler(next), nil"
 	if f.Extract == "cookie" {
-		guarded = "// Browsers attach cookies also to requests that pages of other sites make (CSRF).\n" +
+		guarded = "// Browsers also attach cookies to requests that pages of other sites make (CSRF).\n" +
 			"return http.NewCrossOriginProtection().Handler(gate" + requireCall(f) + ".Handler(next)), nil"
 	}
 
@@ -97,9 +97,9 @@ return ` + v.code + `
 	return string(source), err
 }
 
-// codeProblem returns the error of New for the options in the code, or "". It can
-// differ from that of the form, because the code has keys.Remote where the form uses
-// the playground's own keys. codeProblem fetches no keys.
+// codeProblem returns the error of New for the options in the code, or "". The error
+// can differ from that for the form's options, because the code has keys.Remote
+// where the form uses the playground's own keys. codeProblem fetches no keys.
 func codeProblem(f form, o jwtgate.Options) string {
 	if f.Source != "issuer" {
 		return ""

@@ -83,7 +83,7 @@ func (f form) algorithms() []string {
 	return nil
 }
 
-// durations are the fields that time.ParseDuration reads; an empty one is 0.
+// durations are the fields that time.ParseDuration reads. An empty field is 0.
 type durations struct{ leeway, maxAge, clock time.Duration }
 
 func (f form) durations() (d durations, errs []error) {

@@ -48,7 +48,8 @@ func (i *issuer) try(f form, now time.Time) *result {
 	return r
 }
 
-// fill sets the fields of r. If it returns an error, there is no outcome.
+// fill sets the fields of r. It returns an error if there is no outcome, for example
+// because New refuses the options.
 func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 	if f.Mode == "mint" {
 		if r.Token, err = i.mint(f); err != nil {

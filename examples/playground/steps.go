@@ -38,18 +38,18 @@ var path = []step{
 	{ID: "extract", Title: "Extract", About: "exactly one credential, well formed"},
 	{ID: "form", Title: "Form", About: "size, two dots, strict base64url"},
 	{ID: "header", Title: "Header", About: "strict JSON, no crit, an accepted alg"},
-	{ID: "issuer", Title: "Issuer", About: "strict JSON; iss, read early, is trusted"},
+	{ID: "issuer", Title: "Issuer", About: "strict JSON; iss (not yet verified) is trusted"},
 	{ID: "keys", Title: "Keys", About: "the issuer has a key for this kid and alg"},
-	{ID: "signature", Title: "Signature", About: "made with such a key"},
+	{ID: "signature", Title: "Signature", About: "made with one of these keys"},
 	{ID: "claims", Title: "Claims", About: "strict JSON: no duplicates, the right types"},
 	{ID: "times", Title: "Times", About: "exp, nbf, iat"},
-	{ID: "audience", Title: "Audience", About: "iss is still the same; aud names this service"},
+	{ID: "audience", Title: "Audience", About: "iss is the keys' issuer; aud names this service"},
 	{ID: "type", Title: "Type", About: "typ is accepted"},
-	{ID: "subject", Title: "Subject", About: "there is one; no cnf without Confirm; RFC 9068"},
-	{ID: "rules", Title: "Rules", About: "every token must meet them, or 401"},
+	{ID: "subject", Title: "Subject", About: "has a subject; no cnf without Confirm; RFC 9068"},
+	{ID: "rules", Title: "Rules", About: "the rules for every token, else 401"},
 	{ID: "confirm", Title: "Confirm", About: "the sender holds the key of cnf"},
 	{ID: "validate", Title: "Validate", About: "revocation, tenancy: may call a database"},
-	{ID: "require", Title: "Require", About: "the route's rules, or 403"},
+	{ID: "require", Title: "Require", About: "the rules of the route, else 403"},
 	{ID: "handler", Title: "Handler", About: "called with the token in its context"},
 }
 
@@ -119,9 +119,9 @@ func (t *trace) describe(token *jwtgate.Token) {
 }
 
 // refusedAt returns the step that refused a request that did not reach the handler.
-// The step comes after the last hook that was reached and before the next. The
-// sentinel of the error says which of the steps in between. If several steps have the
-// same sentinel, malformedAt and claimAt repeat the checks one by one.
+// The step is between the last hook that was reached and the next hook. The sentinel
+// of the error identifies the step among the steps between these hooks. If several of
+// them have the same sentinel, malformedAt and claimAt repeat the checks one by one.
 func (t *trace) refusedAt(o jwtgate.Options) string {
 	is := func(targets ...error) bool {
 		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(t.event.Err, target) })

@@ -32,8 +32,9 @@ function hideUnused() {
   element("naming").hidden = field("extract").value === "";
 }
 
-// Only the latest request to the server counts. cancelPrevious cancels the previous
-// one. aria-busy makes assistive technology wait until the outcome is complete.
+// Only the result of the latest request to the server is shown. cancelPrevious cancels
+// the previous request. aria-busy makes assistive technology wait until the outcome is
+// complete.
 let waiting;
 let pending = new AbortController();
 function cancelPrevious() {
@@ -90,7 +91,7 @@ function show(result) {
   element("answer").textContent = result.answer || "nothing: there is no outcome";
   element("code").textContent = result.code || "// no code: see the outcome";
   element("copy").hidden = !result.code;
-  write(element("code-problem"), result.codeProblem && `Here New would say: ${result.codeProblem}`);
+  write(element("code-problem"), result.codeProblem && `New refuses the options in this code: ${result.codeProblem}`);
 
   const last = result.steps.findLast((step) => step.state !== "not reached");
   if (result.problems) {
@@ -159,8 +160,8 @@ function placeToken() {
   request.value = request.value.split("\n").map((old) => (old.includes("{token}") ? line : old)).join("\n");
 }
 
-// nameKey sets alg and kid of the header to those of the chosen key. It leaves a header
-// that is not JSON unchanged.
+// nameKey sets alg and kid in the header to the values of the chosen key. It leaves a
+// header that is not JSON unchanged.
 function nameKey() {
   const [option] = field("key").selectedOptions;
   const [alg, kid] = option.text.split(":")[0].split(", ");
