@@ -33,7 +33,7 @@ func start(t *testing.T, source jwtgate.KeySource) *httptest.Server {
 	return server
 }
 
-// protocols has the options that make a client use a protocol.
+// protocols maps each protocol to the options that make a client use it.
 var protocols = map[string][]connect.ClientOption{
 	"connect":      nil,
 	"connect json": {connect.WithProtoJSON()},

@@ -1,9 +1,10 @@
 // Gateway is a reverse proxy that verifies tokens and sends the user's ID in the header
-// X-User to the service behind it. Make sure that nobody else can reach that service.
+// X-User to the service behind it. Make sure that only the gateway can reach that
+// service.
 //
 //	go run ./gateway
 //
-// also starts such a service. It prints curl lines with tokens.
+// starts the gateway and such a service, and prints curl lines with tokens.
 package main
 
 import (
@@ -46,8 +47,8 @@ func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, erro
 		}
 	}}
 
-	// Forward listed routes only. To the service, a path that the gateway does not know,
-	// such as /orders%2F, might be a guarded path.
+	// Forward listed routes only. The service might take a path that the gateway does not
+	// know, such as /orders%2F, for a guarded path.
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", proxy) // public
 	mux.Handle("GET /me", gate.Handler(proxy))
@@ -55,8 +56,8 @@ func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, erro
 	return mux, nil
 }
 
-// fitsHeader is a rule that refuses subjects that a header would change, such as
-// " alice".
+// fitsHeader is a rule that refuses subjects that may change on their way through a
+// header, such as " alice". It accepts visible ASCII characters only.
 func fitsHeader(_ *http.Request, t *jwtgate.Token) error {
 	if strings.ContainsFunc(t.Subject, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return jwtgate.ErrClaim

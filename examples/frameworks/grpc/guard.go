@@ -16,9 +16,9 @@ import (
 // A guard returns the gate of a method, or nil for a public one.
 type guard func(method string) *jwtgate.Gate
 
-// check returns ctx with the caller's token, or an error with the status of a refusal.
-// It puts the metadata into an http.Request, so that the gate reads them as strictly
-// as a header.
+// check returns ctx with the caller's token, or a gRPC status error. For a public
+// method it returns ctx unchanged. It puts the authorization metadata into an
+// http.Request, so that the gate reads it as strictly as a header.
 func (g guard) check(ctx context.Context, method string) (context.Context, error) {
 	gate := g(method)
 	if gate == nil {

@@ -1,5 +1,5 @@
 // Package demo makes tokens for trying the programs. It takes the place of an issuer
-// that shares a secret with them.
+// that shares a secret with the programs.
 package demo
 
 import (
@@ -38,7 +38,7 @@ func Token(secret []byte, changes map[string]any) string {
 }
 
 // PrintCurl prints requests for an HTTP program at url: without a token, with a token,
-// with a token that lacks the required scope, and with a token that has it.
+// with a token that lacks the required scope, and with a token that has the scope.
 func PrintCurl(url string, secret []byte) {
 	token, writer := Token(secret, nil), Token(secret, map[string]any{"scope": "orders:write"})
 	fmt.Printf("curl -i %s/\n\n", url)

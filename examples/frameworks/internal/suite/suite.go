@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Start starts a program on loopback that verifies tokens with keys from source. It
-// returns the program's URL.
+// A Start is a function that starts a program on loopback and returns the program's
+// URL. The program verifies tokens with keys from source.
 type Start func(t *testing.T, source jwtgate.KeySource) (url string)
 
 // Serve returns the Start of a program that is a net/http handler.
@@ -100,8 +100,9 @@ func Token(issuer *jwttest.Issuer, changes map[string]any) string {
 	return issuer.Token(claims(changes))
 }
 
-// Source returns the keys of issuer. It does not discover them, because tokens of Token
-// name demo.Issuer.
+// Source returns a key source for the keys of issuer. The source fetches them from a
+// fixed URL. Discovery would not find them, because the tokens of Token name
+// demo.Issuer.
 func Source(issuer *jwttest.Issuer) jwtgate.KeySource {
 	return &keys.Remote{
 		URL:     issuer.URL + "/jwks",
@@ -116,8 +117,8 @@ func claims(changes map[string]any) map[string]any {
 	return claims
 }
 
-// Test sends good and bad requests, first one after the other and then from many users
-// at once.
+// Test tests the answers to good and bad requests, the answers while keys are
+// unavailable, and the answers to many users at once.
 func Test(t *testing.T, start Start) {
 	t.Run("answers", func(t *testing.T) {
 		t.Parallel()
@@ -190,8 +191,8 @@ func testUnavailable(t *testing.T, start Start) {
 	assert.Equal(t, Subject(""), got)
 }
 
-// testUsers tests that no answer belongs to another request, for example because the
-// framework reuses a context.
+// testUsers tests that no user gets the answer for another user, for example because
+// the framework reuses a context.
 func testUsers(t *testing.T, start Start) {
 	issuer := jwttest.NewIssuer(t)
 	url := start(t, Source(issuer))
