@@ -1,5 +1,6 @@
-// Observability exports the decisions of a gate and the state of its keys as metrics and
-// traces of OpenTelemetry, with alerts for Prometheus and a dashboard for Grafana.
+// Observability exports the decisions of a gate and the state of its keys as
+// OpenTelemetry metrics and traces, with alerts for Prometheus and a dashboard for
+// Grafana.
 //
 //	go run .          # in this directory, which is a separate module
 //	go run . -trace   # also prints the spans, a few seconds later
@@ -135,7 +136,8 @@ func main() {
 // run prints curl lines and serves the API and the metrics until ctx ends. If spans is
 // set, it also prints the spans.
 func run(ctx context.Context, out io.Writer, apiAddr, metricsAddr string, spans bool) (err error) {
-	// The servers and the tracer stop after ctx has ended, so they need another context.
+	// The servers and the tracer are shut down after ctx has ended, so Shutdown needs
+	// another context.
 	shutdownContext := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	}

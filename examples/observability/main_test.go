@@ -60,7 +60,8 @@ func (s *testService) send(status int, method, path string, authorization ...str
 	require.Equal(s.t, status, response.StatusCode)
 }
 
-// scrape returns the metrics that Prometheus gets, as text and parsed.
+// scrape returns the metrics as Prometheus gets them: the text, and the same text
+// parsed.
 func (s *testService) scrape() (text string, families map[string]*dto.MetricFamily) {
 	s.t.Helper()
 	response, err := http.Get(s.metrics.URL + "/metrics")
@@ -96,8 +97,8 @@ func (s *testService) values(name string) map[string]float64 {
 	return all
 }
 
-// everyKind sends a request for each reason that the metrics distinguish, except those
-// that unknownKeys and an outage cause.
+// everyKind sends requests that are allowed, anonymous and denied. The denials have six
+// reasons. unknownKeys and an outage add one reason each.
 func (s *testService) everyKind() {
 	s.t.Helper()
 	good := "Bearer " + s.issuer.Token(nil)
@@ -113,9 +114,9 @@ func (s *testService) everyKind() {
 	s.send(401, "GET", "/orders", "Bearer no.token.at-all")
 }
 
-// unknownKeys sends three tokens with key IDs that the issuer does not have. There was
-// one fetch before. keys.Remote fetches once more for the first token. Then the limit is
-// reached, and it does not fetch for the others.
+// unknownKeys sends three tokens with key IDs that the issuer does not have. The service
+// must have fetched once before. keys.Remote fetches once more for the first token. Then
+// the limit is reached, and keys.Remote does not fetch for the others.
 func (s *testService) unknownKeys(status int) {
 	s.t.Helper()
 	for _, kid := range []string{"made-up-1", "made-up-2", "made-up-3"} {
@@ -204,7 +205,7 @@ func TestScrapeInAnOutage(t *testing.T) {
 	}
 }
 
-// Clients cannot add series or labels, and the metrics contain nothing of a token.
+// Clients cannot add series or labels, and the metrics contain no data from a token.
 func TestMetricsContainNoTokenData(t *testing.T) {
 	t.Parallel()
 	s := newTestService(t)

@@ -27,7 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A history has the samples of each series of a service, like the database of
+// A history holds the samples of each series of a service, like the database of
 // Prometheus.
 type history map[string]*series
 
@@ -94,7 +94,7 @@ func matches(metric labels.Labels, matchers []*labels.Matcher) bool {
 	return true
 }
 
-// A seriesSet is a list as a storage.SeriesSet.
+// A seriesSet is a storage.SeriesSet that reads from a list.
 type seriesSet struct {
 	at   storage.Series
 	next []storage.Series
@@ -111,7 +111,7 @@ func (s *seriesSet) At() storage.Series                { return s.at }
 func (s *seriesSet) Err() error                        { return nil }
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 
-// A sample is a number as a chunks.Sample.
+// A sample is a chunks.Sample with a float value.
 type sample struct {
 	at    int64
 	value float64
@@ -124,7 +124,7 @@ func (s sample) FH() *histogram.FloatHistogram { return nil }
 func (s sample) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (s sample) Copy() chunks.Sample           { return s }
 
-// rules returns the alert rules by name. It parses them like promtool.
+// rules returns the alert rules by name. It parses them with the parser of promtool.
 func rules(t *testing.T) map[string]rulefmt.Rule {
 	t.Helper()
 	content, err := os.ReadFile("alerts.yml")
@@ -141,7 +141,7 @@ func rules(t *testing.T) map[string]rulefmt.Rule {
 	return all
 }
 
-// A panel has the fields of a panel of the dashboard that the tests use.
+// A panel is a panel of the dashboard, with the fields that the tests use.
 type panel struct {
 	Title       string
 	Targets     []json.RawMessage
@@ -151,8 +151,8 @@ type panel struct {
 	}
 }
 
-// panels returns the panels of the dashboard. It parses the dashboard as strictly as the
-// schema allows.
+// panels returns the panels of the dashboard. It fails the test if the dashboard has a
+// field that Grafana's schema does not have.
 func panels(t *testing.T) []panel {
 	t.Helper()
 	content, err := os.ReadFile("dashboard.json")
@@ -252,7 +252,7 @@ func TestDashboard(t *testing.T) {
 
 var legendLabel = regexp.MustCompile(`\{\{(\w+)}}`)
 
-// The series of the cases have a value for each minute of the day before end, in the
+// Each series of a case has a value for each minute of the day before end, in the
 // notation of promtool.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
@@ -269,21 +269,21 @@ func TestAlerts(t *testing.T) {
 		series []string
 		want   []string
 	}{
-		"all is well":             {[]string{allow + "0+100x1440", expired + "0+5x1440", unavailable + "0x1440", age + "240x1440", failures + "3x1440"}, nil},
-		"no more requests":        {[]string{allow + "100x1440", expired + "5x1440", age + "240x239 240+60x1200", failures + "3x1440"}, nil},
-		"a new service":           {[]string{expired + "_x1435 0+5x4"}, nil},
-		"a few unavailable":       {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
-		"many unavailable":        {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
-		"all unavailable":         {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
-		"always as many refusals": {[]string{allow + "0+10x1440", expired + "0+10x1440"}, nil},
-		"twice as many refusals":  {[]string{allow + "0+90x1440", expired + "0+10x1419 14210+22x19"}, nil},
-		"five times as many":      {[]string{allow + "0+90x1440", expired + "0+10x1419 14290+100x19"}, []string{"JwtgateRefusalsRise"}},
-		"the first refusals":      {[]string{allow + "0+100x1440", expired + "0x1419 0+50x20"}, []string{"JwtgateRefusalsRise"}},
-		"the first are few":       {[]string{allow + "0+1000x1440", expired + "0x1419 0+20x20"}, nil},
-		"more traffic":            {[]string{allow + "0+10x1419 15190+1000x20", expired + "0+1x1419 1519+100x20"}, nil},
-		"ten minutes' outage":     {[]string{age + "240x1429 240+60x10", failures + "3x1429 3+2x10"}, nil},
-		"half an hour's outage":   {[]string{age + "240x1414 240+60x25", failures + "3x1414 3+2x25"}, []string{"JwtgateKeysStale"}},
-		"a day's outage":          {[]string{age + "240x179 240+60x1260", failures + "3x179 3+2x1260"}, []string{"JwtgateKeysRunningOut", "JwtgateKeysStale"}},
+		"all is well":              {[]string{allow + "0+100x1440", expired + "0+5x1440", unavailable + "0x1440", age + "240x1440", failures + "3x1440"}, nil},
+		"no more requests":         {[]string{allow + "100x1440", expired + "5x1440", age + "240x239 240+60x1200", failures + "3x1440"}, nil},
+		"a new service":            {[]string{expired + "_x1435 0+5x4"}, nil},
+		"a few unavailable":        {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
+		"many unavailable":         {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
+		"all unavailable":          {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
+		"many refusals, as always": {[]string{allow + "0+10x1440", expired + "0+10x1440"}, nil},
+		"twice as many refusals":   {[]string{allow + "0+90x1440", expired + "0+10x1419 14210+22x19"}, nil},
+		"five times as many":       {[]string{allow + "0+90x1440", expired + "0+10x1419 14290+100x19"}, []string{"JwtgateRefusalsRise"}},
+		"the first refusals":       {[]string{allow + "0+100x1440", expired + "0x1419 0+50x20"}, []string{"JwtgateRefusalsRise"}},
+		"a few first refusals":     {[]string{allow + "0+1000x1440", expired + "0x1419 0+20x20"}, nil},
+		"more traffic":             {[]string{allow + "0+10x1419 15190+1000x20", expired + "0+1x1419 1519+100x20"}, nil},
+		"ten minutes' outage":      {[]string{age + "240x1429 240+60x10", failures + "3x1429 3+2x10"}, nil},
+		"half an hour's outage":    {[]string{age + "240x1414 240+60x25", failures + "3x1414 3+2x25"}, []string{"JwtgateKeysStale"}},
+		"a day's outage":           {[]string{age + "240x179 240+60x1260", failures + "3x179 3+2x1260"}, []string{"JwtgateKeysRunningOut", "JwtgateKeysStale"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, end := history{}, time.Unix(1_800_000_000, 0)

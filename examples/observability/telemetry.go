@@ -12,8 +12,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// scope is the instrumentation scope: the name that OpenTelemetry has for the measured
-// code.
+// scope is the instrumentation scope: the name under which OpenTelemetry records the
+// measurements.
 const scope = "github.com/jwtgate/jwtgate"
 
 // observeDecisions returns a function for Options.Observe. It counts and times the
@@ -21,7 +21,7 @@ const scope = "github.com/jwtgate/jwtgate"
 //
 // Every label has a few fixed values, which clients cannot extend. Subjects, token IDs,
 // key IDs and paths must not be labels: each value would make a new time series, and
-// most of them are personal data.
+// some of them are personal data.
 func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event), error) {
 	decisions, errDecisions := meter.Int64Counter("jwtgate.decisions",
 		metric.WithDescription("Decisions about requests."),
@@ -48,8 +48,8 @@ func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event),
 }
 
 // outcome returns the labels of a decision. result is allow, anonymous, deny, or
-// unavailable if the token could not be verified. reason is the reason of a refusal, or
-// "none".
+// unavailable. Unavailable means that the gate could not decide, because the keys or
+// Options.Validate failed. reason is the reason of a refusal, or "none".
 func outcome(e jwtgate.Event) (result, reason string) {
 	if e.Err == nil {
 		if e.Token == nil {
