@@ -12,15 +12,15 @@ import (
 // domain: iss is the domain that the application requested the token from. If both
 // domains are in use, list both issuers.
 //
-// The audience is the identifier of the registered API. It is not a client ID: a
-// client ID is the audience of ID tokens. An application that signs in without an
-// audience gets an encrypted token, which only Auth0 can read. The gate refuses it
-// with 401. The gate also refuses the tokens of an API that is set to HS256, which would
-// require sharing its secret with this service. Set the API to RS256.
+// The audience is the identifier of the registered API. It is not a client ID: a client
+// ID is the audience of ID tokens. An application that signs in without an audience gets
+// an encrypted token, which only Auth0 can read. The gate refuses it with 401. The gate
+// also refuses the tokens of an API that is set to HS256: to verify them, this service
+// would need the API's signing secret. Set the API to RS256.
 //
 // Scopes say what the application may do. With role-based access control, the claim
-// permissions says what the user may do: jwtgate.Claim("permissions",
-// "write:orders"). The subject of a machine ends in "@clients".
+// permissions says what the user may do: jwtgate.Claim("permissions", "write:orders").
+// The subject of a machine-to-machine token is the client ID followed by "@clients".
 func Auth0(domain, audience string) jwtgate.Options {
 	return jwtgate.Options{
 		Keys:      &keys.Remote{},

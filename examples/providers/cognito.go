@@ -19,9 +19,10 @@ import (
 //
 // Groups are in a claim whose name has a colon:
 // jwtgate.Claim("cognito:groups", "admins"). The scopes of a resource server start
-// with its identifier, as in "https://api.example.com/orders.read". Only tokens of
-// the OAuth 2.0 endpoints have them. Tokens of a sign-in by the SDK have the scope
-// aws.cognito.signin.user.admin. The subject of a machine is its client ID.
+// with its identifier, as in "https://api.example.com/orders.read". Only tokens from
+// the OAuth 2.0 endpoints have them. Tokens from a sign-in with the SDK have the scope
+// aws.cognito.signin.user.admin. The subject of a machine-to-machine token is the
+// client ID.
 func Cognito(issuer string, clientIDs ...string) jwtgate.Options {
 	return jwtgate.Options{
 		Keys:        &keys.Remote{},

@@ -72,7 +72,7 @@ func TestCognito(t *testing.T) {
 				"another pool's key":   refused(maker.withKey(theirs(), "").token(nil), "signature"),
 				"a key of nobody's":    refused(maker.withKey(theirs(), "9012example=").token(nil), "unknown_key"),
 				"issuer with a slash":  refused(token(jwt.MapClaims{"iss": issuer + "/"}), "issuer"),
-				"of the ID tokens key": passes(maker.withKey(ours2(), "5678example=").token(nil), user+" openid "+read),
+				"the key of ID tokens": passes(maker.withKey(ours2(), "5678example=").token(nil), user+" openid "+read),
 			})
 		})
 	}

@@ -35,14 +35,14 @@
 //
 // The gate fetches the keys at the first request and again when they change; see
 // [keys.Remote]. To make a program fail at start if the keys cannot be fetched, call
-// [jwtgate.Gate.Ready]. [EntraID] lists no issuers, so Ready has nothing to check
-// there: call the Refresh method of its Keys instead.
+// [jwtgate.Gate.Ready]. [EntraID] lists no issuers, so Ready cannot check its keys:
+// call the Refresh method of its Keys instead.
 //
 // A trusted issuer and a good signature prove that the provider made the token. They
 // do not prove that the token is for you: a provider signs the tokens of many
 // applications with the same keys, and some providers use the same keys for all
-// customers. The audience identifies your tokens. Where the audience is not enough,
-// rules do. The comment of each recipe says which, and lists common mistakes.
+// customers. The recipes check the audience and, where the audience is not enough,
+// rules. The comment of each recipe explains its rules and lists common mistakes.
 //
 // An ID token tells an application who signed in. An access token lets the
 // application call a service. Both may be signed with the same key. A service that
@@ -54,7 +54,7 @@
 // does not meet them is refused with 401. Put requirements of one route into
 // [jwtgate.Gate.Require]: a token that does not meet them is refused with 403.
 //
-// Names, addresses and logins can pass to another person. The subject of each recipe
-// is an identifier that does not. If there is more than one issuer, store the issuer
-// with the subject.
+// Names, email addresses and logins can pass to another person. The subject of each
+// recipe is an identifier that cannot. If there is more than one issuer, store the
+// issuer with the subject.
 package providers

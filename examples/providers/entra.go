@@ -11,20 +11,21 @@ import (
 // issues for one API to users of many tenants. clientID is the application ID of the
 // API. scope is a scope that every token for the API has, such as "access_as_user".
 //
-// Each tenant is a separate issuer, and anybody can create a tenant. So isCustomer is
-// an allow-list. It is called before the signature is verified, for any tenant ID
-// that a client sends: it should look into a map and do nothing slower. If the
+// Each tenant is a separate issuer, and anybody can create a tenant. So isCustomer
+// must be an allow-list. It is called before the signature is verified, for any
+// tenant ID that a client sends, so it must be fast: look the ID up in a map. If the
 // tenants are known at start, list their issuers in Options.Issuers instead. The keys
-// of all tenants are at one address. Some keys are for one tenant only: the key's
-// member issuer says so, and [keys.Remote] obeys it.
+// of all tenants are at one address. Some keys are for one tenant only: the member
+// issuer of the JWK names the tenant, and [keys.Remote] uses the key only for that
+// tenant.
 //
 // Set requestedAccessTokenVersion to 2 in the manifest of the API. The default is
 // version 1, whose tokens have another issuer (https://sts.windows.net/...) and often
 // another audience.
 //
 // The rule refuses ID tokens. They have the same audience if the API and an
-// application that users sign in to share a registration. Tokens of programs have no
-// scopes but application roles. To accept them too, use the rule
+// application that users sign in to share a registration. Tokens of programs have
+// application roles instead of scopes. To accept these tokens too, use the rule
 //
 //	jwtgate.AnyOf(jwtgate.Scope(scope), jwtgate.Claim("roles", "Orders.Read.All"))
 //

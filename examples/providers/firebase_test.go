@@ -71,26 +71,26 @@ func TestFirebase(t *testing.T) {
 			signedIn := jwtgate.Claim("/firebase/sign_in_provider", "password", "google.com")
 
 			visitAll(t, options, map[string]visit{
-				"user":             passes(token(nil), user),
-				"other key":        passes(maker.withKey(ours2(), kid2).token(nil), user),
-				"anonymous":        passes(anonymous, user),
-				"signed in":        onRoute(signedIn, passes(token(nil), user)),
-				"custom claim":     onRoute(jwtgate.Claim("admin", "true"), passes(token(nil), user)),
-				"not signed in":    forbidden(signedIn, anonymous),
-				"not an admin":     forbidden(jwtgate.Claim("admin", "true"), anonymous),
-				"address not sure": forbidden(jwtgate.Claim("email_verified", "true"), token(jwt.MapClaims{"email_verified": false})),
+				"user":          passes(token(nil), user),
+				"other key":     passes(maker.withKey(ours2(), kid2).token(nil), user),
+				"anonymous":     passes(anonymous, user),
+				"signed in":     onRoute(signedIn, passes(token(nil), user)),
+				"custom claim":  onRoute(jwtgate.Claim("admin", "true"), passes(token(nil), user)),
+				"not signed in": forbidden(signedIn, anonymous),
+				"not an admin":  forbidden(jwtgate.Claim("admin", "true"), anonymous),
+				"unconfirmed":   forbidden(jwtgate.Claim("email_verified", "true"), token(jwt.MapClaims{"email_verified": false})),
 
-				// Another project's tokens have the same keys.
-				"another project":           refused(token(of("https://securetoken.google.com/other", "other")), "issuer"),
-				"another project's aud":     refused(token(jwt.MapClaims{"aud": "other"}), "audience"),
-				"session cookie":            refused(token(of("https://session.firebase.google.com/"+project, project)), "issuer"),
-				"Google ID token":           refused(token(of("https://accounts.google.com", "123.apps.googleusercontent.com")), "issuer"),
-				"custom token":              refused(custom, "issuer"),
-				"emulator's, not signed":    refused(emulated, "malformed"),
-				"not Google's key":          refused(maker.withKey(theirs(), "").token(nil), "signature"),
-				"a key that has gone":       refused(maker.withKey(theirs(), "6f6d").token(nil), "unknown_key"),
-				"without subject":           refused(token(jwt.MapClaims{"sub": nil}), "claim"),
-				"the user ID is not enough": refused(token(jwt.MapClaims{"sub": ""}), "claim"),
+				// Another project's tokens are signed with the same keys.
+				"another project":        refused(token(of("https://securetoken.google.com/other", "other")), "issuer"),
+				"another project's aud":  refused(token(jwt.MapClaims{"aud": "other"}), "audience"),
+				"session cookie":         refused(token(of("https://session.firebase.google.com/"+project, project)), "issuer"),
+				"Google ID token":        refused(token(of("https://accounts.google.com", "123.apps.googleusercontent.com")), "issuer"),
+				"custom token":           refused(custom, "issuer"),
+				"emulator's, not signed": refused(emulated, "malformed"),
+				"not Google's key":       refused(maker.withKey(theirs(), "").token(nil), "signature"),
+				"an unpublished key":     refused(maker.withKey(theirs(), "6f6d").token(nil), "unknown_key"),
+				"without subject":        refused(token(jwt.MapClaims{"sub": nil}), "claim"),
+				"user_id is not enough":  refused(token(jwt.MapClaims{"sub": ""}), "claim"),
 			})
 		})
 	}

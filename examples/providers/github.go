@@ -14,12 +14,12 @@ import (
 // or deleted. The command "gh api repos/octo-org/octo-repo --jq '.owner.id, .id'" prints
 // the IDs.
 //
-// The rules also compare ref, because anybody who may push a branch can write a
-// workflow for it. Pull requests have other refs, with one exception: the event
+// The rules also compare ref, because anybody who may push a branch can write a workflow
+// for it. Pull requests have other refs, with one exception: the event
 // pull_request_target runs on the default branch. If a workflow of the repository runs
 // code of a pull request on that event, add a rule for event_name. Instead of ref you
 // can require an environment: jwtgate.Claim("environment", "production"). Then the
-// protection rules of that environment decide, so it must have some.
+// protection rules of that environment decide who can get such a token, so define some.
 //
 // Choose an audience that names your service, and have the workflow request it:
 // core.getIDToken("https://deploy.example.com"). Do not use the default audience, the

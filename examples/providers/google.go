@@ -13,14 +13,14 @@ import (
 // "ya29.", are for Google's APIs and are not JWTs.
 //
 // iss has two spellings, and one of them is not a URL. So the keys cannot be
-// discovered, and the recipe has their address.
+// discovered, and the recipe names their URL.
 //
 // Only the audience distinguishes tokens for your application from tokens for other
 // applications. To accept several applications, such as one for the web and one for
 // Android, list all their client IDs.
 //
-// Any service account, of anybody, can get a token for any audience. The rule refuses
-// such tokens because they have no hd.
+// Anybody can create a service account at Google and get a token for any audience with
+// it. The rule refuses such tokens because they have no hd.
 //
 // hd is the domain of the account. Do not look at the end of email instead: a personal
 // account can have an address of your domain. Do not identify users by email, which

@@ -49,7 +49,7 @@ func newKey() *rsa.PrivateKey {
 	return key
 }
 
-// A visit is a request with a token and the expected answer.
+// A visit is a request with a token, and its expected answer.
 type visit struct {
 	route  jwtgate.Rule // a rule of the route in addition to the recipe; nil: none
 	token  string
@@ -67,7 +67,7 @@ func refused(token, reason string) visit {
 	return visit{token: token, status: http.StatusUnauthorized, want: reason}
 }
 
-// onRoute returns v for a route with a rule.
+// onRoute returns v as a request to a route with a rule.
 func onRoute(route jwtgate.Rule, v visit) visit {
 	v.route = route
 	return v
@@ -110,8 +110,9 @@ func visitAll(t *testing.T, options jwtgate.Options, visits map[string]visit) {
 	}
 }
 
-// online connects the recipe to a server that plays the internet. pages maps each URL
-// to its JSON document. The test fails unless each page is requested and nothing else.
+// online connects the recipe to a server that stands in for the internet. pages maps each
+// URL to its JSON document. The test fails if a page is not requested, or if another URL is
+// requested.
 func online(t *testing.T, options jwtgate.Options, pages map[string]any) jwtgate.Options {
 	t.Helper()
 	var hosts []string

@@ -24,10 +24,10 @@ import (
 //	gate.Require(jwtgate.Claim("/realm_access/roles", "admin"))
 //	gate.Require(jwtgate.Claim("/resource_access/orders/roles", "clerk"))
 //
-// The realm also publishes a key for encryption. The gate skips that key and logs it
-// once. If this service reaches Keycloak under another host name than browsers do,
-// keep the issuer that browsers see, and set keys.Remote.URL to the address of
-// .../protocol/openid-connect/certs under the host name of this service.
+// The realm also publishes a key for encryption. The gate skips that key and logs a
+// message once. If this service reaches Keycloak under another host name than browsers
+// do, keep the issuer that browsers see, and set keys.Remote.URL to the address of
+// .../protocol/openid-connect/certs under the host name that this service uses.
 //
 // Since version 25, sub comes from the client scope "basic". Tokens of a client
 // without that scope have no sub and are refused with 401.

@@ -26,9 +26,9 @@ import (
 //     system:serviceaccount:shop:frontend
 //
 // The audience does not replace the list of callers: with a projected volume, any pod
-// can get a token for any audience. The audience ensures that nobody can use a token
-// sent to this service elsewhere, above all at the API server. So callers must not
-// send the token in their mount: it is for the API server.
+// can get a token for any audience. The audience ensures that a token sent to this
+// service cannot be used elsewhere, above all at the API server. So callers must not
+// send the token in their mount directory: it is for the API server.
 //
 // The keys are fetched from apiServer and not discovered. The API server gives them
 // only to clients that send a token, and the discovery document usually names another
@@ -39,8 +39,8 @@ import (
 //
 // Many clusters have the same issuer. Only their keys distinguish them.
 //
-// A token is valid until it expires, even after its pod has been deleted. If an hour
-// is too long for that, call the TokenReview API in Options.Validate.
+// A token is valid until it expires, usually for an hour, even after its pod has been
+// deleted. If that is too long, call the TokenReview API in Options.Validate.
 func Kubernetes(apiServer, mount, issuer, audience string, callers ...string) (jwtgate.Options, error) {
 	ca := filepath.Join(mount, "ca.crt")
 	text, err := os.ReadFile(ca)
@@ -66,8 +66,8 @@ func Kubernetes(apiServer, mount, issuer, audience string, callers ...string) (j
 	}, nil
 }
 
-// podTransport adds the pod's token to requests to the API server. It refuses other
-// requests: otherwise a redirect would send the token to another server.
+// podTransport adds the pod's token to requests to the API server. It refuses
+// requests to other servers: otherwise a redirect would send the token there.
 type podTransport struct {
 	apiServer, tokenFile string
 	next                 http.RoundTripper

@@ -55,14 +55,14 @@ func TestKubernetes(t *testing.T) {
 		"namespace":         onRoute(jwtgate.Claim("/kubernetes.io/namespace", "shop"), passes(token(nil), frontend)),
 		"another namespace": forbidden(jwtgate.Claim("/kubernetes.io/namespace", "payments"), token(nil)),
 
-		"another account":       refused(token(jwt.MapClaims{"sub": "system:serviceaccount:shop:default"}), "claim"),
-		"of another namespace":  refused(token(jwt.MapClaims{"sub": "system:serviceaccount:evil:frontend"}), "claim"),
-		"for the API server":    refused(mounted, "audience"),
-		"for another service":   refused(token(jwt.MapClaims{"aud": []string{"billing"}}), "audience"),
-		"of a secret, for ever": refused(legacy, "issuer"),
-		"another issuer":        refused(token(jwt.MapClaims{"iss": "https://oidc.eks.eu-central-1.amazonaws.com/id/1A2B"}), "issuer"),
-		"another cluster":       refused(maker.withKey(theirs(), "DHzQxyXc1o0_8lMMuRNs67OX").token(nil), "unknown_key"),
-		"its key under our ID":  refused(maker.withKey(theirs(), "").token(nil), "signature"),
+		"another account":      refused(token(jwt.MapClaims{"sub": "system:serviceaccount:shop:default"}), "claim"),
+		"of another namespace": refused(token(jwt.MapClaims{"sub": "system:serviceaccount:evil:frontend"}), "claim"),
+		"for the API server":   refused(mounted, "audience"),
+		"for another service":  refused(token(jwt.MapClaims{"aud": []string{"billing"}}), "audience"),
+		"legacy token, no exp": refused(legacy, "issuer"),
+		"another issuer":       refused(token(jwt.MapClaims{"iss": "https://oidc.eks.eu-central-1.amazonaws.com/id/1A2B"}), "issuer"),
+		"another cluster":      refused(maker.withKey(theirs(), "DHzQxyXc1o0_8lMMuRNs67OX").token(nil), "unknown_key"),
+		"our kid, its key":     refused(maker.withKey(theirs(), "").token(nil), "signature"),
 	})
 }
 

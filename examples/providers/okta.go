@@ -10,13 +10,13 @@ import (
 // slash at the end. The audience is a setting of the server. Its default is
 // "api://default".
 //
-// Tokens of the organization, whose issuer is https://example.okta.com, are for Okta's
-// own APIs, and nobody else can verify them. If your application sends them, let it
-// sign in at a custom authorization server.
+// Tokens of the org authorization server, whose issuer is https://example.okta.com,
+// are for Okta's own APIs. Only Okta can verify them. If your application sends such
+// tokens, let it sign in at a custom authorization server.
 //
 // The user's ID is in uid. sub is the login, which can change and can pass to another
-// person. Tokens of machines have no uid. To accept them, delete SubjectClaim: their
-// sub is the client ID.
+// person. Machine-to-machine tokens have no uid. To accept them, delete SubjectClaim:
+// their sub is the client ID.
 //
 // Scopes are in scp, which jwtgate.Scope reads. The application is in cid, so
 // [jwtgate.Token.ClientID] is empty. To accept certain applications only, use

@@ -57,14 +57,14 @@ func TestOkta(t *testing.T) {
 		"lacks scope":         forbidden(jwtgate.Scope("orders.write"), token(nil)),
 		"another application": forbidden(jwtgate.Claim("cid", "0oa2other"), token(nil)),
 
-		"ID token":             refused(idToken, "audience"),
-		"another API":          refused(token(jwt.MapClaims{"aud": "https://billing.example.com"}), "audience"),
-		"the organization's":   refused(sign(t, ours(), internal, with(claims, jwt.MapClaims{"iss": organization})), "issuer"),
-		"its type":             refused(sign(t, ours(), internal, claims), "type"),
-		"another server":       refused(foreign(jwt.MapClaims{"iss": organization + "/oauth2/aus9o8wzkhckw9TLa0h7z"}), "issuer"),
-		"another organization": refused(foreign(jwt.MapClaims{"iss": "https://other.okta.com/oauth2/default"}), "issuer"),
-		"another server's key": refused(foreign(nil), "signature"),
-		"machine":              refused(token(jwt.MapClaims{"sub": client, "uid": nil, "scp": []string{"orders"}}), "claim"),
+		"ID token":               refused(idToken, "audience"),
+		"another API":            refused(token(jwt.MapClaims{"aud": "https://billing.example.com"}), "audience"),
+		"the organization's":     refused(sign(t, ours(), internal, with(claims, jwt.MapClaims{"iss": organization})), "issuer"),
+		"the organization's typ": refused(sign(t, ours(), internal, claims), "type"),
+		"another server":         refused(foreign(jwt.MapClaims{"iss": organization + "/oauth2/aus9o8wzkhckw9TLa0h7z"}), "issuer"),
+		"another organization":   refused(foreign(jwt.MapClaims{"iss": "https://other.okta.com/oauth2/default"}), "issuer"),
+		"another server's key":   refused(foreign(nil), "signature"),
+		"machine":                refused(token(jwt.MapClaims{"sub": client, "uid": nil, "scp": []string{"orders"}}), "claim"),
 	})
 
 	options.SubjectClaim = ""
