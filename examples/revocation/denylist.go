@@ -15,8 +15,8 @@ import (
 )
 
 // skew is how much the clocks of the issuer and of the instances of this service may
-// differ. A token issued within this time after its user was revoked is refused too. If
-// the issuer's clock is ahead by more, a revoked token may be accepted.
+// differ. A token issued within this time after its user's tokens were revoked is refused
+// too. If the issuer's clock is ahead by more, a revoked token may be accepted.
 const skew = 2 * time.Second
 
 // A denyList is a list of revoked tokens. It is in Redis, so all instances of the service
@@ -26,9 +26,9 @@ const skew = 2 * time.Second
 //   - A user's ID with a time revokes the user's tokens that were issued up to that
 //     time. Later tokens are good, so the user can sign in again.
 //
-// Redis deletes an entry when no gate would accept its tokens any more.
+// An entry expires in Redis when no gate accepts the tokens that it revokes any more.
 //
-// Methods are safe for concurrent use.
+// Its methods are safe for concurrent use.
 type denyList struct {
 	client   *redis.Client
 	patience time.Duration
@@ -40,8 +40,8 @@ func newDenyList(addr string, patience time.Duration) *denyList {
 	return &denyList{
 		client: redis.NewClient(&redis.Options{
 			Addr: addr,
-			// Anybody who can write to this Redis can make revoked tokens valid. Beyond
-			// loopback set Username, Password and TLSConfig.
+			// Anybody who can write to this Redis can make revoked tokens valid. Unless Redis is on
+			// loopback, set Username, Password and TLSConfig.
 
 			// Without this, go-redis ignores the context once it has a connection.
 			ContextTimeoutEnabled: true,
@@ -67,9 +67,9 @@ func (d *denyList) ping(ctx context.Context) error {
 	return d.client.Ping(ctx).Err()
 }
 
-// check is a [jwtgate.Options.Validate] that fails closed: if Redis does not answer, it
-// returns an error and the gate answers 503. During an outage of Redis the service is
-// down too, but no revoked token is accepted.
+// check is a function for [jwtgate.Options.Validate] that fails closed: if Redis does not
+// answer, check returns an error and the gate answers 503. During an outage of Redis the
+// service is down too, but no revoked token is accepted.
 func (d *denyList) check(ctx context.Context, t *jwtgate.Token) error {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()
@@ -96,11 +96,11 @@ func (d *denyList) check(ctx context.Context, t *jwtgate.Token) error {
 	return nil
 }
 
-// checkIfPossible returns an Options.Validate that fails open: if Redis does not answer,
-// it accepts the token and logs that. Users do not notice an outage of Redis, but revoked
-// tokens are accepted while it lasts, so a thief has a reason to attack Redis. Use it
-// only for routes that may be read with a stolen token, and never for routes that change
-// something.
+// checkIfPossible returns a function for Options.Validate that fails open: if Redis does
+// not answer, the function accepts the token and logs an error. Users do not notice an
+// outage of Redis, but revoked tokens are accepted during the outage, so a thief has a
+// reason to attack Redis. Use checkIfPossible only for routes on which reading with a
+// stolen token does little harm, and never for routes that change something.
 func (d *denyList) checkIfPossible(logger *slog.Logger) func(context.Context, *jwtgate.Token) error {
 	return func(ctx context.Context, t *jwtgate.Token) error {
 		err := d.check(ctx, t)
@@ -141,8 +141,8 @@ func (d *denyList) revokeUser(ctx context.Context, issuer, subject string, now t
 	return nil
 }
 
-// raise sets a key to a number unless the key has a greater number. Otherwise it could
-// undo a later revocation by another instance.
+// raise sets a key to a number unless the key already has a greater number. A plain SET
+// could undo a later revocation by another instance.
 var raise = redis.NewScript(`
 local old = tonumber(redis.call("GET", KEYS[1]))
 if not old or old < tonumber(ARGV[1]) then
@@ -151,8 +151,8 @@ end
 return 1
 `)
 
-// writeContext returns the context for writing. It does not end with the request: a user
-// who signs out and closes the page at once must be signed out.
+// writeContext returns a context for writes. The context does not end with the request: a
+// user who signs out and closes the page at once must be signed out.
 func (d *denyList) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d.patience)
 }
@@ -160,11 +160,12 @@ func (d *denyList) writeContext(ctx context.Context) (context.Context, context.C
 func tokenKey(issuer, id string) string     { return "revoked:token:" + digest(issuer, id) }
 func userKey(issuer, subject string) string { return "revoked:user:" + digest(issuer, subject) }
 
-// digest returns a name for an ID of an issuer. It includes the issuer, because two
-// issuers may use the same IDs and must not revoke each other's tokens. The length in
-// front makes the texts of different pairs different. The hash makes the name short and
-// free of special characters. It does not hide an ID that can be guessed.
-func digest(issuer, name string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(issuer), issuer, name))
+// digest returns the last part of a Redis key: a hash of the issuer and an ID. The issuer
+// is included because two issuers may use the same IDs and must not revoke each other's
+// tokens. The length prefix makes the hashed texts of different pairs different. The hash
+// makes the key short and free of special characters. It does not hide an ID that can be
+// guessed.
+func digest(issuer, id string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(issuer), issuer, id))
 	return hex.EncodeToString(sum[:])
 }

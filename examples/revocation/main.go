@@ -5,7 +5,7 @@
 //	go -C examples/revocation run . -redis 127.0.0.1:6379
 //
 // Run each command in its own terminal. The second prints curl lines with tokens. Send
-// them in their order. Stop Redis before the last two to see both ways to handle an
+// them in order. Stop Redis before you send the last two, to see both ways to handle an
 // outage: GET /account is refused with 503, and GET /articles is still answered.
 //
 // Before you copy this:
@@ -13,9 +13,9 @@
 //   - Give tokens a short lifetime: revocation is only the second defence. Somebody who
 //     can get new tokens must be stopped at the issuer. End the session and its refresh
 //     tokens there first, then revoke here.
-//   - Validate runs for each request, even if Options.CacheSize remembers the token: the
-//     cache saves the check of the signature only. So each request costs a round trip to
-//     Redis, and a revocation takes effect at once.
+//   - Validate runs for each request, even if the token is in the cache
+//     (Options.CacheSize): the cache saves only the check of the signature. So each
+//     request costs a round trip to Redis, and a revocation takes effect at once.
 //   - Redis can lose entries, and then the revoked tokens are valid again. To keep
 //     entries across a restart, set appendonly yes. To keep them when memory runs out,
 //     set maxmemory-policy noeviction. A failover can lose the latest entries.
@@ -58,9 +58,9 @@ const (
 // newHandler returns the service. Its gates have the options o, plus what revocation
 // needs.
 func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Handler, error) {
-	// Refuse tokens that cannot be revoked. A token without jti cannot be revoked by
-	// itself. A token without iat cannot be compared with the time at which its user's
-	// tokens were revoked: MaxAge refuses it.
+	// Refuse tokens that cannot be revoked. A token without jti cannot be revoked
+	// individually: hasID refuses it. A token without iat cannot be compared with the time
+	// at which its user's tokens were revoked: MaxAge refuses it.
 	o.Rules = append([]jwtgate.Rule{jwtgate.RuleFunc(hasID)}, o.Rules...)
 	o.MaxAge = maxAge
 	o.Leeway = leeway
@@ -70,8 +70,8 @@ func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Ha
 	if err != nil {
 		return nil, err
 	}
-	// This gate is only for GET requests whose answers are worth more to users than to
-	// a thief. Each route below chooses one of the two gates.
+	// This gate is only for GET requests whose answers do little harm if a thief reads
+	// them. Each route below uses one of the two gates.
 	o.Validate = list.checkIfPossible(logger)
 	open, err := jwtgate.New(o)
 	if err != nil {
@@ -88,7 +88,8 @@ func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Ha
 	return mux, nil
 }
 
-// hasID is a rule for Options.Rules: a token that does not meet it is refused with 401.
+// hasID refuses tokens without jti. It is in Options.Rules and not in Require, so the
+// status is 401 and not 403.
 func hasID(_ *http.Request, t *jwtgate.Token) error {
 	if t.ID == "" {
 		return errors.New("jti is missing, so the token could not be revoked")
@@ -160,8 +161,9 @@ func main() {
 func run(ctx context.Context, out io.Writer, addr, redisAddr string, patience time.Duration) error {
 	list := newDenyList(redisAddr, patience)
 	defer list.close()
-	// Fail at start for the sake of people who try this program. A real service should
-	// start anyway: until Redis is there, its gates answer as in an outage.
+	// This program fails at start, so that people who try it see that Redis is missing. A
+	// real service should start anyway: until Redis is reachable, its gates answer as in an
+	// outage.
 	if err := list.ping(ctx); err != nil {
 		host, port, splitErr := net.SplitHostPort(redisAddr)
 		if splitErr != nil {
@@ -225,19 +227,19 @@ func printCurl(out io.Writer, url string, private ed25519.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `Alice has two tokens. She signs out with the first. Then it is refused:
+	_, err = fmt.Fprintf(out, `Alice has two tokens. She signs out with the first token. Then the first token is refused:
 
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/account
 curl -i -X POST -H "Authorization: Bearer %[2]s" %[1]s/logout
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/account
 
-The second is valid until an administrator revokes all her tokens:
+The second token is valid until an administrator revokes all her tokens:
 
 curl -i -H "Authorization: Bearer %[3]s" %[1]s/account
 curl -i -X POST -H "Authorization: Bearer %[4]s" %[1]s/admin/users/alice/revoke
 curl -i -H "Authorization: Bearer %[3]s" %[1]s/account
 
-Stop Redis. Then the first request is refused with 503, and the second is answered:
+Stop Redis. Then the first of these requests is refused with 503, and the second is answered:
 
 curl -i -H "Authorization: Bearer %[4]s" %[1]s/account
 curl -i -H "Authorization: Bearer %[4]s" %[1]s/articles

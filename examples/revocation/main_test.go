@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A service is a running server with newHandler. It records the events of its gates and
-// its log.
+// A service is a running server with the handler of newHandler. It records its log and
+// the events of its gates.
 type service struct {
 	t      *testing.T
 	issuer *jwttest.Issuer
@@ -81,8 +81,8 @@ func (s *service) status(request, token string) int {
 	return response.StatusCode
 }
 
-// last returns the reason of the latest decision, "" if it accepted the request, and
-// reports whether the gate remembered the token.
+// last returns the reason of the latest decision, or "" if the request was accepted, and
+// reports whether the token was in the gate's cache.
 func (s *service) last() (reason string, cached bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +155,7 @@ func TestRevokedUser(t *testing.T) {
 			admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 			older := s.issuer.Token(map[string]any{"iat": now.Add(-time.Minute)})
 			old := s.issuer.Token(map[string]any{"iat": now})
-			newer := s.issuer.Token(map[string]any{"iat": now.Add(leeway - 5*time.Second)}) // a clock that is ahead
+			newer := s.issuer.Token(map[string]any{"iat": now.Add(leeway - 5*time.Second)}) // as if issued after the revocation
 			bob := s.issuer.Token(map[string]any{"sub": "bob"})
 			for _, token := range []string{admin, older, old, newer, bob} {
 				require.Equal(t, http.StatusOK, s.status("GET /account", token))
@@ -288,8 +288,8 @@ func TestEntriesExpire(t *testing.T) {
 	last := before.Add(skew) // the latest iat of a revoked token
 	assert.GreaterOrEqual(t, rest, time.Until(last.Add(maxAge+leeway)), "a gate may accept a token after the entry has expired")
 
-	// A token that no gate accepts gets no entry. In particular it gets none that never
-	// expires.
+	// revokeToken adds no entry for a token that no gate accepts. In particular, it adds no
+	// entry that never expires.
 	gone := &jwtgate.Token{Issuer: s.issuer.URL, ID: "gone", Expires: time.Now().Add(-time.Hour)}
 	require.NoError(t, s.list.revokeToken(t.Context(), gone))
 	size, err := s.list.client.DBSize(t.Context()).Result()
@@ -311,7 +311,7 @@ func TestRevocationIsNotTakenBack(t *testing.T) {
 	assert.ErrorIs(t, list.check(t.Context(), token), jwtgate.ErrRevoked)
 }
 
-// An entry that cannot be read is answered like an outage.
+// If an entry cannot be parsed, the gates answer as in an outage.
 func TestUnreadableEntry(t *testing.T) {
 	t.Parallel()
 	s := serve(t, startRedis(t).addr, longPatience, 0)
@@ -395,8 +395,8 @@ func TestRevocationFails(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(s.logged.String(), `msg="not revoked"`))
 }
 
-// If Redis accepts connections and never answers, requests wait for patience and not
-// forever.
+// If Redis accepts connections and never answers, a request waits no longer than
+// patience.
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, hangingServer(t), 50*time.Millisecond, 0)
@@ -413,7 +413,7 @@ func TestRedisHangs(t *testing.T) {
 }
 
 // If Redis closes every connection, a request tries two connections and then fails. It
-// does not retry until patience ends.
+// does not keep retrying until patience ends.
 func TestRedisClosesConnections(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
@@ -425,7 +425,7 @@ func TestRedisClosesConnections(t *testing.T) {
 	assert.EqualValues(t, 2, connections.Load())
 }
 
-// A client that disconnects is not an outage.
+// A disconnect of the client is not logged as an outage.
 func TestClientHasGone(t *testing.T) {
 	t.Parallel()
 	list := newDenyList(startRedis(t).addr, longPatience)
@@ -451,7 +451,7 @@ func TestClientHasGone(t *testing.T) {
 // users send requests at the same time.
 func TestConcurrently(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 16) // fewer than there are tokens
+	s := serve(t, startRedis(t).addr, longPatience, 16) // the cache holds fewer tokens than are in use
 	admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 	var group sync.WaitGroup
 	for i := range 20 {

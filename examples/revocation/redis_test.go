@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A redisServer is a Redis on loopback that keeps nothing on disk.
+// A redisServer is a Redis server on loopback that keeps nothing on disk.
 type redisServer struct {
 	t       *testing.T
 	addr    string
@@ -59,7 +59,7 @@ func (s *redisServer) start() bool {
 	var lines []string
 	for scanner := bufio.NewScanner(output); scanner.Scan(); {
 		if lines = append(lines, scanner.Text()); strings.Contains(scanner.Text(), "Ready to accept connections") {
-			// Nobody reads the rest of its output: the few lines fit into the pipe.
+			// The rest of the output is not read. Its few lines fit into the buffer of the pipe.
 			s.process = process
 			return true
 		}
@@ -68,7 +68,7 @@ func (s *redisServer) start() bool {
 	return false
 }
 
-// kill ends the server as a power cut would.
+// kill ends the server without a shutdown, like a power cut.
 func (s *redisServer) kill() {
 	if s.process == nil {
 		return
@@ -79,7 +79,7 @@ func (s *redisServer) kill() {
 	s.process = nil
 }
 
-// restart brings a killed server back.
+// restart starts a killed server again at the same address. The server is empty.
 func (s *redisServer) restart() {
 	s.t.Helper()
 	require.True(s.t, s.start(), "Redis did not start again")

@@ -10,8 +10,8 @@ import (
 
 const (
 	backAudience = "https://orders.example.internal"
-	// userHeader names the user that front asks for. It is plain data, like a query
-	// parameter, and proves nothing.
+	// userHeader is the header in which front names the user whose orders it wants. The
+	// header is plain data, like a query parameter, and proves nothing.
 	userHeader = "X-User"
 	ordersAny  = "orders:any" // the scope of services that may read the orders of all users
 )
@@ -28,10 +28,11 @@ func newBack(issuer string) (http.Handler, error) {
 		return nil, err
 	}
 
-	// Only front passes this gate, so the handler may trust userHeader. sub is checked
-	// too, because client_id alone is not enough: tokens of users who sign in through
-	// front also have it. In a token that front got by client credentials, sub is front
-	// (RFC 9068 section 2.2). Check that your issuer does the same.
+	// Only front passes this gate, so the handler may trust userHeader. client_id alone is
+	// not enough: tokens of users who sign in through front also have front's client ID.
+	// So sub is checked too. In a token that front got by client credentials, sub
+	// identifies front (RFC 9068 section 2.2). Check that your issuer sets sub to the
+	// client ID too.
 	front := gate.Require(
 		jwtgate.Claim("client_id", frontClient),
 		jwtgate.Claim("sub", frontClient),
@@ -48,7 +49,8 @@ var orders = map[string][]string{
 	"bob":   {"book"},
 }
 
-// ordersOfUser answers requests of front. Here jwtgate.Subject is front, not the user.
+// ordersOfUser answers requests of front. Here jwtgate.Subject returns front's ID, not
+// the user's.
 func ordersOfUser(w http.ResponseWriter, r *http.Request) {
 	values := r.Header.Values(userHeader)
 	if len(values) != 1 || values[0] == "" {

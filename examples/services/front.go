@@ -20,7 +20,7 @@ import (
 const (
 	frontAudience = "https://shop.example.com"
 	frontClient   = "front" // front's client ID
-	maxAnswer     = 1 << 20 // longer answers of back are an error, in bytes
+	maxAnswer     = 1 << 20 // in bytes; a longer answer of back is an error
 )
 
 // front is the service that users call.
@@ -54,7 +54,7 @@ func (f front) handler() (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// With the context of the user's request: if the user disconnects, the request to
+		// Pass on the context of the user's request: if the user disconnects, the request to
 		// back ends too.
 		orders, err := back.orders(r.Context(), jwtgate.Subject(r.Context()))
 		if err != nil {
@@ -73,10 +73,10 @@ func (f front) handler() (http.Handler, error) {
 // errBadAnswer means that back has answered, but not with the orders.
 var errBadAnswer = errors.New("no good answer")
 
-// apologise answers a user whose token is good if front cannot get the orders. It never
-// forwards a 401 of back or of the issuer. Such a 401 is about front's token, but the
-// user's application would take it for its own and make the user sign in again, in
-// vain.
+// apologise answers the user if front cannot get the orders. It never forwards a 401 of
+// back or of the issuer. Such a 401 is about front's credentials. The user's token is
+// good, but the user's application would make the user sign in again, which does not
+// help.
 func apologise(w http.ResponseWriter, err error) {
 	if errors.Is(err, errBadAnswer) {
 		http.Error(w, "something is wrong with the orders", http.StatusBadGateway)
@@ -101,9 +101,9 @@ type backClient struct {
 // sent by the user is not forwarded either. A reverse proxy copies headers, so a proxy
 // must remove Authorization, Cookie and userHeader first.
 //
-// Back trusts front to name the right user. If it should not have to, exchange the
-// user's token for a token that is for back and names both the user and front (token
-// exchange, RFC 8693).
+// Back trusts front to name the right user. To let back verify the user itself,
+// exchange the user's token for a token that is for back and names both the user and
+// front (token exchange, RFC 8693).
 func (b *backClient) orders(ctx context.Context, user string) ([]byte, error) {
 	token, err := b.token.get(ctx)
 	if err != nil {
@@ -135,10 +135,10 @@ func (b *backClient) orders(ctx context.Context, user string) ([]byte, error) {
 	return body, nil
 }
 
-// A clientToken is front's token for back. Front gets it with its client credentials
-// when it is first needed, and renews it from 10 seconds before it expires. Until then
-// front uses the token even if back refuses it, so have the issuer give it a short
-// lifetime.
+// A clientToken is front's token for back. On first use, front gets the token from the
+// issuer with its client credentials. From 10 seconds before the token expires, the
+// next use renews it. A refusal by back does not renew the token, so have the issuer
+// give it a short lifetime.
 //
 // Its methods are safe for concurrent use.
 type clientToken struct {
@@ -155,7 +155,8 @@ func newClientToken(issuer, secret string, client *http.Client) *clientToken {
 		// The service that the token is for (RFC 8707). Some issuers call this parameter
 		// audience.
 		EndpointParams: url.Values{"resource": {backAudience}},
-		// The default tries one style and, after any failure, the other.
+		// Until a request succeeds, the default (AuthStyleAutoDetect) repeats each failed
+		// request with the secret in the body.
 		AuthStyle: oauth2.AuthStyleInHeader,
 	}
 	// The source keeps this context for all its fetches, so it must not be the context
@@ -165,11 +166,11 @@ func newClientToken(issuer, secret string, client *http.Client) *clientToken {
 	return &clientToken{source: config.TokenSource(ctx)}
 }
 
-// get returns the token, or an error if ctx ends first. Concurrent callers share one
-// fetch. The fetch continues after its callers have left.
+// get returns the token. It returns an error if the fetch fails or ctx ends first.
+// Concurrent callers share one fetch. The fetch continues after its callers have left.
 //
-// get does not call source.Token directly, because its callers queue up: Token ignores
-// contexts, and if the issuer hangs, each caller waits for the fetches of all callers
+// get does not call source.Token directly, because Token ignores contexts and makes its
+// callers queue: if the issuer hangs, each caller waits for the fetches of all callers
 // before it and then for its own.
 func (t *clientToken) get(ctx context.Context) (*oauth2.Token, error) {
 	fetched := t.fetch.DoChan("", func() (any, error) { return t.source.Token() })

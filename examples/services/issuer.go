@@ -126,8 +126,8 @@ func (i *localIssuer) client(r *http.Request) (id string, client registration, o
 	return id, client, idErr == nil && secretErr == nil && known && same
 }
 
-// userToken returns a token for front like that of a user who has signed in. The claims
-// in changes are added or replaced.
+// userToken returns a token for front, such as a user gets by signing in. The claims in
+// changes are added or replaced.
 func (i *localIssuer) userToken(user string, changes jwt.MapClaims) (string, error) {
 	claims := jwt.MapClaims{
 		"aud": frontAudience, "sub": user, "client_id": "app", "exp": time.Now().Add(time.Hour).Unix(),
@@ -136,8 +136,8 @@ func (i *localIssuer) userToken(user string, changes jwt.MapClaims) (string, err
 	return i.sign(claims)
 }
 
-// sign returns an access token (RFC 9068) with the given claims and iss, iat and jti. It
-// changes claims.
+// sign adds iss, iat and jti to claims and returns an access token (RFC 9068) with the
+// result.
 func (i *localIssuer) sign(claims jwt.MapClaims) (string, error) {
 	claims["iss"], claims["iat"], claims["jti"] = i.url, time.Now().Unix(), rand.Text()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)

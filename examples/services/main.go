@@ -1,14 +1,14 @@
-// Services shows how one service calls another. Users call front with their tokens.
-// Front calls back with a token of front, which it gets from the issuer by client
-// credentials (RFC 6749 section 4.4) and renews.
+// Services shows how one service, "front", calls another, "back". Users call front
+// with their own tokens. For its calls to back, front has a token too. Front gets this
+// token from the issuer by client credentials (RFC 6749 section 4.4) and renews it.
 //
 //	go -C examples/services run .
 //
-// prints curl lines with tokens. Front is in front.go and back is in back.go. The
-// issuer, in issuer.go, takes the place of yours. All three listen on loopback without
-// TLS. On a network use TLS: anybody who can read a request can use its token.
+// prints curl lines with tokens. The services are in front.go and back.go. The issuer
+// in issuer.go takes the place of yours. All three listen on loopback without TLS. On
+// a network use TLS: anybody who can read a request can use its token.
 //
-// What front forwards of a user's request, and what it does not:
+// What front does with a user's request:
 //
 //   - Front sends the user's ID in the header X-User. Back trusts the header only
 //     because the gate of back has verified that the caller is front.
@@ -114,7 +114,7 @@ func printCurl(out io.Writer, issuer *localIssuer, frontURL, backURL string) err
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `Alice asks front for her orders. Front asks back:
+	_, err = fmt.Fprintf(out, `Alice asks front for her orders. Front gets them from back:
 
 curl -i -H "Authorization: Bearer %[1]s" %[2]s/orders
 

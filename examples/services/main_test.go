@@ -26,7 +26,7 @@ import (
 
 const (
 	secret       = "front's secret: with + and %20 in it"
-	longPatience = time.Hour // a patience that no test exhausts
+	longPatience = time.Hour // longer than any test waits
 )
 
 // An interceptor wraps a handler. It counts and records the requests for one path, and
@@ -55,7 +55,8 @@ func (i *interceptor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.next.ServeHTTP(w, r)
 }
 
-// answerWith makes handler answer all requests for the path. nil ends that.
+// answerWith makes handler answer all requests for the path. If handler is nil, next
+// answers them again.
 func (i *interceptor) answerWith(handler http.HandlerFunc) {
 	if handler == nil {
 		i.instead.Store(nil)
@@ -268,7 +269,7 @@ func TestAnyUser(t *testing.T) {
 	}
 }
 
-func TestBackListensToFrontOnly(t *testing.T) {
+func TestBackAcceptsFrontOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, time.Hour, longPatience)
 	client := func(id, secret string, scope string) string {
@@ -408,7 +409,7 @@ func TestIssuerDoesNotGiveTokens(t *testing.T) {
 			response, body := s.get(s.front, s.user("alice", nil), nil)
 			assertBlameless(t, response, body, http.StatusServiceUnavailable)
 			assert.Zero(t, s.orders.count.Load())
-			assert.EqualValues(t, 1, s.token.count.Load(), "neither tried again nor redirected")
+			assert.EqualValues(t, 1, s.token.count.Load(), "no retry, and no redirect followed")
 			assert.Contains(t, s.logged.String(), "getting a token for back")
 			assert.NotContains(t, s.logged.String(), secret)
 		})
@@ -427,7 +428,7 @@ func TestOutageOfTheIssuer(t *testing.T) {
 		response, _ = s.get(s.front, s.user("alice", nil), nil)
 		assert.Equal(t, http.StatusOK, response.StatusCode)
 	})
-	t.Run("the token is to be renewed", func(t *testing.T) {
+	t.Run("the token is due for renewal", func(t *testing.T) {
 		t.Parallel()
 		s := start(t, 8*time.Second, longPatience)
 		response, _ := s.get(s.front, s.user("alice", nil), nil)
@@ -441,7 +442,7 @@ func TestOutageOfTheIssuer(t *testing.T) {
 	})
 }
 
-func TestBackDoesNotAnswerWell(t *testing.T) {
+func TestBadAnswersOfBack(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Error("a redirect was followed: ", r.Header)
@@ -551,7 +552,7 @@ func TestUserLeaves(t *testing.T) {
 	select {
 	case <-left:
 	case <-time.After(time.Minute):
-		require.Fail(t, "back is still asked for the orders")
+		require.Fail(t, "the request to back did not end")
 	}
 }
 
@@ -590,8 +591,7 @@ func TestWaitersLeave(t *testing.T) {
 			close(release)
 			err := <-stays
 			assert.Equal(t, down, err != nil)
-			// If callers that have left had queued up for fetches, those fetches would come
-			// now.
+			// If the callers that have left were still queued, their fetches would start now.
 			for range 10 {
 				_, err := own.get(t.Context())
 				assert.Equal(t, down, err != nil)
