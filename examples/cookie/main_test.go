@@ -85,7 +85,7 @@ func TestSession(t *testing.T) {
 	assert.Equal(t, http.StatusNoContent, response.StatusCode)
 	response, _ = send(t, client, "GET", server.URL+"/account", nil, nil)
 	assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
-	assert.Equal(t, `Bearer realm="api"`, response.Header.Get("WWW-Authenticate"), "there is no cookie, rather than a bad one")
+	assert.Equal(t, `Bearer realm="api"`, response.Header.Get("WWW-Authenticate"), "the browser must send no cookie at all, instead of a bad one")
 }
 
 func TestLoginRefused(t *testing.T) {

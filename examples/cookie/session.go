@@ -39,8 +39,9 @@ func logout(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// session returns the cookie that holds a token. Setting the cookie and deleting
-// it take the same attributes.
+// session returns the cookie that holds a token. login and logout must use the same
+// attributes, because a browser deletes only a cookie whose name, domain and path
+// match.
 func session(token string, maxAge int) *http.Cookie {
 	return &http.Cookie{
 		Name:     cookieName,

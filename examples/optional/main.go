@@ -8,8 +8,8 @@
 //	curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/
 //	curl -i -H "Authorization: Bearer x$TOKEN" http://127.0.0.1:8080/
 //
-// The last request is refused with 401. A bad token never counts as no token: the
-// sender thinks they are signed in and must learn that they are not.
+// The last request is refused with 401. A gate does not treat a bad token as no
+// token: the user believes they are signed in and must learn that they are not.
 package main
 
 import (
@@ -33,7 +33,7 @@ const (
 	audience = "https://news.example.com"
 )
 
-// newHandler returns the site, for tokens signed with the issuer's key.
+// newHandler returns the site. It accepts tokens signed with the issuer's key.
 func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.Public(issuerKey),

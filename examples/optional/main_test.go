@@ -43,17 +43,17 @@ func TestFront(t *testing.T) {
 		body          string
 	}{
 		"no token":                        {nil, 200, anonymous},
-		"credentials for somebody else":   {[]string{"Basic YWxpY2U6c2VjcmV0"}, 200, anonymous},
+		"credentials of another scheme":   {[]string{"Basic YWxpY2U6c2VjcmV0"}, 200, anonymous},
 		"signed in":                       {good, 200, "Good morning, Alice."},
 		"signed in without a name":        {bearer(jwt.MapClaims{"sub": "7d1c"}), 200, "Good morning, 7d1c."},
-		"signed in with a name of markup": {bearer(jwt.MapClaims{"sub": "7d1c", "name": "<script>"}), 200, "Good morning, &lt;script&gt;."},
-		"signed in with a name unread":    {bearer(jwt.MapClaims{"sub": "7d1c", "name": 1}), 500, "cannot read the profile"},
+		"signed in with markup as name":   {bearer(jwt.MapClaims{"sub": "7d1c", "name": "<script>"}), 200, "Good morning, &lt;script&gt;."},
+		"signed in with a number as name": {bearer(jwt.MapClaims{"sub": "7d1c", "name": 1}), 500, "cannot read the profile"},
 		"expired":                         {bearer(jwt.MapClaims{"sub": "7d1c", "exp": time.Now().Add(-time.Hour).Unix()}), 401, "expired"},
 		"for another site":                {bearer(jwt.MapClaims{"sub": "7d1c", "aud": "https://shop.example.com"}), 401, "invalid_token"},
 		"damaged":                         {[]string{good[0] + "x"}, 401, "invalid_token"},
-		"no JWT":                          {[]string{"Bearer abc"}, 401, "invalid_token"},
-		"empty":                           {[]string{"Bearer"}, 400, "invalid_request"},
-		"two":                             {[]string{good[0], good[0]}, 400, "invalid_request"},
+		"not a JWT":                       {[]string{"Bearer abc"}, 401, "invalid_token"},
+		"empty token":                     {[]string{"Bearer"}, 400, "invalid_request"},
+		"two tokens":                      {[]string{good[0], good[0]}, 400, "invalid_request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -47,8 +47,8 @@ func newHandler(issuer string) (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", showSubject)
 	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(showSubject)))
 
-	// Here a whole mux is guarded: without a token, unknown paths are refused too.
-	// One route also requires a scope.
+	// Here a whole mux is guarded: a request without a token is refused even if its
+	// path is unknown. One route also requires a scope.
 	api := http.NewServeMux()
 	api.HandleFunc("GET /orders", showSubject)
 	api.Handle("POST /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(http.HandlerFunc(showSubject)))
@@ -69,7 +69,7 @@ func showSubject(w http.ResponseWriter, r *http.Request) {
 func main() {
 	once := flag.Bool("once", false, "exit after the table, with status 1 if a row is wrong")
 	flag.Parse()
-	slog.SetLogLoggerLevel(slog.LevelWarn) // keep the output to the table
+	slog.SetLogLoggerLevel(slog.LevelWarn) // hide informational log lines, so that the table is easy to read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdout, *once)
 	stop()

@@ -17,7 +17,7 @@ import (
 // An answer is the response to a request.
 type answer struct {
 	status    int
-	subject   string // as the handler saw it; "" without a token
+	subject   string // as the handler saw it; "" if the request was refused or had no token
 	challenge string // WWW-Authenticate
 }
 
@@ -36,7 +36,7 @@ type trial struct {
 	method, path string
 	token        string        // describes the token in the table
 	claims       jwt.MapClaims // changes to the claims of a good token; nil: send no token
-	tampered     bool          // replace the signature by that of another token
+	tampered     bool          // replace the signature with that of another token
 	want         answer
 }
 
@@ -61,8 +61,8 @@ func trials() []trial {
 	}
 }
 
-// printTable sends each request and prints the answer. Its error lists the rows
-// whose answer is not the expected one.
+// printTable sends each request and prints the answer. It returns an error that
+// lists the rows with an unexpected answer.
 func printTable(ctx context.Context, out io.Writer, url string, issuer *localIssuer) error {
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
@@ -90,7 +90,7 @@ func dash(s string) string {
 	return s
 }
 
-// send sends the request with a new token.
+// send sends the request, with a new token unless t.claims is nil.
 func (t trial) send(ctx context.Context, client *http.Client, url string, issuer *localIssuer) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, t.method, url+t.path, nil)
 	if err != nil {

@@ -37,7 +37,7 @@ const (
 )
 
 // profile has the claims that this service reads in addition to the fields of
-// jwtgate.Token. They are those of Keycloak.
+// jwtgate.Token. Keycloak sets these claims.
 type profile struct {
 	Name        string `json:"name"`
 	RealmAccess struct {
@@ -45,7 +45,7 @@ type profile struct {
 	} `json:"realm_access"`
 }
 
-// newHandler returns the service, for tokens signed with the issuer's key.
+// newHandler returns the service. It accepts tokens signed with the issuer's key.
 func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 	signedIn, err := jwtgate.New(jwtgate.Options{
 		Keys:      keys.Public(issuerKey),
@@ -70,9 +70,9 @@ func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 	mux.Handle("GET /reports", reader.Handler(say("reports")))
 	mux.Handle("POST /reports", writer.Handler(say("written")))
 
-	// The CORS middleware wraps the gates. Browsers send preflight requests without
-	// a token, and they show a refusal to the application only if it has the CORS
-	// headers.
+	// The CORS middleware wraps the gates. Browsers send preflight requests without a
+	// token, so a gate would refuse them. Browsers show a refusal to the application
+	// only if the refusal has the CORS headers.
 	return allowOrigin(frontend, mux), nil
 }
 
@@ -85,7 +85,7 @@ func say(what string) http.Handler {
 func me(w http.ResponseWriter, r *http.Request) {
 	claims, err := jwtgate.Decode[profile](r.Context())
 	if err != nil {
-		// The token is genuine, but a claim has another type than profile expects.
+		// The token is genuine, but a claim does not have the type that profile has for it.
 		// That is not the client's fault, so the status is 500.
 		log.Print(err)
 		http.Error(w, "cannot read the profile", http.StatusInternalServerError)

@@ -23,7 +23,8 @@ func TestRoutes(t *testing.T) {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 
-	// The name of a token is its subject.
+	// The keys are the subjects of the tokens. "" stands for no token, and "nobody" for
+	// a token that is not signed.
 	tokens := map[string]string{"": "", "nobody": "e30.e30.e30"}
 	for subject, claims := range map[string]jwt.MapClaims{
 		"user":   {"name": "Ulla", "realm_access": map[string]any{"roles": []string{"user"}}},

@@ -3,8 +3,8 @@
 //
 //	jwt.sign({ id: user.id }, process.env.JWT_SECRET, { expiresIn: "1h" })
 //
-// To try it, start the program with a secret. With -sign it makes a token like the
-// line above:
+// To try it, start the program with a secret. With -sign, the program signs a token
+// in the same way and prints it:
 //
 //	export JWT_SECRET=$(openssl rand -hex 32)
 //	go run ./examples/sharedsecret &
@@ -28,9 +28,9 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// secretFrom returns the secret in a setting. It removes white space at both ends,
-// because a line break easily gets into a setting. Make sure that the issuer does
-// the same.
+// secretFrom returns the secret in setting, the value of JWT_SECRET. It removes
+// white space at both ends, because a line break easily gets into an environment
+// variable. Make sure that the issuer does the same.
 func secretFrom(setting string) ([]byte, error) {
 	secret := strings.TrimSpace(setting)
 	if secret == "" {
@@ -40,7 +40,7 @@ func secretFrom(setting string) ([]byte, error) {
 	return []byte(secret), nil
 }
 
-// newHandler returns the service, for tokens signed with secret.
+// newHandler returns the service. It accepts tokens signed with secret.
 func newHandler(secret []byte) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys: keys.HS256(secret), // New refuses secrets of less than 32 bytes: they can be guessed
@@ -56,10 +56,10 @@ func newHandler(secret []byte) (http.Handler, error) {
 		// The user ID is in the claim "id", as a string or an integer.
 		SubjectClaim: "id",
 
-		// Tokens signed without expiresIn have no exp. They are refused, because a
-		// stolen one would be valid until the secret changes. If such tokens are
-		// in use, set AllowNoExpiry and also MaxAge. MaxAge goes by iat, which
-		// jwt.sign always adds.
+		// Tokens signed without expiresIn have no exp. The gate refuses them, because a
+		// stolen token without exp would be valid until the secret changes. If your issuer
+		// signs such tokens, set AllowNoExpiry and also MaxAge. MaxAge limits the time
+		// since iat, which jwt.sign adds by default.
 	})
 	if err != nil {
 		return nil, fmt.Errorf("JWT_SECRET: %w", err)
