@@ -32,8 +32,9 @@ import (
 const (
 	// site is both the issuer and the audience: the site signs tokens for itself.
 	site = "https://shop.example.com"
-	// The prefix __Host- makes browsers accept the cookie only from this host and
-	// over TLS. Another host of the domain cannot set it to a session of its choice.
+	// The prefix __Host- makes browsers accept the cookie only from this host and over
+	// TLS. Another host of the domain cannot set the cookie, for example to an
+	// attacker's session.
 	cookieName = "__Host-session"
 )
 
@@ -43,10 +44,10 @@ func newHandler(secret []byte, password string) (http.Handler, error) {
 		Keys:      keys.HS256(secret),
 		Issuers:   []string{site},
 		Audiences: []string{site},
-		// The first credential found counts. A client sets Authorization on
-		// purpose, but a browser sends cookies with every request. So the header
-		// comes first: a request that has one never acts as the user of the cookie,
-		// even if the token in the header is refused.
+		// The first credential found counts. A client sets Authorization on purpose, but a
+		// browser sends cookies with every request. So the header comes first: a request
+		// with the header never acts as the user of the cookie, even if the token in the
+		// header is refused.
 		Extract: jwtgate.FirstOf(jwtgate.Bearer, jwtgate.Cookie(cookieName)),
 	})
 	if err != nil {

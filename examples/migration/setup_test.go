@@ -69,7 +69,7 @@ func TestTokensOfJWTAuth(t *testing.T) {
 		assert.Equal(t, "200", outcome(ask(t, asIs, prepare), 123), name)
 	}
 
-	// Browsers send the cookie with requests of other sites too.
+	// Browsers also send the cookie with requests from other sites.
 	crossSite := func(r *http.Request) {
 		cookie(r)
 		r.Method = "POST"

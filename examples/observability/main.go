@@ -63,7 +63,7 @@ func newService(issuer string, logger *slog.Logger, tracers trace.TracerProvider
 	reader, err := otelprometheus.New(
 		otelprometheus.WithRegisterer(registry),
 		otelprometheus.WithoutScopeInfo(), // adds no labels for the scope
-		// This strategy makes the names in alerts.yml and dashboard.json.
+		// alerts.yml and dashboard.json use the metric names that this strategy makes.
 		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
 	if err != nil {
 		return nil, err

@@ -29,8 +29,9 @@ func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event),
 	duration, errDuration := meter.Float64Histogram("jwtgate.decision.duration",
 		metric.WithDescription("The time that decisions took, including the wait for keys."),
 		metric.WithUnit("s"),
-		// The default boundaries begin at 5 s. A decision about a remembered token takes
-		// microseconds. A decision that waits for an issuer takes up to Remote.Timeout.
+		// The default boundaries are 0, 5 s, 10 s and so on. A decision about a remembered
+		// token takes microseconds. A decision that waits for an issuer takes up to
+		// Remote.Timeout.
 		metric.WithExplicitBucketBoundaries(.00001, .000025, .00005, .0001, .00025, .0005,
 			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
 	if err := errors.Join(errDecisions, errDuration); err != nil {

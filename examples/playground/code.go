@@ -17,7 +17,7 @@ type program struct {
 	fields  strings.Builder // of jwtgate.Options
 }
 
-// code returns the Go code that makes the gate of the form.
+// code returns the Go code for the gate that the form describes.
 func code(f form) (string, error) {
 	p := &program{imports: []string{"net/http"}}
 	p.keys(f)
@@ -112,7 +112,8 @@ func codeProblem(f form, o jwtgate.Options) string {
 }
 
 // remote returns the key source that the code has in place of the playground's own
-// keys. Under AnyIssuer there is no issuer to discover keys from, so it has a URL.
+// keys. With AnyIssuer there is no issuer to discover keys from, so the source has a
+// URL.
 func remote(f form) *keys.Remote {
 	if f.AnyIssuer {
 		return &keys.Remote{URL: "https://auth.example.com/jwks"}

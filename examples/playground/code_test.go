@@ -276,7 +276,7 @@ func TestCodeHasNoSecret(t *testing.T) {
 	}
 }
 
-// The code for tokens in cookies protects against requests of other sites (CSRF).
+// The code for tokens in cookies protects against requests from other sites (CSRF).
 func TestCodeForCookie(t *testing.T) {
 	t.Parallel()
 	f := presets(time.Now())[0].Form
@@ -288,8 +288,8 @@ func TestCodeForCookie(t *testing.T) {
 	}
 }
 
-// If keys.Remote cannot fetch from the issuer, the page says so, although the gate
-// of the page accepts the token.
+// If New refuses the keys.Remote of the code, here because of an http issuer, the
+// page says so, although the page's own gate accepts the token.
 func TestCodeProblem(t *testing.T) {
 	t.Parallel()
 	f := presets(time.Now())[0].Form

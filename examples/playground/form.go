@@ -160,7 +160,8 @@ func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Option
 		Realm:          f.Realm,
 		Now:            func() time.Time { return now.Add(d.clock) },
 	}
-	// The constructors panic at mistakes. The page shows the panic as a problem.
+	// The constructors panic if an argument is wrong. The page shows the panic as a
+	// problem.
 	attempt := func(construct func()) {
 		defer func() {
 			if problem := recover(); problem != nil {

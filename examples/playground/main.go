@@ -1,5 +1,5 @@
-// Playground serves a page that shows which check of a gate accepts or refuses a
-// token, why, what the client gets, and the Go code for the chosen options.
+// Playground serves a page that shows which check of a gate refuses a token, and why.
+// The page also shows what the client gets, and the Go code for the chosen options.
 //
 //	go run ./examples/playground
 //

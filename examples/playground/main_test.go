@@ -297,7 +297,7 @@ func TestSteps(t *testing.T) {
 		{"pasted PEM", func(f *form) { f.Source, f.Material = "pem", publicPEM(t, idES256) }, 200, "handler", passed},
 		{"pasted PEM of another key", func(f *form) { f.Source, f.Material = "pem", publicPEM(t, idEdDSA) }, 401, "keys", refused},
 		{"pasted JWK Set", func(f *form) {
-			// RFC 8037 appendix A: the key and a token of it, whose payload is no JSON.
+			// RFC 8037 appendix A: the key and a token of it, whose payload is not JSON.
 			f.Source, f.Material = "jwks", rfc8037
 			f.Mode, f.Issuers, f.AnyIssuer = "paste", "", true
 			f.Token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"

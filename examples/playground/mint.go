@@ -19,7 +19,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// An issuer has keys and signs any header and claims with them, good or bad.
+// An issuer has keys and signs any header and claims with them, valid or not.
 type issuer struct {
 	secret    []byte
 	signers   map[string]signer // by key ID
@@ -85,8 +85,8 @@ func newIssuer() (*issuer, error) {
 }
 
 // mint returns a token with the header and the claims of f, byte for byte, and the
-// signature that f asks for. The algorithm is that of the key, even if the header
-// names another.
+// signature that f asks for. The key decides the signing algorithm, even if the
+// header names another. The signature "confused" is HS256 with the public RSA key.
 func (i *issuer) mint(f form) (string, error) {
 	s, ok := i.signers[f.Key]
 	if !ok {

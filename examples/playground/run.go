@@ -154,7 +154,7 @@ func decoded(token string) (header, claims string) {
 	return text(parts[0]), text(parts[1])
 }
 
-// guard returns a handler behind the gate that New makes of o. It adds hooks to o that
+// guard returns a handler behind a gate with the options o. It adds hooks to o that
 // record in t what happens. The hooks do not change what the gate decides.
 func (t *trace) guard(o jwtgate.Options, required []jwtgate.Rule) (http.Handler, error) {
 	extract, validate := o.Extract, o.Validate
@@ -200,7 +200,7 @@ func (t *trace) guard(o jwtgate.Options, required []jwtgate.Rule) (http.Handler,
 	})), nil
 }
 
-// A tracedKeys is a key source that records in a trace that it was called.
+// A tracedKeys is a key source that records its calls in a trace.
 type tracedKeys struct {
 	jwtgate.KeySource
 	trace *trace

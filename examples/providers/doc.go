@@ -1,6 +1,6 @@
-// Package providers has a recipe for each of several identity providers: a function
-// that returns the [jwtgate.Options] for the provider's tokens. Copy the function,
-// put in your values, and delete what you do not need.
+// Package providers has recipes for the tokens of identity providers. A recipe is a
+// function that returns the [jwtgate.Options] for the tokens of one provider. Copy
+// the function, put in your values, and delete what you do not need.
 //
 //	gate, err := jwtgate.New(providers.Auth0("example.eu.auth0.com", "https://api.example.com"))
 //	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// GitHubActions accepts the ID tokens of jobs on github.com: those of one repository,
-// whose workflow runs on one ref, such as refs/heads/main.
+// GitHubActions accepts the ID tokens of jobs on github.com. The jobs must belong to one
+// repository, and their workflow must run on one ref, such as refs/heads/main.
 //
 // Every repository on GitHub can get a token of this issuer, for any audience that its
 // workflow asks for. Only the rules refuse other repositories. The rules compare IDs,

@@ -5,9 +5,10 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Google accepts the ID tokens of people who signed in with Google to the application
-// with the given client ID, with an account of the given Workspace domain. To accept
-// any Google account, delete the rule, and read the paragraph about service accounts.
+// Google accepts the ID tokens of people who sign in with Google. clientID is the
+// client ID of the application that they sign in to. domain is the Workspace domain of
+// their accounts. To accept any Google account, delete the rule, and read the
+// paragraph about service accounts.
 //
 // The application must send the ID token. Google's access tokens, which start with
 // "ya29.", are for Google's APIs and are not JWTs.

@@ -6,18 +6,19 @@ import (
 )
 
 // Keycloak accepts the access tokens of a Keycloak realm for one audience. realm is
-// the URL of the realm, such as https://sso.example.com/realms/shop. Before version
-// 17, and if so configured, the path starts with /auth/realms.
+// the URL of the realm, such as https://sso.example.com/realms/shop. Before version 17
+// the path starts with /auth/realms. Later versions can be configured to keep that
+// path.
 //
-// Keycloak does not put your service into aud unless configured to. The aud of a new
-// realm's tokens is "account", for Keycloak's account console, or is missing. Give the
-// applications that call this service a client scope with an audience mapper that
+// Keycloak does not put your service into aud unless you configure it to. The aud of a
+// new realm's tokens is "account", for Keycloak's account console, or is missing. Give
+// the applications that call this service a client scope with an audience mapper that
 // names the service. Do not accept the audience "account": nearly every token of the
 // realm has it.
 //
-// The rule refuses ID tokens. They have the right audience if a client is both the
-// application that users sign in to and the audience. The rule reads the claim typ,
-// which Keycloak sets in addition to the header parameter typ.
+// The rule refuses ID tokens. ID tokens have the right audience if users sign in to a
+// client that is also the audience. The rule reads the claim typ, which Keycloak sets
+// in addition to the header parameter typ.
 //
 // Roles of the realm are in realm_access. Roles of a client are in resource_access:
 //

@@ -26,7 +26,7 @@ const skew = 2 * time.Second
 //   - A user's ID with a time revokes the user's tokens that were issued up to that
 //     time. Later tokens are good, so the user can sign in again.
 //
-// An entry expires in Redis when no gate accepts the tokens that it revokes any more.
+// An entry expires in Redis after all tokens that it revokes have expired.
 //
 // Its methods are safe for concurrent use.
 type denyList struct {

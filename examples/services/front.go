@@ -86,7 +86,7 @@ func apologise(w http.ResponseWriter, err error) {
 	http.Error(w, "the orders are unavailable at the moment", http.StatusServiceUnavailable)
 }
 
-// A backClient calls back with front's own token.
+// A backClient sends requests to back with front's token.
 type backClient struct {
 	url   string
 	http  *http.Client
@@ -97,9 +97,9 @@ type backClient struct {
 //
 // The request to back is a new one. Only the user's ID comes from the user's request.
 // The user's token is not forwarded: its audience is front, so back refuses it. If back
-// accepted it, back could use it to act as the user, for example at front. A userHeader
-// sent by the user is not forwarded either. A reverse proxy copies headers, so a proxy
-// must remove Authorization, Cookie and userHeader first.
+// accepted such tokens, back could use them to act as the users, for example at front.
+// A userHeader sent by the user is not forwarded either. A reverse proxy copies
+// headers, so a proxy must remove Authorization, Cookie and userHeader first.
 //
 // Back trusts front to name the right user. To let back verify the user itself,
 // exchange the user's token for a token that is for back and names both the user and

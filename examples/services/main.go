@@ -12,7 +12,8 @@
 //
 //   - Front sends the user's ID in the header X-User. Back trusts the header only
 //     because the gate of back has verified that the caller is front.
-//   - Front passes the context on: if the user disconnects, the request to back ends.
+//   - Front passes the request's context on: if the user disconnects, the request to
+//     back ends.
 //   - Front does not forward the user's token. It is for front, and back refuses it.
 //   - Front does not forward an X-User header that the user sends.
 //   - If back or the issuer refuses front, the user's token is still good: front

@@ -63,7 +63,7 @@ func main() {
 	flag.Parse()
 	gin.SetMode(gin.ReleaseMode)
 
-	// In production pass &keys.Remote{}, which finds the keys through the issuer.
+	// In production pass &keys.Remote{}, which discovers the issuer's keys.
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails
 	handler, err := newHandler(keys.HS256(secret))

@@ -32,7 +32,7 @@ func TestAttack(t *testing.T) {
 }
 
 // TestUploadIsRemoved fails for a guard that sets c.Request to a copy with another
-// context: net/http deletes the files of an upload only of its own request.
+// context: net/http deletes the files of an upload only for its own request.
 func TestUploadIsRemoved(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	issuer := jwttest.NewIssuer(t)

@@ -51,7 +51,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// In production pass &keys.Remote{}, which finds the keys through the issuer.
+	// In production pass &keys.Remote{}, which discovers the issuer's keys.
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails
 	handler, err := newHandler(keys.HS256(secret))

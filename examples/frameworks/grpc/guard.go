@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A guard returns the gate of a method, or nil for a public one.
+// A guard returns the gate of a method, or nil for a public method.
 type guard func(method string) *jwtgate.Gate
 
 // check returns ctx with the caller's token, or a gRPC status error. For a public
