@@ -78,9 +78,9 @@ func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo fun
 	if handler == nil {
 		t.Fatal("jwttest.Attack: the handler is nil")
 	}
-	b := newBait()
-	t.Cleanup(b.server.Close)
-	cases, err := newCorpus(target, b.server.URL)
+	attackers := newAttackersServer()
+	t.Cleanup(attackers.Close)
+	cases, err := newCases(target, attackers.URL)
 	if err != nil {
 		t.Fatalf("jwttest.Attack: %v", err)
 	}
@@ -88,11 +88,12 @@ func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo fun
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http logs each malformed request
 	server.Start()
 	t.Cleanup(server.Close)
-	a := &attack{handler: handler, address: server.Listener.Addr().String(), bait: b, overTCPToo: overTCPToo}
+	a := &attack{handler: handler, address: server.Listener.Addr().String(), attackers: attackers, overTCPToo: overTCPToo}
 
 	if report := a.try(t, cases[0]); report != "" {
-		t.Fatalf("%s\n\nNothing else was tried: the service refuses a plain good token, so other refusals would prove\n"+
-			"nothing. If your service is right, check the Target.", report)
+		t.Fatalf("%s\n\nNothing else was tried: a service must pass this plain good request first. If it refuses every token,\n"+
+			"its refusals of bad tokens prove nothing. Check that the Target fits the service: Key, Algorithm and KeyID;\n"+
+			"Issuer and Audience; the Header and Claims that the service requires; Method and Path; Now.", report)
 	}
 	var summary []string
 	for family, cases := range byFamily(cases) {
@@ -115,7 +116,7 @@ func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo fun
 		t.Logf("jwttest.Attack: of %d cases these failed (one hole can fail many cases of a family): %s", len(cases), strings.Join(summary, ", "))
 	}
 	// A service may fetch an address after it has answered the request.
-	for _, path := range b.remainingHits() {
+	for _, path := range attackers.remainingHits() {
 		t.Errorf("FETCHED: %s, after the request was answered\n\n%s", strings.TrimPrefix(path, "/"), fetched)
 	}
 }
@@ -124,12 +125,11 @@ func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo fun
 type attack struct {
 	handler    http.Handler
 	address    string // of a server with handler
-	bait       *bait
+	attackers  *attackersServer
 	overTCPToo func(family string) bool
 }
 
-// answerTimeout ends a test whose handler hangs. It is long enough for any
-// handler that does not.
+// answerTimeout is how long Attack waits for an answer before it reports NO ANSWER.
 const answerTimeout = 30 * time.Second
 
 // try sends the request of a case and returns a report. The report is "" if the
@@ -138,12 +138,12 @@ func (a *attack) try(t *testing.T, c attackCase) string {
 	t.Helper()
 	verdict := ""
 	var outcomes []string
-	for _, by := range []delivery{directly, overTCP} {
-		if c.request.only == "" && by == overTCP && !a.overTCPToo(c.family) || c.request.only != "" && c.request.only != by {
+	for _, d := range []delivery{directly, overTCP} {
+		if !a.delivers(c, d) {
 			continue
 		}
 		send := a.callHandler
-		if by == overTCP {
+		if d == overTCP {
 			send = a.sendOverTCP
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
@@ -157,6 +157,7 @@ func (a *attack) try(t *testing.T, c attackCase) string {
 			verdict = "NOT SENT"
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			verdict = cmp.Or(verdict, "NO ANSWER")
+			err = fmt.Errorf("after %v", answerTimeout)
 		case gotIn && !c.accept:
 			verdict = cmp.Or(verdict, "GOT IN")
 		case !gotIn && c.accept:
@@ -166,22 +167,32 @@ func (a *attack) try(t *testing.T, c attackCase) string {
 		if status == 0 {
 			outcome = fmt.Sprintf("no answer (%v)", err)
 		}
-		outcomes = append(outcomes, outcome+", "+string(by))
+		outcomes = append(outcomes, outcome+", "+string(d))
 	}
+	outcome := strings.Join(outcomes, "; ")
 	report := ""
 	if verdict != "" {
-		report = c.report(t.Name(), verdict, strings.Join(outcomes, "; "))
+		report = c.report(t.Name(), verdict, outcome)
 	}
-	if c.bait && a.bait.takeHit(c.path()) {
-		c.rule, c.firm = "RFC 8725 section 3.10", advised
-		report = strings.TrimPrefix(report+"\n\n", "\n\n") + c.report(t.Name(), "FETCHED", strings.Join(outcomes, "; ")) + "\n\n" + fetched
+	if c.namesServer && a.attackers.takeHit(c.path()) {
+		c.rule, c.level = "RFC 8725 section 3.10", recommended
+		report = strings.TrimPrefix(report+"\n\n", "\n\n") + c.report(t.Name(), "FETCHED", outcome) + "\n\n" + fetched
 	}
 	return report
 }
 
+// delivers reports whether Attack sends the request of c by d.
+func (a *attack) delivers(c attackCase, d delivery) bool {
+	if c.request.only != "" {
+		return d == c.request.only
+	}
+	return d == directly || a.overTCPToo(c.family)
+}
+
 // fetched explains the verdict FETCHED.
 const fetched = "The service requested an address that it found in the token. The sender of a token thereby\n" +
-	"chooses what the service connects to, and perhaps which keys the service trusts."
+	"chooses what the service connects to, and perhaps which keys the service trusts. Request only\n" +
+	"addresses that the service is configured with."
 
 // errPanic is the error of callHandler for a handler that panics.
 var errPanic = errors.New("the handler panicked")

@@ -20,12 +20,12 @@ func (f *family) times() {
 	expiry := f.withRule("RFC 7519 section 4.1.4")
 	for _, tt := range []struct {
 		name  string
-		firm  firmness
+		level requirementLevel
 		sends string
 		exp   string
 	}{
 		{"exp-an-hour-ago", required, "a token that expired an hour ago", f.fromNow(-hour)},
-		{"exp-ten-minutes-ago", advised, "a token that expired ten minutes ago, which is more than a leeway of a few minutes", f.fromNow(-10 * time.Minute)},
+		{"exp-ten-minutes-ago", recommended, "a token that expired ten minutes ago, which is more than a leeway of a few minutes", f.fromNow(-10 * time.Minute)},
 		{"exp-a-day-ago", required, "a token that expired a day ago", f.fromNow(-24 * hour)},
 		{"exp-years-ago", required, "a token that expired ten years ago", f.fromNow(-10 * year)},
 		{"exp-with-fraction-ago", required, "a token that expired an hour ago and a fraction", f.fromNow(-hour) + ".999"},
@@ -48,16 +48,16 @@ func (f *family) times() {
 		{"exp-in-milliseconds", stricter, "an exp in milliseconds, which is thousands of years away", f.fromNow(hour) + "000"},
 		{"exp-in-the-year-10000", stricter, "an exp beyond the year 9999", "253402300800"},
 	} {
-		expiry.refuse(tt.firm, tt.name, tt.sends, f.tokenWithClaims(f.claimsWith("exp", tt.exp)))
+		expiry.refuse(tt.level, tt.name, tt.sends, f.tokenWithClaims(f.claimsWith("exp", tt.exp)))
 	}
 	missing := f.withRule("RFC 9068 section 2.2; optional in RFC 7519 section 4.1.4")
 	if f.claims.value("exp") != "" {
-		missing.refuse(advised, "exp-missing", "a token without exp, which never expires", f.tokenWithClaims(f.claimsWith("exp", "")))
-		missing.refuse(advised, "no-times", "a token without any time", f.tokenWithClaims(f.claims.without("exp").without("iat").without("nbf").String()))
-		missing.refuse(advised, "exp-in-header", "a token whose exp is in the header", f.token(f.headerWith("exp", f.fromNow(hour)), f.claimsWith("exp", "")))
-		missing.refuse(advised, "exp-deeper", "a token whose exp is one level deeper", f.tokenWithClaims(f.claims.without("exp").with("a", `{"exp":`+f.fromNow(hour)+`}`).String()))
-		missing.refuse(advised, "exp-by-other-name", "a token with expires_at and expires_in", f.tokenWithClaims(f.claims.without("exp").with("expires_at", f.fromNow(hour)).with("expires_in", "3600").String()))
-		missing.refuse(advised, "exp-with-space", "a token whose exp is called \"exp \"", f.tokenWithClaims(f.claims.without("exp").with("exp ", f.fromNow(hour)).String()))
+		missing.refuse(recommended, "exp-missing", "a token without exp, which never expires", f.tokenWithClaims(f.claimsWith("exp", "")))
+		missing.refuse(recommended, "no-times", "a token without any time", f.tokenWithClaims(f.claims.without("exp").without("iat").without("nbf").String()))
+		missing.refuse(recommended, "exp-in-header", "a token whose exp is in the header", f.token(f.headerWith("exp", f.fromNow(hour)), f.claimsWith("exp", "")))
+		missing.refuse(recommended, "exp-deeper", "a token whose exp is one level deeper", f.tokenWithClaims(f.claims.without("exp").with("a", `{"exp":`+f.fromNow(hour)+`}`).String()))
+		missing.refuse(recommended, "exp-by-other-name", "a token with expires_at and expires_in", f.tokenWithClaims(f.claims.without("exp").with("expires_at", f.fromNow(hour)).with("expires_in", "3600").String()))
+		missing.refuse(recommended, "exp-with-space", "a token whose exp is called \"exp \"", f.tokenWithClaims(f.claims.without("exp").with("exp ", f.fromNow(hour)).String()))
 	}
 	expiry.refuse(required, "exp-good-in-header", "an exp that has passed, and a good one in the header", f.token(f.headerWith("exp", f.fromNow(hour)), f.claimsWith("exp", f.fromNow(-hour))))
 	expiry.refuse(required, "exp-long-life", "an exp that has passed, and an iat that is new", f.tokenWithClaims(f.claims.with("exp", f.fromNow(-hour)).with("iat", f.fromNow(0)).String()))
@@ -65,12 +65,12 @@ func (f *family) times() {
 	start := f.withRule("RFC 7519 section 4.1.5")
 	for _, tt := range []struct {
 		name  string
-		firm  firmness
+		level requirementLevel
 		sends string
 		nbf   string
 	}{
 		{"nbf-in-an-hour", required, "a token that becomes valid in an hour", f.fromNow(hour)},
-		{"nbf-in-ten-minutes", advised, "a token that becomes valid in ten minutes", f.fromNow(10 * time.Minute)},
+		{"nbf-in-ten-minutes", recommended, "a token that becomes valid in ten minutes", f.fromNow(10 * time.Minute)},
 		{"nbf-in-a-day", required, "a token that becomes valid tomorrow", f.fromNow(24 * hour)},
 		{"nbf-in-years", required, "a token that becomes valid in ten years", f.fromNow(10 * year)},
 		{"nbf-with-fraction", required, "a token that becomes valid in an hour and a fraction", f.fromNow(hour) + ".001"},
@@ -86,7 +86,7 @@ func (f *family) times() {
 		{"nbf-negative", stricter, "an nbf before 1970", "-1"},
 		{"nbf-very-negative", stricter, "an nbf of -1e300", "-1e300"},
 	} {
-		start.refuse(tt.firm, tt.name, tt.sends, f.tokenWithClaims(f.claimsWith("nbf", tt.nbf)))
+		start.refuse(tt.level, tt.name, tt.sends, f.tokenWithClaims(f.claimsWith("nbf", tt.nbf)))
 	}
 
 	issued := f.withRule("RFC 7519 section 4.1.6")
@@ -106,12 +106,12 @@ func (f *family) times() {
 
 	for _, claim := range []struct {
 		name, rule string
-		firm       firmness
+		level      requirementLevel
 		good       string
 	}{
 		{"exp", "RFC 7519 section 4.1.4", required, f.fromNow(hour)},
 		{"nbf", "RFC 7519 section 4.1.5", required, f.fromNow(-hour)},
-		{"iat", "RFC 7519 section 4.1.6", advised, f.fromNow(-hour)},
+		{"iat", "RFC 7519 section 4.1.6", recommended, f.fromNow(-hour)},
 	} {
 		f := f.withRule(claim.rule)
 		for _, tt := range []struct{ name, value string }{
@@ -131,7 +131,7 @@ func (f *family) times() {
 			{"object", `{"$date":` + claim.good + `}`},
 			{"empty-object", `{}`},
 		} {
-			f.refuse(claim.firm, claim.name+"-a-"+tt.name, "a token whose "+claim.name+" is "+tt.value, f.tokenWithClaims(f.claimsWith(claim.name, tt.value)))
+			f.refuse(claim.level, claim.name+"-a-"+tt.name, "a token whose "+claim.name+" is "+tt.value, f.tokenWithClaims(f.claimsWith(claim.name, tt.value)))
 		}
 	}
 }
@@ -203,11 +203,11 @@ func (f *family) issuers() {
 	}
 	good := quote(issuer)
 	for _, tt := range []struct {
-		name string
-		firm firmness
-		iss  string
+		name  string
+		level requirementLevel
+		iss   string
 	}{
-		{"missing", advised, ``},
+		{"missing", recommended, ``},
 		{"empty", required, `""`},
 		{"null", required, `null`},
 		{"number", required, `1`},
@@ -219,10 +219,10 @@ func (f *family) issuers() {
 		{"object-with-iss", required, `{"iss":` + good + `}`},
 		{"string-of-array", required, quote(`[` + good + `]`)},
 	} {
-		f.refuse(tt.firm, "a-"+tt.name, "the right key, and an iss that is "+cmp.Or(tt.iss, "missing"), f.tokenWithClaims(f.claimsWith("iss", tt.iss)))
+		f.refuse(tt.level, "a-"+tt.name, "the right key, and an iss that is "+cmp.Or(tt.iss, "missing"), f.tokenWithClaims(f.claimsWith("iss", tt.iss)))
 	}
-	f.refuse(advised, "deeper", "an iss one level deeper", f.tokenWithClaims(f.claims.without("iss").with("a", `{"iss":`+good+`}`).String()))
-	f.refuse(advised, "in-header", "an iss in the header alone", f.token(f.headerWith("iss", good), f.claimsWith("iss", "")))
+	f.refuse(recommended, "deeper", "an iss one level deeper", f.tokenWithClaims(f.claims.without("iss").with("a", `{"iss":`+good+`}`).String()))
+	f.refuse(recommended, "in-header", "an iss in the header alone", f.token(f.headerWith("iss", good), f.claimsWith("iss", "")))
 	f.refuse(required, "good-in-header", "another iss, and the right one in the header", f.token(f.headerWith("iss", good), f.claimsWith("iss", `"https://evil.example/"`)))
 }
 
@@ -294,9 +294,9 @@ func (f *family) audiences() {
 	}
 	good := quote(audience)
 	for _, tt := range []struct {
-		name string
-		firm firmness
-		aud  string
+		name  string
+		level requirementLevel
+		aud   string
 	}{
 		{"missing", required, ``},
 		{"empty", required, `""`},
@@ -316,12 +316,12 @@ func (f *family) audiences() {
 		{"object-with-aud", required, `{"aud":` + good + `}`},
 		{"object-with-index", required, `{"0":` + good + `}`},
 		{"empty-object", required, `{}`},
-		{"array-with-number", advised, `[` + good + `,1]`},
-		{"array-with-null", advised, `[null,` + good + `]`},
-		{"array-with-array", advised, `[` + good + `,[]]`},
-		{"array-with-object", advised, `[{},` + good + `]`},
+		{"array-with-number", recommended, `[` + good + `,1]`},
+		{"array-with-null", recommended, `[null,` + good + `]`},
+		{"array-with-array", recommended, `[` + good + `,[]]`},
+		{"array-with-object", recommended, `[{},` + good + `]`},
 	} {
-		f.refuse(tt.firm, "a-"+tt.name, "a token whose aud is "+cmp.Or(tt.aud, "missing"), f.tokenWithClaims(f.claimsWith("aud", tt.aud)))
+		f.refuse(tt.level, "a-"+tt.name, "a token whose aud is "+cmp.Or(tt.aud, "missing"), f.tokenWithClaims(f.claimsWith("aud", tt.aud)))
 	}
 	f.refuse(required, "deeper", "an aud one level deeper", f.tokenWithClaims(f.claims.without("aud").with("a", `{"aud":`+good+`}`).String()))
 	f.refuse(required, "in-header", "an aud in the header alone", f.token(f.headerWith("aud", good), f.claimsWith("aud", "")))
@@ -338,28 +338,28 @@ func (f *family) subjects() {
 	}
 	good := f.claims.value("sub")
 	for _, tt := range []struct {
-		name string
-		firm firmness
-		sub  string
+		name  string
+		level requirementLevel
+		sub   string
 	}{
-		{"null", advised, `null`},
-		{"number", advised, `42`},
-		{"zero", advised, `0`},
-		{"fraction", advised, `1.5`},
-		{"true", advised, `true`},
-		{"false", advised, `false`},
-		{"array", advised, `[` + good + `]`},
-		{"array-of-two", advised, `[` + good + `,"admin"]`},
-		{"empty-array", advised, `[]`},
-		{"object", advised, `{"id":` + good + `}`},
-		{"empty-object", advised, `{}`},
+		{"null", recommended, `null`},
+		{"number", recommended, `42`},
+		{"zero", recommended, `0`},
+		{"fraction", recommended, `1.5`},
+		{"true", recommended, `true`},
+		{"false", recommended, `false`},
+		{"array", recommended, `[` + good + `]`},
+		{"array-of-two", recommended, `[` + good + `,"admin"]`},
+		{"empty-array", recommended, `[]`},
+		{"object", recommended, `{"id":` + good + `}`},
+		{"empty-object", recommended, `{}`},
 		{"empty", stricter, `""`},
 		{"missing", stricter, ``},
 		{"1025-bytes", stricter, quote(strings.Repeat("s", 1025))},
 		{"1025-bytes-by-escapes", stricter, `"` + strings.Repeat(`\u0073`, 1025) + `"`},
 		{"4-kilobytes", stricter, quote(strings.Repeat("s", 4096))},
 	} {
-		f.refuse(tt.firm, tt.name, "a token whose sub is "+abbreviated(cmp.Or(tt.sub, "missing")), f.tokenWithClaims(f.claimsWith("sub", tt.sub)))
+		f.refuse(tt.level, tt.name, "a token whose sub is "+abbreviated(cmp.Or(tt.sub, "missing")), f.tokenWithClaims(f.claimsWith("sub", tt.sub)))
 	}
 	f.refuse(stricter, "deeper", "a sub one level deeper", f.tokenWithClaims(f.claims.without("sub").with("a", `{"sub":`+good+`}`).String()))
 	f.refuse(stricter, "in-header", "a sub in the header alone", f.token(f.headerWith("sub", good), f.claimsWith("sub", "")))

@@ -8,14 +8,22 @@ import (
 	"strings"
 )
 
-// newCorpus returns the cases for a target, in the order of families. baitURL is
-// the address of the attacker's server.
-func newCorpus(target Target, baitURL string) ([]attackCase, error) {
+// A corpus collects the cases for one target.
+type corpus struct {
+	*minter
+	attackersURL string // of the attackersServer
+	cases        []attackCase
+	seen         map[[sha256.Size]byte]bool // digests of the requests of cases
+}
+
+// newCases returns the cases for a target, in the order of families. attackersURL is
+// the address of the attackersServer.
+func newCases(target Target, attackersURL string) ([]attackCase, error) {
 	m, err := newMinter(target)
 	if err != nil {
 		return nil, err
 	}
-	c := &corpus{minter: m, baitURL: baitURL, seen: map[[sha256.Size]byte]bool{}}
+	c := &corpus{minter: m, attackersURL: attackersURL, seen: map[[sha256.Size]byte]bool{}}
 	known := map[string]bool{}
 	for _, f := range families {
 		known[f.name] = true
@@ -44,10 +52,10 @@ func newCorpus(target Target, baitURL string) ([]attackCase, error) {
 	}
 	// The plain good request always stays: if it is refused, the other cases prove
 	// nothing.
-	c.cases = append(c.cases[:1], slices.DeleteFunc(c.cases[1:], func(c attackCase) bool {
+	skipped := func(c attackCase) bool {
 		return slices.Contains(target.Skip, c.family) || slices.Contains(target.Skip, c.path())
-	})...)
-	return c.cases, nil
+	}
+	return append(c.cases[:1], slices.DeleteFunc(c.cases[1:], skipped)...), nil
 }
 
 // families lists the families of cases in the order in which they run. The first

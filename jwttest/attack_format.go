@@ -122,7 +122,7 @@ func (f *family) encodings() {
 			{"claims", f.signed(header + "." + tt.change(claims))},
 			{"signature", header + "." + claims + "." + tt.change(signature)},
 		} {
-			r := f.bearer(part.token)
+			r := bearer(part.token)
 			r.only = directly
 			f.refuseRequest(required, tt.name+"-in-"+part.name, tt.sends+" in the "+part.name, r)
 		}
@@ -233,14 +233,14 @@ func (f *family) encrypted() {
 	// JWS.
 	for _, tt := range []struct {
 		name   string
-		firm   firmness
+		level  requirementLevel
 		header object
 	}{
-		{"enc", advised, f.header.with("enc", `"A256GCM"`)},
+		{"enc", recommended, f.header.with("enc", `"A256GCM"`)},
 		{"enc-null", stricter, f.header.with("enc", `null`)},
-		{"enc-and-zip", advised, f.header.with("enc", `"A128CBC-HS256"`).with("zip", `"DEF"`)},
+		{"enc-and-zip", recommended, f.header.with("enc", `"A128CBC-HS256"`).with("zip", `"DEF"`)},
 	} {
-		f.refuse(tt.firm, "header-with-"+tt.name, "three segments under a header of JWE", f.tokenWithHeader(tt.header.String()))
+		f.refuse(tt.level, "header-with-"+tt.name, "three segments under a header of JWE", f.tokenWithHeader(tt.header.String()))
 	}
 }
 
@@ -249,18 +249,18 @@ func (f *family) nested() {
 	good := f.good()
 	unsigned := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String()) + "."
 	for _, tt := range []struct {
-		name string
-		firm firmness
-		cty  string
+		name  string
+		level requirementLevel
+		cty   string
 	}{
 		{"JWT", required, `"JWT"`},
-		{"jwt", advised, `"jwt"`},
-		{"jWt", advised, `"jWt"`},
-		{"application-jwt", advised, `"application/jwt"`},
-		{"application-JWT", advised, `"application/JWT"`},
+		{"jwt", recommended, `"jwt"`},
+		{"jWt", recommended, `"jWt"`},
+		{"application-jwt", recommended, `"application/jwt"`},
+		{"application-JWT", recommended, `"application/JWT"`},
 		{"escaped", required, `"J\u0057T"`},
 	} {
-		f.refuse(tt.firm, "cty-"+tt.name, "claims under a header whose cty says that they are a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
+		f.refuse(tt.level, "cty-"+tt.name, "claims under a header whose cty says that they are a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
 		f.refuse(stricter, "token-in-cty-"+tt.name, "a good token within a good signature", f.token(f.headerWith("cty", tt.cty), good))
 		f.refuse(required, "unsigned-in-cty-"+tt.name, "an unsigned token within a good signature", f.token(f.headerWith("cty", tt.cty), unsigned))
 	}

@@ -57,14 +57,14 @@ func (f *family) headerKeys() {
 	// does not need it.
 	named := func(name, parameter string, value func(address string) string) {
 		sends := "a key of the attacker, at an address in the header's " + parameter
-		address := f.baitURL + "/" + f.name + "/" + name
-		f.add(attackCase{name: name, sends: sends, bait: true, request: f.bearer(f.forged(
+		address := f.attackersURL + "/" + f.name + "/" + name
+		f.add(attackCase{name: name, sends: sends, namesServer: true, request: bearer(f.forged(
 			header.with("kid", quote(algorithm)).with(parameter, value(address)), algorithm, key))})
 		address += "-good"
 		good := f.header.with(parameter, value(address))
 		if parameter != "kid" && parameter != "alg" {
-			f.add(attackCase{name: name + "-good", sends: "the right key, and an address in the header's " + parameter, accept: true, firm: stricter, bait: true,
-				rule: "RFC 7515 sections 4.1.2 and 4.1.5; RFC 8725 section 3.10", request: f.bearer(f.tokenWithHeader(good.String()))})
+			f.add(attackCase{name: name + "-good", sends: "the right key, and an address in the header's " + parameter, accept: true, level: stricter, namesServer: true,
+				rule: "RFC 7515 sections 4.1.2 and 4.1.5; RFC 8725 section 3.10", request: bearer(f.tokenWithHeader(good.String()))})
 		}
 	}
 	text := func(prefix, suffix string) func(string) string {
@@ -96,17 +96,17 @@ func (f *family) headerKeys() {
 	} {
 		named(tt.name, tt.parameter, tt.value)
 	}
-	both := f.baitURL + "/" + f.name + "/jku-and-x5u"
-	f.add(attackCase{name: "jku-and-x5u", sends: "a key of the attacker, at two addresses in the header", bait: true, request: f.bearer(
+	both := f.attackersURL + "/" + f.name + "/jku-and-x5u"
+	f.add(attackCase{name: "jku-and-x5u", sends: "a key of the attacker, at two addresses in the header", namesServer: true, request: bearer(
 		f.forged(header.with("jku", quote(both)).with("x5u", quote(both)), algorithm, key))})
 	if f.target.Issuer != "" {
-		issuer := f.baitURL + "/" + f.name + "/iss"
+		issuer := f.attackersURL + "/" + f.name + "/iss"
 		claims := f.claimsWith("iss", quote(issuer))
 		input := encode(header.with("kid", quote(algorithm)).String()) + "." + encode(claims)
-		f.add(attackCase{name: "iss", sends: "a key of the attacker, and the attacker's server as iss", bait: true, rule: "RFC 8725 section 3.8",
-			request: f.bearer(input + "." + encode(sign(algorithm, key, input)))})
-		f.add(attackCase{name: "iss-good", sends: "the right key, and the attacker's server as iss", bait: true, rule: "RFC 8725 section 3.8",
-			request: f.bearer(f.tokenWithClaims(f.claimsWith("iss", quote(issuer+"-good"))))})
+		f.add(attackCase{name: "iss", sends: "a key of the attacker, and the attacker's server as iss", namesServer: true, rule: "RFC 8725 section 3.8",
+			request: bearer(input + "." + encode(sign(algorithm, key, input)))})
+		f.add(attackCase{name: "iss-good", sends: "the right key, and the attacker's server as iss", namesServer: true, rule: "RFC 8725 section 3.8",
+			request: bearer(f.tokenWithClaims(f.claimsWith("iss", quote(issuer+"-good"))))})
 	}
 }
 
@@ -164,7 +164,7 @@ func (f *family) keyIDs() {
 		{"object", `{"kid":` + kid + `}`},
 		{"nested-array", `[[` + kid + `]]`},
 	} {
-		f.refuse(advised, "a-"+tt.name, "the right key, and a kid that is not a string: "+tt.kid, f.tokenWithHeader(f.headerWith("kid", tt.kid)))
+		f.refuse(recommended, "a-"+tt.name, "the right key, and a kid that is not a string: "+tt.kid, f.tokenWithHeader(f.headerWith("kid", tt.kid)))
 	}
 	f.refuse(stricter, "257-bytes", "the right key, and a kid of 257 bytes", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 257)))))
 	f.refuse(stricter, "257-bytes-by-escapes", "the right key, and a kid of 257 escapes", f.tokenWithHeader(f.headerWith("kid", `"`+strings.Repeat(`\u006b`, 257)+`"`)))
@@ -203,7 +203,7 @@ func (f *family) keyIDs() {
 func (f *family) critical() {
 	for _, tt := range []struct {
 		name   string
-		firm   firmness
+		level  requirementLevel
 		header object
 	}{
 		{"unknown", required, f.header.with("crit", `["x-policy"]`).with("x-policy", `"deny"`)},
@@ -216,42 +216,42 @@ func (f *family) critical() {
 		{"absent-parameter", required, f.header.with("crit", `["x-policy"]`)},
 		{"hundred", required, f.header.with("crit", `["a0"`+members(99, `"a%d"`)+`]`)},
 		{"b64-and-unknown", required, f.header.with("crit", `["b64","x-policy"]`).with("b64", `true`).with("x-policy", `1`)},
-		{"empty", advised, f.header.with("crit", `[]`)},
-		{"null", advised, f.header.with("crit", `null`)},
-		{"string", advised, f.header.with("crit", `"x-policy"`).with("x-policy", `1`)},
-		{"number", advised, f.header.with("crit", `1`)},
-		{"true", advised, f.header.with("crit", `true`)},
-		{"false", advised, f.header.with("crit", `false`)},
-		{"object", advised, f.header.with("crit", `{"x-policy":1}`).with("x-policy", `1`)},
-		{"of-numbers", advised, f.header.with("crit", `[1]`).with("1", `1`)},
-		{"of-null", advised, f.header.with("crit", `[null]`)},
-		{"nested", advised, f.header.with("crit", `[["x-policy"]]`).with("x-policy", `1`)},
-		{"empty-name", advised, f.header.with("crit", `[""]`).with("", `1`)},
-		{"alg", advised, f.header.with("crit", `["alg"]`)},
-		{"kid", advised, f.header.with("crit", `["kid"]`)},
-		{"itself", advised, f.header.with("crit", `["crit"]`)},
-		{"repeated", advised, f.header.with("crit", `["x-policy","x-policy"]`).with("x-policy", `1`)},
+		{"empty", recommended, f.header.with("crit", `[]`)},
+		{"null", recommended, f.header.with("crit", `null`)},
+		{"string", recommended, f.header.with("crit", `"x-policy"`).with("x-policy", `1`)},
+		{"number", recommended, f.header.with("crit", `1`)},
+		{"true", recommended, f.header.with("crit", `true`)},
+		{"false", recommended, f.header.with("crit", `false`)},
+		{"object", recommended, f.header.with("crit", `{"x-policy":1}`).with("x-policy", `1`)},
+		{"of-numbers", recommended, f.header.with("crit", `[1]`).with("1", `1`)},
+		{"of-null", recommended, f.header.with("crit", `[null]`)},
+		{"nested", recommended, f.header.with("crit", `[["x-policy"]]`).with("x-policy", `1`)},
+		{"empty-name", recommended, f.header.with("crit", `[""]`).with("", `1`)},
+		{"alg", recommended, f.header.with("crit", `["alg"]`)},
+		{"kid", recommended, f.header.with("crit", `["kid"]`)},
+		{"itself", recommended, f.header.with("crit", `["crit"]`)},
+		{"repeated", recommended, f.header.with("crit", `["x-policy","x-policy"]`).with("x-policy", `1`)},
 	} {
-		f.refuse(tt.firm, tt.name, "a header that says crit "+tt.header.value("crit")+tt.header.value(`cr\u0069t`), f.tokenWithHeader(tt.header.String()))
+		f.refuse(tt.level, tt.name, "a header that says crit "+tt.header.value("crit")+tt.header.value(`cr\u0069t`), f.tokenWithHeader(tt.header.String()))
 	}
 
 	f = f.withRule("RFC 7797 sections 3, 6 and 7")
 	for _, tt := range []struct {
 		name   string
-		firm   firmness
+		level  requirementLevel
 		header object
 	}{
 		{"b64-false-and-critical", required, f.header.with("b64", `false`).with("crit", `["b64"]`)},
 		{"b64-true-and-critical", stricter, f.header.with("b64", `true`).with("crit", `["b64"]`)},
-		{"b64-false", advised, f.header.with("b64", `false`)},
+		{"b64-false", recommended, f.header.with("b64", `false`)},
 		{"b64-null", stricter, f.header.with("b64", `null`)},
 		{"b64-zero", stricter, f.header.with("b64", `0`)},
 		{"b64-as-text", stricter, f.header.with("b64", `"false"`)},
 		{"b64-true-as-text", stricter, f.header.with("b64", `"true"`)},
 		{"b64-array", stricter, f.header.with("b64", `[false]`)},
-		{"b64-false-escaped", advised, f.header.with(`\u00624`, `1`).with(`b\u00364`, `false`)},
+		{"b64-false-escaped", recommended, f.header.with(`\u00624`, `1`).with(`b\u00364`, `false`)},
 	} {
-		f.refuse(tt.firm, tt.name, "an encoded payload under a header with b64", f.tokenWithHeader(tt.header.String()))
+		f.refuse(tt.level, tt.name, "an encoded payload under a header with b64", f.tokenWithHeader(tt.header.String()))
 	}
 	claims := f.claims.String()
 	header := encode(f.header.with("b64", `false`).with("crit", `["b64"]`).String())

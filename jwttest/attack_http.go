@@ -16,16 +16,16 @@ func (f *family) authorization() {
 	basic := base64.StdEncoding.EncodeToString([]byte("bearer:" + good))
 
 	none := f.withRule("RFC 6750 section 3.1; RFC 9110 section 15.5.2")
-	none.refuseRequest(required, "none", "no credentials at all", lines())
+	none.refuseRequest(required, "none", "no credentials at all", requestWith())
 	none.refuseRequest(required, "none-by-post", "no credentials, with POST", request{method: "POST"})
 	none.refuseRequest(required, "none-by-head", "no credentials, with HEAD", request{method: "HEAD"})
 	none.refuseRequest(stricter, "none-by-options", "a preflight request without credentials", request{method: "OPTIONS", lines: []string{
 		"Origin: https://app.example", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}})
-	none.refuseRequest(required, "method-overridden", "no credentials, and a header that asks for another method", lines("X-HTTP-Method-Override: OPTIONS"))
+	none.refuseRequest(required, "method-overridden", "no credentials, and a header that asks for another method", requestWith("X-HTTP-Method-Override: OPTIONS"))
 
 	for _, tt := range []struct {
 		name  string
-		firm  firmness
+		level requirementLevel
 		sends string
 		value string
 	}{
@@ -34,8 +34,8 @@ func (f *family) authorization() {
 		{"scheme-and-space", required, "the scheme and a space", "Bearer "},
 		{"token-alone", required, "a good token without scheme", good},
 		{"no-space", required, "a good token right after the scheme", "Bearer" + good},
-		{"tab", advised, "a tab after the scheme", "Bearer\t" + good},
-		{"space-and-tab", advised, "a space and a tab after the scheme", "Bearer \t" + good},
+		{"tab", recommended, "a tab after the scheme", "Bearer\t" + good},
+		{"space-and-tab", recommended, "a space and a tab after the scheme", "Bearer \t" + good},
 		{"no-break-space", required, "a no-break space after the scheme", "Bearer\u00a0" + good},
 		{"zero-width-space", required, "a zero-width space before a good token", "Bearer \u200b" + good},
 		{"byte-order-mark", required, "a byte order mark before the scheme", "\ufeffBearer " + good},
@@ -67,7 +67,7 @@ func (f *family) authorization() {
 		{"basic-with-token-as-password", required, "a good token as a password", "Basic " + basic},
 		{"digest", required, "a good token as the credentials of Digest", "Digest " + good},
 		{"negotiate", required, "a good token as the credentials of Negotiate", "Negotiate " + good},
-		{"dpop", advised, "a good bearer token under the scheme of DPoP", "DPoP " + good},
+		{"dpop", recommended, "a good bearer token under the scheme of DPoP", "DPoP " + good},
 		{"scheme-token", required, "a scheme called Token", "Token " + good},
 		{"scheme-jwt", required, "a scheme called JWT", "JWT " + good},
 		{"scheme-longer", required, "a scheme that begins with Bearer", "BearerX " + good},
@@ -97,7 +97,7 @@ func (f *family) authorization() {
 		{"object", required, "a printed JavaScript object", "Bearer [object Object]"},
 		{"placeholder", required, "a placeholder of a variable", "Bearer ${TOKEN}"},
 	} {
-		f.refuseRequest(tt.firm, tt.name, tt.sends, lines("Authorization: "+tt.value))
+		f.refuseRequest(tt.level, tt.name, tt.sends, requestWith("Authorization: "+tt.value))
 	}
 
 	// RFC 9110 forbids the sender to repeat the header (MUST). RFC 6750 asks the
@@ -114,11 +114,11 @@ func (f *family) authorization() {
 		{"repeated-good-garbage", "the header twice, with a good token and garbage", "Bearer " + good, "x"},
 		{"repeated-garbage-good", "the header twice, with garbage and a good token", "Bearer a.b.c", "Bearer " + good},
 	} {
-		repeated.refuseRequest(advised, tt.name, tt.sends, lines("Authorization: "+tt.first, "Authorization: "+tt.second))
+		repeated.refuseRequest(recommended, tt.name, tt.sends, requestWith("Authorization: "+tt.first, "Authorization: "+tt.second))
 	}
-	repeated.refuseRequest(advised, "repeated-in-other-case", "the header twice, with its name in two cases", lines("Authorization: Bearer "+good, "AUTHORIZATION: Bearer "+good))
-	repeated.refuseRequest(advised, "repeated-apart", "the header twice, with another header between", lines("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
-	repeated.refuseRequest(advised, "repeated-thrice", "the header three times", lines("Authorization: Bearer "+good, "Authorization: Bearer "+good, "Authorization: Bearer "+good))
+	repeated.refuseRequest(recommended, "repeated-in-other-case", "the header twice, with its name in two cases", requestWith("Authorization: Bearer "+good, "AUTHORIZATION: Bearer "+good))
+	repeated.refuseRequest(recommended, "repeated-apart", "the header twice, with another header between", requestWith("Authorization: Bearer "+good, "X-A: b", "authorization: Bearer "+expired))
+	repeated.refuseRequest(recommended, "repeated-thrice", "the header three times", requestWith("Authorization: Bearer "+good, "Authorization: Bearer "+good, "Authorization: Bearer "+good))
 
 	wire := f.withRule("RFC 9112 sections 2.2, 5.1 and 5.2")
 	for _, tt := range []struct{ name, sends, line string }{
@@ -139,7 +139,7 @@ func (f *family) authorization() {
 		{"second-header-behind-line-feed", "a second header after a line feed", "Authorization: Basic eDp5\nAuthorization: Bearer " + good},
 		{"behind-the-header", "the header after the empty line", "X-A: b\r\n\r\nAuthorization: Bearer " + good},
 	} {
-		r := lines(tt.line)
+		r := requestWith(tt.line)
 		r.only = overTCP
 		wire.refuseRequest(required, tt.name, tt.sends, r)
 	}
@@ -168,29 +168,29 @@ func (f *family) carriage() {
 		"access_token", "token", "jwt", "bearer", "id_token", "auth_token", "authorization", "Authorization",
 		"bearer_token", "auth", "api_key", "key", "assertion", "access-token", "ACCESS_TOKEN", "access_token[]",
 	} {
-		query.refuseRequest(advised, "query-"+name, "a good token as "+name+" in the query", request{target: with(name + "=" + good)})
+		query.refuseRequest(recommended, "query-"+name, "a good token as "+name+" in the query", request{target: with(name + "=" + good)})
 	}
-	query.refuseRequest(advised, "query-with-scheme", "the whole value of the header in the query", request{target: with("authorization=Bearer%20" + good)})
-	query.refuseRequest(advised, "query-beside-expired", "a good token in the query beside an expired one in the header",
+	query.refuseRequest(recommended, "query-with-scheme", "the whole value of the header in the query", request{target: with("authorization=Bearer%20" + good)})
+	query.refuseRequest(recommended, "query-beside-expired", "a good token in the query beside an expired one in the header",
 		request{target: with("access_token=" + good), lines: []string{"Authorization: Bearer " + f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))}})
-	query.refuseRequest(advised, "query-beside-basic", "a good token in the query beside Basic in the header",
+	query.refuseRequest(recommended, "query-beside-basic", "a good token in the query beside Basic in the header",
 		request{target: with("access_token=" + good), lines: []string{"Authorization: Basic eDp5"}})
-	query.refuseRequest(advised, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
-	query.refuseRequest(advised, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
-	query.refuseRequest(advised, "path-parameter", "a good token after a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
+	query.refuseRequest(recommended, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
+	query.refuseRequest(recommended, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
+	query.refuseRequest(recommended, "path-parameter", "a good token after a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
 
 	body := f.withRule("RFC 6750 section 2.2")
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	for _, name := range []string{"access_token", "token", "jwt", "id_token", "authorization", "assertion", "client_assertion"} {
-		body.refuseRequest(advised, "form-"+name, "a good token as "+name+" in a form", request{
+		body.refuseRequest(recommended, "form-"+name, "a good token as "+name+" in a form", request{
 			method: http.MethodPost, lines: []string{form}, body: url.Values{name: {good}}.Encode()})
 	}
-	body.refuseRequest(advised, "form-by-put", "a good token in a form, with PUT", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
-	body.refuseRequest(advised, "form-by-get", "a good token in a form, with GET", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
-	body.refuseRequest(advised, "form-of-other-type", "a good token in a body that is not a form", request{method: http.MethodPost, lines: []string{"Content-Type: text/plain"}, body: "access_token=" + good})
-	body.refuseRequest(advised, "json-body", "a good token in a JSON body", request{method: http.MethodPost, lines: []string{"Content-Type: application/json"}, body: `{"access_token":"` + good + `"}`})
-	body.refuseRequest(advised, "jwt-body", "a good token as the body", request{method: http.MethodPost, lines: []string{"Content-Type: application/jwt"}, body: good})
-	body.refuseRequest(advised, "multipart-body", "a good token in a multipart form", request{method: http.MethodPost, lines: []string{"Content-Type: multipart/form-data; boundary=x"},
+	body.refuseRequest(recommended, "form-by-put", "a good token in a form, with PUT", request{method: http.MethodPut, lines: []string{form}, body: "access_token=" + good})
+	body.refuseRequest(recommended, "form-by-get", "a good token in a form, with GET", request{method: http.MethodGet, lines: []string{form}, body: "access_token=" + good})
+	body.refuseRequest(recommended, "form-of-other-type", "a good token in a body that is not a form", request{method: http.MethodPost, lines: []string{"Content-Type: text/plain"}, body: "access_token=" + good})
+	body.refuseRequest(recommended, "json-body", "a good token in a JSON body", request{method: http.MethodPost, lines: []string{"Content-Type: application/json"}, body: `{"access_token":"` + good + `"}`})
+	body.refuseRequest(recommended, "jwt-body", "a good token as the body", request{method: http.MethodPost, lines: []string{"Content-Type: application/jwt"}, body: good})
+	body.refuseRequest(recommended, "multipart-body", "a good token in a multipart form", request{method: http.MethodPost, lines: []string{"Content-Type: multipart/form-data; boundary=x"},
 		body: "--x\r\nContent-Disposition: form-data; name=access_token\r\n\r\n" + good + "\r\n--x--\r\n"})
 
 	cookie := f.withRule("RFC 6750 section 2")
@@ -198,10 +198,10 @@ func (f *family) carriage() {
 		"access_token", "token", "jwt", "session", "id_token", "Authorization", "auth", "auth_token", "bearer", "AccessToken",
 		"__Host-session", "__Secure-token", "next-auth.session-token", "CF_Authorization",
 	} {
-		cookie.refuseRequest(advised, "cookie-"+name, "a good token in the cookie "+name, lines("Cookie: "+name+"="+good))
+		cookie.refuseRequest(recommended, "cookie-"+name, "a good token in the cookie "+name, requestWith("Cookie: "+name+"="+good))
 	}
-	cookie.refuseRequest(advised, "cookie-beside-expired", "a good token in a cookie beside an expired one in the header",
-		lines("Cookie: access_token="+good, "Authorization: Bearer "+f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))))
+	cookie.refuseRequest(recommended, "cookie-beside-expired", "a good token in a cookie beside an expired one in the header",
+		requestWith("Cookie: access_token="+good, "Authorization: Bearer "+f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))))
 
 	header := f.withRule("RFC 6750 section 2.1")
 	for _, name := range []string{
@@ -212,10 +212,10 @@ func (f *family) carriage() {
 		"X-Endpoint-API-UserInfo", "WWW-Authenticate", "Authorization2", "Authorization_", "HTTP_AUTHORIZATION", "X-User-Token",
 		"Sec-WebSocket-Protocol", "DPoP", "Client-Assertion",
 	} {
-		header.refuseRequest(advised, "header-"+name, "a good token in the header "+name, lines(name+": "+good))
-		header.refuseRequest(advised, "header-"+name+"-with-scheme", "a good token with its scheme in the header "+name, lines(name+": Bearer "+good))
+		header.refuseRequest(recommended, "header-"+name, "a good token in the header "+name, requestWith(name+": "+good))
+		header.refuseRequest(recommended, "header-"+name+"-with-scheme", "a good token with its scheme in the header "+name, requestWith(name+": Bearer "+good))
 	}
-	header.refuseRequest(advised, "websocket-protocol", "a good token as a protocol of WebSocket", lines(
+	header.refuseRequest(recommended, "websocket-protocol", "a good token as a protocol of WebSocket", requestWith(
 		"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."+encode(good)))
 }
@@ -269,7 +269,7 @@ func (f *family) sizes() {
 	f.refuse(stricter, "long-number", "an exp of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1"+strings.Repeat("0", 10_000))))
 	f.refuse(stricter, "long-exponent", "an exp with an exponent of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1e"+strings.Repeat("9", 10_000))))
 	good := "Authorization: Bearer " + f.good()
-	f.withRule("RFC 9110 section 5.3; RFC 6750 section 3.1").refuseRequest(advised, "many-lines", "the header a thousand times", request{lines: strings.Split(strings.TrimSuffix(strings.Repeat(good+"\n", 1000), "\n"), "\n")})
-	f.refuseRequest(required, "long-scheme", "a scheme of a hundred kilobytes", lines("Authorization: "+strings.Repeat("Bearer", 17_000)+" "+f.good()))
-	f.refuseRequest(required, "many-spaces", "a million spaces and no token", lines("Authorization: Bearer"+strings.Repeat(" ", 1_000_000)+"x"))
+	f.withRule("RFC 9110 section 5.3; RFC 6750 section 3.1").refuseRequest(recommended, "many-lines", "the header a thousand times", request{lines: strings.Split(strings.TrimSuffix(strings.Repeat(good+"\n", 1000), "\n"), "\n")})
+	f.refuseRequest(required, "long-scheme", "a scheme of a hundred kilobytes", requestWith("Authorization: "+strings.Repeat("Bearer", 17_000)+" "+f.good()))
+	f.refuseRequest(required, "many-spaces", "a million spaces and no token", requestWith("Authorization: Bearer"+strings.Repeat(" ", 1_000_000)+"x"))
 }

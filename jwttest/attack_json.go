@@ -167,7 +167,7 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		utf8.refuse(required, "utf-8-"+tt.name, what+" with "+tt.sends+" in a value", signed(extra(`"a`+tt.bytes+`b"`)))
 		utf8.refuse(required, "utf-8-"+tt.name+"-in-name", what+" with "+tt.sends+" in a name", signed(o.with("x"+tt.bytes, "1").String()))
 	}
-	utf8.refuse(advised, "byte-order-mark", what+" after a byte order mark", signed("\ufeff"+good))
+	utf8.refuse(recommended, "byte-order-mark", what+" after a byte order mark", signed("\ufeff"+good))
 
 	surrogates := f.withRule("RFC 8259 section 8.2; RFC 7493 section 2.1")
 	for _, tt := range []struct{ name, text string }{
@@ -209,7 +209,7 @@ func (f *family) duplicates() {
 	own := quote(f.target.Algorithm)
 	for _, tt := range []struct {
 		name   string
-		firm   firmness
+		level  requirementLevel
 		sends  string
 		header object
 	}{
@@ -229,16 +229,16 @@ func (f *family) duplicates() {
 		{"kid-case", stricter, "kid and KID", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("KID", `"a"`)},
 		{"kid-kelvin", stricter, "kid with a Kelvin sign for k", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("\u212aid", `"a"`)},
 		{"typ-twice", stricter, "typ twice", f.header.withFirst("typ", `"dpop+jwt"`).with("typ", `"JWT"`).withLast("typ", cmp.Or(f.header.value("typ"), `"JWT"`))},
-		{"typ-twice-bad-last", advised, "typ twice, of another kind last", f.header.withLast("typ", `"dpop+jwt"`).withLast("typ", `"logout+jwt"`)},
+		{"typ-twice-bad-last", recommended, "typ twice, of another kind last", f.header.withLast("typ", `"dpop+jwt"`).withLast("typ", `"logout+jwt"`)},
 		{"typ-case", stricter, "typ and TYP", f.header.withLast("TYP", `"at+jwt"`).withLast("Typ", `"x"`)},
-		{"crit-twice", advised, "crit twice", f.header.withLast("crit", `["a"]`).withLast("crit", `[]`)},
+		{"crit-twice", recommended, "crit twice", f.header.withLast("crit", `["a"]`).withLast("crit", `[]`)},
 		{"unknown-twice", stricter, "an unknown parameter twice", f.header.withLast("x", "1").withLast("x", "1")},
 		{"unknown-case", stricter, "an unknown parameter in two letter cases", f.header.withLast("x", "1").withLast("X", "1")},
 		{"within-a-parameter", stricter, "a member twice within a parameter", f.header.with("jwk", `{"kty":"oct","kty":"RSA"}`)},
 		{"within-an-array", stricter, "a member twice within an array", f.header.with("x", `[1,{"a":1,"a":2}]`)},
 		{"empty-name", stricter, "two members with an empty name", f.header.withLast("", "1").withLast("", "2")},
 	} {
-		f.refuse(tt.firm, "header-"+tt.name, tt.sends, f.tokenWithHeader(tt.header.String()))
+		f.refuse(tt.level, "header-"+tt.name, tt.sends, f.tokenWithHeader(tt.header.String()))
 	}
 
 	// A pair is a good and a bad value of a claim.
@@ -259,7 +259,7 @@ func (f *family) duplicates() {
 		o := f.claims.without(p.name)
 		for _, tt := range []struct {
 			name   string
-			firm   firmness
+			level  requirementLevel
 			sends  string
 			claims object
 		}{
@@ -274,12 +274,12 @@ func (f *family) duplicates() {
 			{"good-and-upper", stricter, "good, and a bad " + upper + " after", o.withFirst(p.name, p.good).withLast(upper, p.bad)},
 			{"upper-and-good", stricter, "good, and a bad " + upper + " before", o.withFirst(upper, p.bad).withLast(p.name, p.good)},
 		} {
-			f.refuse(tt.firm, p.name+"-"+tt.name, p.name+" "+tt.sends, f.tokenWithClaims(tt.claims.String()))
+			f.refuse(tt.level, p.name+"-"+tt.name, p.name+" "+tt.sends, f.tokenWithClaims(tt.claims.String()))
 		}
 		switch p.name {
 		case "iss", "aud", "exp":
-			f.refuse(advised, p.name+"-upper-only", upper+" and no "+p.name, f.tokenWithClaims(o.withLast(upper, p.good).String()))
-			f.refuse(advised, p.name+"-title-only", title+" and no "+p.name, f.tokenWithClaims(o.withLast(title, p.good).String()))
+			f.refuse(recommended, p.name+"-upper-only", upper+" and no "+p.name, f.tokenWithClaims(o.withLast(upper, p.good).String()))
+			f.refuse(recommended, p.name+"-title-only", title+" and no "+p.name, f.tokenWithClaims(o.withLast(title, p.good).String()))
 		}
 	}
 

@@ -17,7 +17,7 @@ func (c attackCase) report(test, verdict, statuses string) string {
 		fmt.Fprintf(&b, "  %-8s %s\n", label, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n           "))
 	}
 	line("sends", "%s", c.sends)
-	line("rule", "%s (%v)", c.rule, c.firm)
+	line("rule", "%s (%v)", c.rule, c.level)
 	line("status", "%s", statuses)
 	line("request", "%s", strings.Join(slices.Concat([]string{c.request.method + " " + c.request.target}, c.request.lines), "\n"))
 	if token := tokenPattern.FindString(strings.Join(c.request.lines, "\n")); token != "" {

@@ -204,14 +204,14 @@ func (f *family) rsaSignatures() {
 		f.refuse(required, tt.name, "a signature of the right key over "+tt.sends, with(rawRSA(tt.message)))
 	}
 
-	f.refuse(advised, "no-parameters", "a signature made with the right key over ASN.1 without the parameters of the hash",
+	f.refuse(recommended, "no-parameters", "a signature made with the right key over ASN.1 without the parameters of the hash",
 		with(rawRSA(padded(1, 0xff, fullPadding+2, []byte{0}, withoutNull(info)))))
 
 	f = f.withRule("RFC 7518 section 3.5")
 	if kind(algorithm) == "PS" {
 		for _, salt := range []int{1, 20, hash.Size() - 1, hash.Size() + 1, size - hash.Size() - 2} {
 			signature := must(rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: salt}))
-			f.refuse(advised, "salt-of-"+strconv.Itoa(salt)+"-bytes", "a salt that is not as long as the hash", with(signature))
+			f.refuse(recommended, "salt-of-"+strconv.Itoa(salt)+"-bytes", "a salt that is not as long as the hash", with(signature))
 		}
 		f.refuse(required, "pkcs1-padding", "the padding of RS256 under the right header", with(must(rsa.SignPKCS1v15(nil, key, hash, digest))))
 		return
@@ -284,7 +284,7 @@ func (f *family) ecdsaSignatures() {
 	top := new(big.Int).Sub(new(big.Int).Lsh(one, uint(8*half)), one)
 
 	// ECDSA accepts s and n-s alike, and JWS does not forbid either of them.
-	f.accept(advised, "s-negated", "a signature with n-s for s, which is as good", with(join(r, new(big.Int).Sub(n, s))))
+	f.accept(recommended, "s-negated", "a signature with n-s for s, which is as good", with(join(r, new(big.Int).Sub(n, s))))
 	f.accept(required, "another", "another signature of the same token", with(sign(algorithm, key, input)))
 	for _, tt := range []struct {
 		name, sends string

@@ -33,10 +33,10 @@ func (f *family) types() {
 			rule += "; " + tt.rule
 		}
 		f := f.withRule(rule)
-		f.refuse(advised, tt.name, "a token of another kind, "+tt.typ, f.tokenWithHeader(f.headerWith("typ", quote(tt.typ))))
-		f.refuse(advised, tt.name+"-long", "a token of another kind, application/"+tt.typ, f.tokenWithHeader(f.headerWith("typ", quote("application/"+tt.typ))))
+		f.refuse(recommended, tt.name, "a token of another kind, "+tt.typ, f.tokenWithHeader(f.headerWith("typ", quote(tt.typ))))
+		f.refuse(recommended, tt.name+"-long", "a token of another kind, application/"+tt.typ, f.tokenWithHeader(f.headerWith("typ", quote("application/"+tt.typ))))
 		if upper := strings.ToUpper(tt.typ); upper != tt.typ {
-			f.refuse(advised, tt.name+"-in-upper-case", "a token of another kind, "+upper, f.tokenWithHeader(f.headerWith("typ", quote(upper))))
+			f.refuse(recommended, tt.name+"-in-upper-case", "a token of another kind, "+upper, f.tokenWithHeader(f.headerWith("typ", quote(upper))))
 		}
 	}
 	for _, tt := range []struct{ name, typ string }{
@@ -85,9 +85,9 @@ func (f *family) bound() {
 		f.refuse(stricter, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", without a proof", f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
 	}
 	token := f.tokenWithClaims(f.claimsWith("cnf", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`))
-	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, under the scheme of DPoP without a proof", lines("Authorization: DPoP "+token))
+	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, under the scheme of DPoP without a proof", requestWith("Authorization: DPoP "+token))
 	proof := f.forged(object{{"typ", `"dpop+jwt"`}, {"jwk", key}}, "ES256", attackersKey("ES256"))
-	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", lines("Authorization: Bearer "+token, "DPoP: "+proof))
+	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", requestWith("Authorization: Bearer "+token, "DPoP: "+proof))
 	certificate := f.tokenWithClaims(f.claimsWith("cnf", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`))
-	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a header that claims one", lines("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
+	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a header that claims one", requestWith("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
 }

@@ -24,15 +24,15 @@ func (f *family) valid() {
 		{"no-space-after-colon", "no white space before the value", "Authorization:Bearer " + good, overTCP},
 		{"white-space-around", "white space around the value", "Authorization: \t Bearer " + good + " \t", overTCP},
 	} {
-		r := lines(tt.line)
+		r := requestWith(tt.line)
 		r.only = tt.only
 		wire.add(attackCase{name: tt.name, sends: tt.sends, accept: true, request: r})
 	}
 	wire = f.withRule("RFC 9110 section 11.4")
-	wire.add(attackCase{name: "two-spaces", sends: "two spaces after the scheme", accept: true, request: lines("Authorization: Bearer  " + good)})
-	wire.add(attackCase{name: "many-spaces", sends: "nine spaces after the scheme", accept: true, request: lines("Authorization: Bearer         " + good)})
+	wire.add(attackCase{name: "two-spaces", sends: "two spaces after the scheme", accept: true, request: requestWith("Authorization: Bearer  " + good)})
+	wire.add(attackCase{name: "many-spaces", sends: "nine spaces after the scheme", accept: true, request: requestWith("Authorization: Bearer         " + good)})
 	wire = f.withRule("RFC 9110 section 2.5")
-	old := f.bearer(good)
+	old := bearer(good)
 	old.protocol, old.only = "HTTP/1.0", overTCP
 	wire.add(attackCase{name: "http-1.0", sends: "an HTTP/1.0 request", accept: true, request: old})
 
@@ -42,7 +42,7 @@ func (f *family) valid() {
 		{"beside-another-header", "X-Auth-Token: none.of.this"},
 		{"beside-proxy-credentials", "Proxy-Authorization: Basic eDp5"},
 	} {
-		wire.add(attackCase{name: tt.name, sends: "a good token beside " + tt.line, firm: advised, accept: true, request: lines(tt.line, "Authorization: Bearer "+good)})
+		wire.add(attackCase{name: tt.name, sends: "a good token beside " + tt.line, level: recommended, accept: true, request: requestWith(tt.line, "Authorization: Bearer "+good)})
 	}
 
 	f = f.withRule("RFC 8259 sections 2, 4 and 7")
@@ -104,10 +104,10 @@ func (f *family) valid() {
 	if strings.HasPrefix(f.header.value("typ"), `"`) {
 		typ := strings.Trim(f.header.value("typ"), `"`)
 		f = f.withRule("RFC 7515 section 4.1.9; RFC 2045 section 5.1")
-		f.accept(advised, "typ-in-lower-case", "typ in lower case", f.tokenWithHeader(f.header.with("typ", quote(strings.ToLower(typ))).with("x", "1").String()))
-		f.accept(advised, "typ-in-upper-case", "typ in upper case", f.tokenWithHeader(f.header.with("typ", quote(strings.ToUpper(typ))).with("x", "2").String()))
+		f.accept(recommended, "typ-in-lower-case", "typ in lower case", f.tokenWithHeader(f.header.with("typ", quote(strings.ToLower(typ))).with("x", "1").String()))
+		f.accept(recommended, "typ-in-upper-case", "typ in upper case", f.tokenWithHeader(f.header.with("typ", quote(strings.ToUpper(typ))).with("x", "2").String()))
 		if !strings.Contains(typ, "/") {
-			f.accept(advised, "typ-with-application", "typ as a full media type", f.tokenWithHeader(f.headerWith("typ", quote("application/"+typ))))
+			f.accept(recommended, "typ-with-application", "typ as a full media type", f.tokenWithHeader(f.headerWith("typ", quote("application/"+typ))))
 		}
 	}
 	if f.target.Algorithm == "EdDSA" {

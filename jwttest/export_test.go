@@ -13,7 +13,7 @@ import (
 // A Case is what tests see of an attackCase.
 type Case struct {
 	Family, Name, Rule string
-	Firm               string
+	Level              string
 	Accept             bool
 	Bytes              []byte
 	Request            func(context.Context) *http.Request // as the handler gets it when it is called directly
@@ -22,11 +22,11 @@ type Case struct {
 
 // Corpus returns the cases for a target.
 func Corpus(target Target) ([]Case, error) {
-	all, err := newCorpus(target, "http://127.0.0.1:1")
+	all, err := newCases(target, "http://127.0.0.1:1")
 	var cases []Case
 	for _, c := range all {
 		cases = append(cases, Case{
-			Family: c.family, Name: c.name, Rule: c.rule, Firm: c.firm.String(), Accept: c.accept,
+			Family: c.family, Name: c.name, Rule: c.rule, Level: c.level.String(), Accept: c.accept,
 			Bytes: c.request.bytes(), Request: c.request.http, OnlyTCP: c.request.only == overTCP,
 		})
 	}
