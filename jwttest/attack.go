@@ -197,28 +197,36 @@ const fetched = "The service requested an address that it found in the token. Th
 // errPanic is the error of callHandler for a handler that panics.
 var errPanic = errors.New("the handler panicked")
 
+// errAborted is the error of callHandler for a handler that panics with
+// [http.ErrAbortHandler], after which a server closes the connection.
+var errAborted = errors.New("the handler closed the connection")
+
 // callHandler sends a request by calling the handler. A status of 0 means that
 // there is no answer.
 func (a *attack) callHandler(ctx context.Context, r request) (status int, err error) {
 	w := httptest.NewRecorder()
+	w.Code = 0 // until the handler answers
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
-			p := recover()
-			if p == nil || p == http.ErrAbortHandler { // ErrAbortHandler only closes the connection
+			switch p := recover(); p {
+			case nil:
+				w.WriteHeader(http.StatusOK) // does nothing if the handler has answered
 				done <- nil
-				return
+			case http.ErrAbortHandler:
+				done <- errAborted
+			default:
+				done <- fmt.Errorf("%w: %v", errPanic, p)
 			}
-			done <- fmt.Errorf("%w: %v", errPanic, p)
 		}()
 		a.handler.ServeHTTP(w, r.http(ctx))
 	}()
 	select {
 	case err := <-done:
-		if err != nil {
+		if errors.Is(err, errPanic) {
 			return 0, err
 		}
-		return w.Code, nil
+		return w.Code, err
 	case <-ctx.Done():
 		return 0, os.ErrDeadlineExceeded
 	}

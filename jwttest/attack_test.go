@@ -162,6 +162,19 @@ func TestAttack(t *testing.T) {
 		jwttest.AttackMostlyDirectly(t, attackGate(t, o), target)
 	})
 
+	// A handler may refuse a request by closing the connection without an answer.
+	t.Run("no answer", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("HS256")
+		target.Skip = slices.DeleteFunc(jwttest.Families(), func(family string) bool { return family == "valid" || family == "none" })
+		gate := attackGate(t, attackOptions(target))
+		jwttest.Attack(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if statusBehind(gate, r) >= 400 {
+				panic(http.ErrAbortHandler)
+			}
+		}), target)
+	})
+
 	// Nearly every field of the Target differs from its default.
 	t.Run("profile of RFC 9068", func(t *testing.T) {
 		t.Parallel()
@@ -180,6 +193,13 @@ func TestAttack(t *testing.T) {
 		mux.Handle("PUT /orders", gate.Require(jwtgate.Scope("orders:write")).Handler(http.RedirectHandler("/orders/1", http.StatusSeeOther)))
 		jwttest.Attack(t, mux, target)
 	})
+}
+
+// statusBehind returns the status of the answer of handler to r.
+func statusBehind(handler http.Handler, r *http.Request) int {
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w.Code
 }
 
 // attackKeySet returns the JWK Set of an ECDSA target.
@@ -382,6 +402,19 @@ func TestAttackFindsHoles(t *testing.T) {
 		{"nobody gets in", hs, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }), []string{
 			"REFUSED ALTHOUGH VALID: valid/plain\n", "401 Unauthorized, called directly; 401 Unauthorized, over TCP", "Nothing else was tried",
 		}, []string{"GOT IN"}},
+
+		{"closes every connection", hs, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), []string{
+			"REFUSED ALTHOUGH VALID: valid/plain\n", "no answer (the handler closed the connection), called directly; no answer (", "Nothing else was tried",
+		}, []string{"GOT IN", "PANICKED"}},
+
+		{"answers and then closes the connection", hs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if statusBehind(gate, r) >= 400 {
+				w.WriteHeader(http.StatusOK)
+				panic(http.ErrAbortHandler)
+			}
+		}), []string{
+			"GOT IN: none/unsigned-none\n", "200 OK, called directly; no answer (",
+		}, []string{"REFUSED ALTHOUGH VALID: valid/", "PANICKED: none/"}},
 
 		{"nobody but the usual gets in", hs, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer e") {
