@@ -37,19 +37,21 @@ import (
 // answer. A case also fails if the handler panics, does not answer within half a
 // minute, or fetches an address that a token names.
 //
-// Each case is a subtest named family/case. Its report says what the request
-// sends, which rule a service breaks by letting it in, whether the RFC says MUST
-// or SHOULD, and how to run the case alone. Attack sends each request twice: it
-// calls the handler directly, and it sends the request over TCP to a server on
-// loopback. A few requests exist in only one of these ways. A request that
-// net/http itself refuses counts as refused, because net/http is part of the
-// service.
+// Each case is a subtest named family/case. The report of a failed case says what
+// the request sends, which rule the service breaks, whether the RFC says MUST or
+// SHOULD, and how to run the case alone.
 //
-// The families, in the order in which they run:
+// Attack sends each request twice: it calls the handler directly, and it sends the
+// request over TCP to a server on loopback. A few requests can be sent in only one of
+// these ways. A request that net/http itself refuses counts as refused, because
+// net/http is part of the service.
 //
-//   - valid: good requests in every form that a service has to expect
-//   - authorization: the grammar of the header, repeated and folded headers, trailers
-//   - carriage: good tokens in the query, the body, cookies and other headers
+// The families of cases:
+//
+//   - valid: good requests in every form that a service has to accept
+//   - authorization: malformed, repeated and folded Authorization headers, and trailers
+//   - carriage: good tokens in the query, the body, cookies and other headers, which
+//     the service must ignore
 //   - none, algorithm, confusion, guessed-secret: unsigned tokens, and tokens that
 //     choose how they are verified
 //   - header-key, kid: tokens that contain their own key, or say where to find it
@@ -63,16 +65,19 @@ import (
 //     client that does not prove possession of the token's key
 //   - size: requests of up to two megabytes
 //
-// Good tokens are sent in the Authorization header. Attack calls the handler from
-// several goroutines, but never from two at once. Attack listens on loopback, and
-// panics if it cannot.
+// The service must take tokens from the Authorization header. If it takes them from
+// another place too, such as a cookie, put the cases of carriage for that place into
+// Target.Skip.
+//
+// Attack calls the handler from several goroutines, but never from two at once. Attack
+// listens on loopback, and panics if it cannot.
 func Attack(t *testing.T, handler http.Handler, target Target) {
 	t.Helper()
 	runAttack(t, handler, target, func(string) bool { return true })
 }
 
-// runAttack is Attack, but sends over TCP only the families that overTCPToo
-// names and the cases that exist only over TCP.
+// runAttack is Attack, but sends a case over TCP only if overTCPToo returns true for
+// its family, or if the case can be sent only over TCP.
 func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo func(family string) bool) {
 	t.Helper()
 	if handler == nil {
@@ -232,7 +237,8 @@ func (a *attack) callHandler(ctx context.Context, r request) (status int, err er
 	}
 }
 
-// errNotSent is the error of sendOverTCP for a failure that is not the handler's.
+// errNotSent is the error of sendOverTCP if there is no connection, which is not the
+// fault of the handler.
 var errNotSent = errors.New("cannot connect to the server on loopback")
 
 // sendOverTCP sends a request over a new connection. A status of 0 means that

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A Target tells [Attack] how to make tokens that the service under attack
-// accepts.
+// A Target tells [Attack] how to make requests and tokens that the service under
+// attack accepts.
 type Target struct {
 	_ struct{} // keyed literals only: fields will be added
 
@@ -22,18 +22,19 @@ type Target struct {
 	// for the test only: reports show tokens that are signed with it.
 	Key       any
 	Algorithm string
-	// KeyID is the ID of the key at the service, and the kid of the tokens. Leave
-	// KeyID empty if the service's key has no ID and the service ignores kid: good
-	// tokens then have no kid.
+	// KeyID is the ID under which the service knows the key. It is the kid of good
+	// tokens. If the service's key has no ID and the service ignores kid, leave KeyID
+	// empty: good tokens then have no kid.
 	KeyID string
-	// Issuer and Audience are the iss and aud that the service expects. If one of
-	// them is empty, tokens do not have the claim and Attack skips its family of
-	// cases.
+	// Issuer and Audience are the iss and aud that the service expects. If Issuer is
+	// empty, good tokens have no iss and Attack skips the family issuer. If Audience
+	// is empty, good tokens have no aud and Attack skips the family audience.
 	Issuer, Audience string
 
-	// Header and Claims change the header and the claims of a good token, for
-	// example scope or typ. A nil value removes a member. By default a good token
-	// has typ, sub, exp, iat, jti and client_id, and its sub is "jwttest".
+	// Header and Claims change the header and the claims of good tokens: set here
+	// the typ, scope and other claims that the service requires. A nil value removes
+	// a member. By default typ is "JWT", sub, jti and client_id are "jwttest", exp is
+	// in an hour, and iat is a minute ago.
 	Header, Claims map[string]any
 
 	// Method and Path make a request that the service answers with a status below
@@ -41,11 +42,13 @@ type Target struct {
 	Method, Path string
 
 	// Strict adds the cases where an RFC leaves the choice to the service and
-	// jwtgate is strict, for example duplicate members. Without Strict, Attack
-	// runs only the cases that an RFC decides with MUST or SHOULD.
+	// jwtgate is strict, for example duplicate members. Set Strict for a service
+	// behind a [github.com/jwtgate/jwtgate.Gate]. Without Strict, Attack runs only
+	// the cases that an RFC decides with MUST or SHOULD.
 	Strict bool
 	// Skip leaves out cases, or whole families of cases. Use the names in the
-	// reports, for example "times/exp-missing" or "carriage".
+	// reports, for example "times/exp-missing" or "carriage". A name that does not
+	// exist fails the test. The case valid/plain always runs.
 	Skip []string
 
 	// Now is the service's clock. nil means [time.Now].
@@ -58,8 +61,11 @@ func (t Target) check() error {
 		return err
 	}
 	path := cmp.Or(t.Path, "/")
-	if _, err := http.NewRequest(t.Method, "http://"+host+path, nil); err != nil || path[0] != '/' {
-		return fmt.Errorf("Target.Method and Path: %q and %q do not make a request (%v)", t.Method, t.Path, err)
+	if path[0] != '/' {
+		return fmt.Errorf("Target.Method and Path: the path %q does not begin with a slash", t.Path)
+	}
+	if _, err := http.NewRequest(t.Method, "http://"+host+path, nil); err != nil {
+		return fmt.Errorf("Target.Method and Path: %q and %q do not make a request: %w", t.Method, t.Path, err)
 	}
 	return nil
 }
@@ -67,7 +73,7 @@ func (t Target) check() error {
 // host is the Host of all requests, the same as that of [httptest.NewRequest].
 const host = "example.com"
 
-// checkKey reports an unknown algorithm, or a key of the wrong type for it.
+// checkKey returns an error if the algorithm is unknown or key cannot sign with it.
 func checkKey(algorithm string, key any) error {
 	if signingMethods[algorithm] == nil {
 		return fmt.Errorf("Target.Algorithm: %q is not one of %s", algorithm, strings.Join(algorithmNames, ", "))
@@ -84,8 +90,8 @@ func checkKey(algorithm string, key any) error {
 		ok = kind(algorithm) == "Ed" && len(k) == ed25519.PrivateKeySize
 	}
 	if !ok {
-		return fmt.Errorf("Target.Key: a %T cannot sign with %s; use the key that the algorithm needs: a []byte secret, "+
-			"an *rsa.PrivateKey, an *ecdsa.PrivateKey on the algorithm's curve or an ed25519.PrivateKey", key, algorithm)
+		return fmt.Errorf("Target.Key: this %T cannot sign with %s; use a []byte for HS, an *rsa.PrivateKey for RS and PS, "+
+			"an *ecdsa.PrivateKey on the algorithm's curve for ES, or an ed25519.PrivateKey for EdDSA", key, algorithm)
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// Context returns a copy of ctx with a verified token, as a gate passes it to a
-// handler. Use it to test a handler without a gate:
+// Context returns a copy of ctx with a verified token, like the context that a gate
+// passes to a handler. Use Context to test a handler without a gate:
 //
 //	r := httptest.NewRequest("GET", "/me", nil)
 //	r = r.WithContext(jwttest.Context(t, r.Context(), map[string]any{"email": "alice@example.com"}))
@@ -19,15 +19,15 @@ import (
 // [jwtgate.Subject], [jwtgate.FromContext] and [jwtgate.Decode] work as behind a
 // gate. Context does not use the network.
 //
-// Do not use Context for a handler behind a gate: gates do not trust the token.
-// Send a token of an [Issuer] instead.
+// Do not use Context for a handler behind a gate: gates ignore the token in the
+// context. Send a token of an [Issuer] instead.
 //
 // claims changes the default claims, as in [Issuer.Token]. By default iss is
 // "https://auth.example.com/", aud is "https://api.example.com", sub is "alice",
 // iat is now, exp is in an hour, and jti is different in each token. iss and aud
-// may have any value; iss, aud, sub and exp may be removed. The subject is the sub
-// claim. Claims that every gate refuses, such as an exp in the past or a sub that
-// is a number, end the test with t.Fatalf.
+// may have any value, and each default claim may be removed. The subject is the sub
+// claim. Claims that every gate refuses, such as an exp in the past or a sub that is
+// a number, end the test with t.Fatalf.
 //
 // Context is safe for concurrent use.
 func Context(t testing.TB, ctx context.Context, claims map[string]any) context.Context {
@@ -42,8 +42,8 @@ func Context(t testing.TB, ctx context.Context, claims map[string]any) context.C
 // contextIssuer is the iss of the tokens of Context.
 const contextIssuer = "https://auth.example.com/"
 
-// verifiedToken returns the token of a gate that requires as little of claims as
-// a gate can.
+// verifiedToken signs a token with these claims, and returns it as verified by a
+// gate that checks as few claims as possible.
 func verifiedToken(ctx context.Context, claims map[string]any) (*jwtgate.Token, error) {
 	k, err := newSigningKey("key-1", "HS256")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package jwttest helps to test services that use package jwtgate, and key
-// sources for them.
+// Package jwttest helps to test services that use package jwtgate, and the key
+// sources that they use.
 //
 //   - [Context] puts a verified token into a context, to test a handler without
 //     its gate.
@@ -11,7 +11,7 @@
 // # A handler without its gate
 //
 // To test what a handler does for a caller, give the handler the token that a
-// gate would have put into the context:
+// gate would put into the context:
 //
 //	func TestProfile(t *testing.T) {
 //		r := httptest.NewRequest("GET", "/me", nil)
@@ -24,7 +24,7 @@
 // # A handler behind its gate
 //
 // To test which callers reach a handler, make the service as in production, but
-// let its gate trust an Issuer of the test:
+// let its gate trust an Issuer that the test has started:
 //
 //	func TestOrders(t *testing.T) {
 //		issuer := jwttest.NewIssuer(t)
@@ -67,7 +67,7 @@
 //
 //	old := issuer.Token(nil)
 //	issuer.Rotate()
-//	// ... the gate accepts tokens of the new key, and the old token too
+//	// ... the gate accepts tokens signed with the new key, and the old token too
 //	issuer.Withdraw()
 //	// ... the gate refuses the old token once it has fetched the keys again
 //
@@ -79,10 +79,23 @@
 // # A key source
 //
 // [TestKeySource] tests that a source keeps the promises of [jwtgate.KeySource].
-// Wrap the source in keys.ByIssuer to name an issuer that it has keys of:
+// Wrap the source in keys.ByIssuer to name an issuer whose keys it has:
 //
 //	func TestVault(t *testing.T) {
 //		jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": newVault(t)})
+//	}
+//
+// # Hostile requests
+//
+// [Attack] sends more than a thousand hostile requests to a handler. Give it the key
+// that the service trusts in the test, and the claims that the service requires:
+//
+//	func TestAttack(t *testing.T) {
+//		jwttest.Attack(t, service, jwttest.Target{
+//			Key: key, Algorithm: "ES256", KeyID: "test-key",
+//			Issuer: "https://auth.example.com/", Audience: "https://api.example.com",
+//			Strict: true, // the service is behind a jwtgate.Gate
+//		})
 //	}
 //
 // # Concurrency
