@@ -21,16 +21,17 @@ import (
 )
 
 // TestKeySource tests in subtests of t that source keeps the promises of
-// [jwtgate.KeySource]. Run it with the race detector too:
+// [jwtgate.KeySource]. Run the test with the race detector too:
 //
 //	func TestSource(t *testing.T) {
 //		jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": newVault(t)})
 //	}
 //
-// Wrap the source in a [keys.ByIssuer], as in the example, to name the issuers that
-// it has keys of. TestKeySource calls any other source for the issuer "", which is
-// what a gate with Options.AnyIssuer does, and for an issuer that does not exist. It
-// leaves out an issuer that the CheckIssuers of the source refuses.
+// Wrap the source in a [keys.ByIssuer], as in the example, to name the issuers whose
+// keys it has. TestKeySource calls a source that is not wrapped for two issuers: for
+// "", as a gate with Options.AnyIssuer does, and for an issuer that does not exist. If
+// the source is a [jwtgate.IssuerChecker] and refuses one of the two, TestKeySource
+// leaves that issuer out.
 //
 // A source that returns no key and no error for all these issuers fails: without
 // keys the other tests would prove nothing. A source that only returns errors may
@@ -41,15 +42,15 @@ import (
 //
 //   - Without a key ID the source lists the keys of the issuer. With the ID of a
 //     listed key it returns that key. No key is nil or the zero Key.
-//   - It returns the same answer each time, or an error. It does not change a slice
-//     that it has returned.
-//   - It treats key IDs as hostile: control characters, paths, URLs, invalid UTF-8,
-//     256 bytes. A key ID causes no panic and no request. An error that contains a
-//     key ID is printable and at most 256 bytes long.
-//   - If the context has ended or ends during the call, it returns at once, with an
-//     error or with its usual answer.
-//   - It is safe for concurrent use.
-//   - It leaves no goroutines behind, even if the context of a call has ended.
+//   - The source returns the same answer each time, or an error. It does not change a
+//     slice that it has returned.
+//   - Hostile key IDs do no harm: control characters, paths, URLs, invalid UTF-8, 256
+//     bytes. They cause no panic, and no request to an address in them. An error that
+//     contains a key ID is printable and at most 256 bytes long.
+//   - If the context has ended or ends during the call, the source returns at once,
+//     with an error or with its usual answer.
+//   - The source is safe for concurrent use.
+//   - The source leaves no goroutines behind, even if the context of a call has ended.
 //
 // TestKeySource makes several hundred calls for each issuer.
 func TestKeySource(t *testing.T, source jwtgate.KeySource) {
@@ -60,10 +61,10 @@ func TestKeySource(t *testing.T, source jwtgate.KeySource) {
 func testKeySource(t *testing.T, source jwtgate.KeySource, limits limits) {
 	t.Helper()
 	if source == nil {
-		t.Fatal("the source is nil")
+		t.Fatal("jwttest.TestKeySource: the source is nil")
 	}
 	s := &sourceTest{
-		checkedSource: &checkedSource{source: source, limits: limits, label: rand.Text(), given: map[question]string{}},
+		checkedSource: &checkedSource{source: source, limits: limits, label: rand.Text(), answers: map[question]string{}},
 		known:         map[string][]string{},
 	}
 	if s.chooseIssuers(); s.problem != nil {
@@ -73,11 +74,11 @@ func testKeySource(t *testing.T, source jwtgate.KeySource, limits limits) {
 		name string
 		test func(*testing.T)
 	}{
-		{"lists its keys", s.listsKeys},
-		{"answers the same again", s.repeats},
+		{"lists its keys", s.listsItsKeys},
+		{"answers the same again", s.answersTheSameAgain},
 		{"takes any key ID", s.takesAnyKeyID},
-		{"returns when the context ends", s.heedsContext},
-		{"is safe for concurrent use", s.worksConcurrently},
+		{"returns when the context ends", s.returnsWhenContextEnds},
+		{"is safe for concurrent use", s.isSafeForConcurrentUse},
 		{"leaves no goroutine behind", s.leavesNoGoroutine},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,29 +94,29 @@ func testKeySource(t *testing.T, source jwtgate.KeySource, limits limits) {
 }
 
 const (
-	// maxKnownKeyIDs is the number of key IDs of an issuer that are used in all tests.
+	// maxKnownKeyIDs is how many of an issuer's key IDs the subtests use.
 	maxKnownKeyIDs = 8
-	// unreachableIssuer is the issuer that does not exist. A source that fetches
-	// its keys fails without leaving this machine: no server has port 0.
+	// unreachableIssuer is the issuer that does not exist. A source that fetches its
+	// keys fails without a request to another machine: no server has port 0.
 	unreachableIssuer = "http://127.0.0.1:0/jwttest"
 )
 
 // A sourceTest is the test of one source.
 type sourceTest struct {
 	*checkedSource
-	issuers []string
-	known   map[string][]string // key IDs by issuer
+	issuers []string            // for which the subtests call the source
+	known   map[string][]string // the key IDs that the source has listed, by issuer
 }
 
-// chooseIssuers chooses the issuers to call the source for. It sets s.problem if
-// there are none.
+// chooseIssuers sets s.issuers. It sets s.problem if the CheckIssuers of the source
+// refuses the issuers of a keys.ByIssuer, or both issuers of another source.
 func (s *sourceTest) chooseIssuers() {
 	check := func([]string) error { return nil }
-	if c, ok := s.source.(interface{ CheckIssuers([]string) error }); ok {
+	if c, ok := s.source.(jwtgate.IssuerChecker); ok {
 		check = c.CheckIssuers
 	}
-	if all, ok := s.source.(keys.ByIssuer); ok {
-		s.issuers = slices.Sorted(maps.Keys(all))
+	if byIssuer, ok := s.source.(keys.ByIssuer); ok {
+		s.issuers = slices.Sorted(maps.Keys(byIssuer))
 		s.problem = check(s.issuers)
 		return
 	}
@@ -132,12 +133,13 @@ func (s *sourceTest) chooseIssuers() {
 	}
 }
 
-// nameTheIssuer is the advice for a source that knows neither of the issuers.
+// nameTheIssuer is the advice for a source that has no keys of the issuers it was called
+// for.
 const nameTheIssuer = "to name an issuer that the source has keys of, pass keys.ByIssuer with the issuer and the source"
 
-// listsKeys collects the known key IDs, and checks that the source finds each key
+// listsItsKeys collects the known key IDs, and checks that the source finds each key
 // that it lists.
-func (s *sourceTest) listsKeys(t *testing.T) {
+func (s *sourceTest) listsItsKeys(t *testing.T) {
 	empty := true
 	for _, issuer := range s.issuers {
 		listed := s.call(t, issuer, "")
@@ -160,25 +162,25 @@ func (s *sourceTest) listsKeys(t *testing.T) {
 	}
 }
 
-// repeats checks that answers stay the same. callWithin compares them.
-func (s *sourceTest) repeats(t *testing.T) {
+// answersTheSameAgain calls the source again. callWithin compares the answers.
+func (s *sourceTest) answersTheSameAgain(t *testing.T) {
 	for range 5 {
 		for _, issuer := range s.issuers {
-			s.inTurn(t, issuer, append([]string{"", kidMark}, s.known[issuer]...))
+			s.callEach(t, issuer, append([]string{"", kidMark}, s.known[issuer]...))
 		}
 	}
 }
 
-// inTurn calls the source for each of kids, and then checks that no call has
-// changed a slice that an earlier one returned.
-func (s *sourceTest) inTurn(t *testing.T, issuer string, kids []string) {
-	var before, copied [][]*jwtgate.Key
+// callEach calls the source with each of kids, and then checks that no call has changed
+// a slice that an earlier call returned.
+func (s *sourceTest) callEach(t *testing.T, issuer string, kids []string) {
+	var returned, copies [][]*jwtgate.Key
 	for _, kid := range kids {
 		r := s.call(t, issuer, kid)
-		before, copied = append(before, r.keys), append(copied, slices.Clone(r.keys))
+		returned, copies = append(returned, r.keys), append(copies, slices.Clone(r.keys))
 	}
-	for n := range before {
-		if !slices.Equal(before[n], copied[n]) {
+	for n := range returned {
+		if !slices.Equal(returned[n], copies[n]) {
 			s.report(fmt.Errorf("the slice that Keys(ctx, %q, %q) returned was changed later; return a slice that nothing changes", issuer, kids[n]))
 		}
 	}
@@ -197,7 +199,7 @@ func (s *sourceTest) takesAnyKeyID(t *testing.T) {
 		}
 	}
 	if path := requested.Load(); path != nil {
-		s.report(fmt.Errorf("the source has requested an address that a key ID named, %q; use a key ID only to compare it with those of the keys", *path))
+		s.report(fmt.Errorf("the source has requested an address that a key ID named, %q; only compare a key ID with the IDs of your keys", *path))
 	}
 }
 
@@ -211,8 +213,8 @@ func hostileKeyIDs(url string) []string {
 		"' OR '1'='1", "'; DROP TABLE keys; --", "`id`", "$(id)", "; id", "${jndi:ldap://127.0.0.1:0/}", "{{7*7}}",
 		"%s%s%n%d", "%!s(MISSING)", "*", "?", "#", "[", "{", `"`, `\`, "é", "e\u0301", "\ufeff", " ",
 	}
-	for i, kid := range kids {
-		kids[i] = kidMark + kid
+	for i, ending := range kids {
+		kids[i] = kidMark + ending
 	}
 	for _, start := range []string{"../../../../../../", "/", "file:///", " ", "\x00", "\xff", "-"} {
 		kids = append(kids, start+kidMark)
@@ -235,13 +237,13 @@ func similarKeyIDs(known []string) (kids []string) {
 	return kids
 }
 
-// heedsContext checks that a call returns if its context has ended, or ends during
+// returnsWhenContextEnds checks that a call returns if its context has ended, or ends during
 // the call.
-func (s *sourceTest) heedsContext(t *testing.T) {
+func (s *sourceTest) returnsWhenContextEnds(t *testing.T) {
 	for _, issuer := range s.issuers {
 		for _, kid := range append([]string{"", kidMark}, s.known[issuer]...) {
-			for _, end := range []func(context.Context) context.Context{cancelled, afterDeadline, cancelledSoon} {
-				s.callWithin(t, end(t.Context()), s.limits.endedCall, issuer, kid)
+			for _, ended := range []func(context.Context) context.Context{cancelled, afterDeadline, cancelledSoon} {
+				s.callWithin(t, ended(t.Context()), s.limits.endedCall, issuer, kid)
 			}
 		}
 	}
@@ -261,15 +263,17 @@ func afterDeadline(ctx context.Context) context.Context {
 	return ctx
 }
 
-// cancelledSoon returns a context that is cancelled before or during the call.
+// cancelledSoon returns a context that is cancelled after a millisecond, which may be
+// before, during or after the call.
 func cancelledSoon(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	time.AfterFunc(time.Millisecond, cancel)
 	return ctx
 }
 
-// worksConcurrently checks the answers of concurrent calls.
-func (s *sourceTest) worksConcurrently(t *testing.T) {
+// isSafeForConcurrentUse makes concurrent calls. callWithin compares the answers with
+// the earlier ones.
+func (s *sourceTest) isSafeForConcurrentUse(t *testing.T) {
 	var workers sync.WaitGroup
 	for n := range 8 {
 		workers.Go(func() {
@@ -277,7 +281,7 @@ func (s *sourceTest) worksConcurrently(t *testing.T) {
 				for _, issuer := range s.issuers {
 					kids := append([]string{"", kidMark, kidMark + strconv.Itoa(n)}, s.known[issuer]...)
 					first := (n + round) % len(kids)
-					s.inTurn(t, issuer, slices.Concat(kids[first:], kids[:first]))
+					s.callEach(t, issuer, slices.Concat(kids[first:], kids[:first]))
 				}
 			}
 		})
@@ -294,7 +298,7 @@ func (s *sourceTest) leavesNoGoroutine(t *testing.T) {
 		for n := range calls {
 			ctx := t.Context()
 			if n%2 == 0 {
-				ctx = cancelled(ctx) // a goroutine that sends its result would wait for ever
+				ctx = cancelled(ctx) // Keys may return early and leave a goroutine behind
 			}
 			s.callWithin(t, ctx, s.limits.call, issuer, kidMark+strconv.Itoa(n))
 		}
@@ -304,7 +308,8 @@ func (s *sourceTest) leavesNoGoroutine(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := left(); n > calls/5 {
-			s.report(fmt.Errorf("%d calls of Keys for the issuer %q, half of them with a context that had ended, have left %d goroutines behind", calls, issuer, n))
+			s.report(fmt.Errorf("%d calls of Keys for the issuer %q, half of them with a context that had ended, have left %d goroutines behind; "+
+				"a goroutine that sends a key must end even if Keys has returned and nobody receives", calls, issuer, n))
 		}
 	}
 }

@@ -18,41 +18,41 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
-// A checkedSource is a source whose answers are checked. The first broken promise
-// becomes its problem; after that the source is not called again.
+// A checkedSource calls a source and checks the answers. It records the first promise
+// that the source breaks as problem, and does not call the source while there is one.
 type checkedSource struct {
 	source jwtgate.KeySource
 	limits limits
 	label  string // marks the goroutines that calls of the source start
 
 	mu      sync.Mutex
-	given   map[question]string // the usable keys of earlier answers
+	answers map[question]string // the usable keys of the first answer to each question
 	problem error               // the first of the current subtest
 }
 
 // limits say how long to wait before a call counts as stuck and a goroutine as
 // left behind.
 type limits struct {
-	call      time.Duration // of a call whose context lasts
-	endedCall time.Duration // of a call whose context has ended
+	call      time.Duration // for a call whose context does not end
+	endedCall time.Duration // for a call whose context has ended, or ends soon
 	goroutine time.Duration // for goroutines to end after their calls
 }
 
-// usualLimits allow a source to wait longer than the usual timeout of a request, and
-// a busy machine to be slow.
+// usualLimits are the limits of TestKeySource. They are longer than the usual timeout of
+// a request, because the machine may be busy.
 var usualLimits = limits{call: 10 * time.Second, endedCall: 3 * time.Second, goroutine: 3 * time.Second}
 
 const (
-	// maxErrorBytes is the length of an error that contains a key ID.
+	// maxErrorBytes is the greatest length of an error that contains a key ID.
 	maxErrorBytes = 256
 	// maxTriedKeys is the number of keys of an algorithm that a gate tries for a token.
 	maxTriedKeys = 4
-	// kidMark is a part of every key ID that no source knows. It finds key IDs in
-	// errors.
+	// kidMark is a key ID that no source knows. It is also a part of nearly all hostile
+	// key IDs: an error that contains kidMark repeats a key ID.
 	kidMark = "jwttest-kid"
 )
 
-// A question is the arguments of a call of Keys.
+// A question is the arguments of a call of Keys, without the context.
 type question struct{ issuer, kid string }
 
 // errStuck is the problem of a call that does not return.
@@ -62,7 +62,7 @@ var errStuck = errors.New("has not returned")
 type reply struct {
 	keys []*jwtgate.Key
 	err  error
-	text string // of err, "" for nil
+	text string // of err; "" if err is nil
 }
 
 // call calls Keys with the context of t and checks the answer.
@@ -90,11 +90,11 @@ func (s *checkedSource) callWithin(t *testing.T, ctx context.Context, limit time
 	return r
 }
 
-// callOnGoroutine calls Keys on another goroutine, so that the test goes on if the source
-// panics, ends its goroutine or does not return.
+// callOnGoroutine calls Keys on another goroutine, so that the test continues if the
+// source panics, ends its goroutine or does not return.
 func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duration, issuer, kid string) (reply, error) {
 	var r reply
-	err := errors.New("ended its goroutine")
+	err := errors.New("ended its goroutine with runtime.Goexit, or with a method such as Fatal of testing.T")
 	done := make(chan struct{})
 	go pprof.Do(ctx, pprof.Labels("jwttest", s.label), func(ctx context.Context) {
 		defer close(done)
@@ -115,12 +115,15 @@ func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duratio
 	case <-done:
 		return r, err
 	case <-timer.C:
+		if ctx.Err() != nil {
+			return reply{}, fmt.Errorf("%w within %v although its context has ended; return an error when the context ends", errStuck, within)
+		}
 		return reply{}, fmt.Errorf("%w within %v", errStuck, within)
 	}
 }
 
-// beforeDeadline returns d, or less if the deadline of the test is near. The timeout
-// of go test would not name the call.
+// beforeDeadline returns d, or less if the deadline of the test is near: the report of
+// go test about its timeout would not name the call.
 func beforeDeadline(t *testing.T, d time.Duration) time.Duration {
 	if deadline, ok := t.Deadline(); ok {
 		return min(d, time.Until(deadline)/4)
@@ -128,7 +131,7 @@ func beforeDeadline(t *testing.T, d time.Duration) time.Duration {
 	return d
 }
 
-// check returns an error if the reply breaks a promise for any question.
+// check returns an error if the reply would be wrong for every question.
 func (r reply) check() error {
 	if r.err != nil {
 		return checkError(r.text)
@@ -144,15 +147,15 @@ func (r reply) check() error {
 	return nil
 }
 
-// checkError returns an error if text would let a key ID break a line of a log, or
-// make it long. Text without a key ID may have several lines, like that of
-// errors.Join.
+// checkError returns an error if text, of an error of the source, would let a key ID
+// break a line of a log or make the line long. Text without a key ID may have several
+// lines, like the text of errors.Join.
 func checkError(text string) error {
-	repeats := strings.Contains(text, kidMark)
-	if repeats && len(text) > maxErrorBytes {
+	repeatsKeyID := strings.Contains(text, kidMark)
+	if repeatsKeyID && len(text) > maxErrorBytes {
 		return fmt.Errorf("returned an error of %d bytes that repeats the key ID; cut it, for example with %%.40q: %q", len(text), text)
 	}
-	printable := func(c rune) bool { return strconv.IsPrint(c) || !repeats && (c == '\n' || c == '\t') }
+	printable := func(c rune) bool { return strconv.IsPrint(c) || !repeatsKeyID && (c == '\n' || c == '\t') }
 	if strings.ContainsFunc(text, func(c rune) bool { return !printable(c) }) || !utf8.ValidString(text) {
 		return fmt.Errorf("returned an error with control characters; quote the key ID, for example with %%.40q: %q", text)
 	}
@@ -163,19 +166,19 @@ func checkError(text string) error {
 func (s *checkedSource) compare(q question, answer string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, ok := s.given[q]
+	before, ok := s.answers[q]
 	if !ok {
-		s.given[q] = answer
+		s.answers[q] = answer
 		return nil
 	}
 	if answer != before {
-		return fmt.Errorf("returned [%s], and before [%s], without an error", answer, before)
+		return fmt.Errorf("returned [%s], and before [%s], without an error; return the same keys each time, or an error", answer, before)
 	}
 	return nil
 }
 
-// usable lists the keys that a gate would try for a token with kid. The order of
-// keys matters only if there are more than maxTriedKeys for an algorithm.
+// usable lists the keys that a gate would try for a token with kid, sorted. The order of
+// keys matters only if an algorithm has more than maxTriedKeys of them.
 func usable(keys []*jwtgate.Key, kid string) string {
 	count := map[string]int{}
 	var list []string
@@ -190,7 +193,7 @@ func usable(keys []*jwtgate.Key, kid string) string {
 	return strings.Join(list, ", ")
 }
 
-// report records a problem, unless there is one already.
+// report sets the problem, unless there is one already.
 func (s *checkedSource) report(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,7 +214,7 @@ func (s *checkedSource) failed() bool {
 func (s *checkedSource) goroutines() (count int) {
 	var profile bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&profile, 1) // writing to a buffer never fails
-	same := 0                                      // goroutines with the stack of the line before
+	same := 0                                      // number of goroutines with the current stack
 	for line := range strings.Lines(profile.String()) {
 		if number, _, ok := strings.Cut(line, " @ "); ok {
 			same, _ = strconv.Atoi(number)

@@ -111,7 +111,7 @@ func TestTestKeySource(t *testing.T) {
 // No test that passes waits for it.
 const hang = time.Minute
 
-// brokenSources break one promise each. The text is in the report of the source.
+// Each of brokenSources breaks one promise. The report of the source contains text.
 var brokenSources = []struct {
 	name   string
 	text   string
@@ -233,16 +233,16 @@ var brokenSources = []struct {
 	}},
 	{"uses a slice again", "was changed later", func(t *testing.T) jwtgate.KeySource {
 		all := map[string]*jwtgate.Key{"1": ed25519Key(t, "1"), "2": ed25519Key(t, "2")}
-		var room []*jwtgate.Key
+		var shared []*jwtgate.Key
 		return jwtgate.KeySourceFunc(func(_ context.Context, _, kid string) ([]*jwtgate.Key, error) {
-			room = room[:0]
+			shared = shared[:0]
 			for id, k := range all {
 				if kid == "" || kid == id {
-					room = append(room, k)
+					shared = append(shared, k)
 				}
 			}
-			slices.SortFunc(room, func(a, b *jwtgate.Key) int { return strings.Compare(a.ID(), b.ID()) })
-			return room, nil
+			slices.SortFunc(shared, func(a, b *jwtgate.Key) int { return strings.Compare(a.ID(), b.ID()) })
+			return shared, nil
 		})
 	}},
 	{"mixes up concurrent calls", "is_safe_for_concurrent_use", func(t *testing.T) jwtgate.KeySource {
@@ -303,9 +303,8 @@ func (panickingError) Error() string { panic("no text") }
 // chosenSource is the environment variable that names the broken source to test.
 const chosenSource = "JWTTEST_BROKEN_SOURCE"
 
-// shortLimits are for sources that break a promise by never returning, or never
-// ending a goroutine: no limit is too short to notice that. The other limits are
-// those of a hang.
+// shortLimits are the limits for sources that never return, or never end a goroutine.
+// Even a short limit notices that. All other sources have the limit hang.
 var shortLimits = map[string]struct{ call, endedCall, goroutine time.Duration }{
 	"blocks for ever":                         {short, hang, hang},
 	"blocks once it has been asked before":    {short, hang, hang},
@@ -315,8 +314,8 @@ var shortLimits = map[string]struct{ call, endedCall, goroutine time.Duration }{
 
 const short = 200 * time.Millisecond
 
-// TestKeySource fails for every broken source, and says why. A source that fails
-// does so in another process.
+// TestKeySource fails for every broken source, and says why. It runs in another process,
+// because its failure would fail this test.
 func TestTestKeySource_Catches(t *testing.T) {
 	if name := os.Getenv(chosenSource); name != "" {
 		for _, tt := range brokenSources {
