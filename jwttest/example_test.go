@@ -35,7 +35,7 @@ func call(service http.Handler, token string) string {
 	return string(body)
 }
 
-// A service behind its gate gets good and bad tokens. In a test, t is the parameter
+// A service behind its gate gets good and bad tokens. In your test, t is the parameter
 // of the test function.
 func ExampleNewIssuer() {
 	t := &exampleT{}
@@ -130,8 +130,8 @@ func ExampleIssuer_Forge() {
 	// Output: true
 }
 
-// An issuer with a secret publishes no keys: the options contain the secret. Set the
-// algorithm before the call of Options.
+// An issuer with an HS algorithm publishes no keys: the options contain the secret. Call
+// SetAlgorithm before Options.
 func ExampleIssuer_SetAlgorithm() {
 	t := &exampleT{}
 	defer t.end()
@@ -174,7 +174,7 @@ func ExampleIssuer_Sign() {
 	// Unauthorized
 }
 
-// A handler is tested without its gate.
+// A test calls a handler without its gate.
 func ExampleContext() {
 	t := &exampleT{}
 	defer t.end()
@@ -325,8 +325,8 @@ func ExampleIssuer_Rotate() {
 	// old: Unauthorized
 }
 
-// The service is made as in production, but with a key of the test, so that Attack
-// can sign tokens.
+// The service is made as in production, but trusts a key of the test, with which Attack
+// signs tokens.
 func ExampleAttack() {
 	var t *testing.T // the parameter of your test function
 
@@ -349,7 +349,8 @@ func ExampleAttack() {
 	})
 }
 
-// A custom key source is tested. Every gate relies on the promises that are tested.
+// A gate relies on the promises that TestKeySource tests. Test every key source that
+// you write.
 func ExampleTestKeySource() {
 	var t *testing.T // the parameter of your test function
 

@@ -30,9 +30,9 @@ import (
 // With testing/synctest, call NewIssuer outside the bubble. The goroutines of the
 // issuer's server wait for the network, so time in the bubble would not advance.
 type Issuer struct {
-	// URL is the iss of the tokens and the address of the issuer's metadata. The
-	// JWK Set is at URL + "/jwks": set that as the URL of a keys.Remote if the test
-	// gives its tokens another iss. Do not change URL.
+	// URL is the iss of the tokens. A keys.Remote discovers the keys from URL. If the
+	// test gives its tokens another iss, set the URL of the keys.Remote to URL +
+	// "/jwks", where the JWK Set is. Do not change URL.
 	URL string
 	// Audience is the aud of the tokens. Change it only before the first method
 	// call.
@@ -47,7 +47,7 @@ type Issuer struct {
 	fetches  int
 	down     bool
 	status   int               // of the answers while down; 0 means no answer
-	holds    []context.Context // one for each Hold; answers wait for all of them
+	holds    []context.Context // one for each Hold; an answer waits until all have ended
 	remotes  []*keys.Remote    // the key sources of Options
 }
 
@@ -57,7 +57,7 @@ const (
 )
 
 // NewIssuer starts an issuer on a free loopback port. The issuer has one key, for
-// ES256. It stops when the test ends.
+// ES256. The issuer stops when the test ends.
 func NewIssuer(t testing.TB) *Issuer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,9 +89,9 @@ func NewIssuer(t testing.TB) *Issuer {
 	return i
 }
 
-// Options returns the options of a gate that accepts the tokens of i. Change them
-// as you need before the call of [jwtgate.New]. Each call of Options makes a new
-// key source, so gates share no state.
+// Options returns the options of a gate that accepts the tokens of i. You may change
+// them before you call [jwtgate.New]. Each call of Options makes a new key source, so
+// gates share no state.
 //
 // Keys is a [*keys.Remote] that discovers the keys, fetches them for every unknown
 // key ID without the usual limit, and logs to the test. With an HS algorithm Keys
@@ -154,7 +154,8 @@ func (i *Issuer) Forge(header, claims map[string]any) string {
 	return i.sign(header, claims, func(k *signingKey) (any, error) { return signingAlgorithms[k.algorithm].forgersKey() })
 }
 
-// sign signs a token with the key that choose returns. choose gets the current key.
+// sign returns a token that names the current key. The token is signed with the key
+// that choose returns for the current key.
 func (i *Issuer) sign(header, claims map[string]any, choose func(*signingKey) (any, error)) string {
 	i.t.Helper()
 	i.mu.Lock()
@@ -184,11 +185,12 @@ func (i *Issuer) SetAlgorithm(algorithm string) {
 	i.dropOldKeys()
 }
 
-// Rotate makes a new key for the same algorithm and signs with it from now on. The
-// old key stays published, so its tokens remain good until [Issuer.Withdraw].
+// Rotate makes a new key for the same algorithm and signs with the new key from now
+// on. The old key stays published, so tokens signed with it remain good until
+// [Issuer.Withdraw].
 //
-// A gate with Options accepts tokens of the new key at once. With an HS algorithm
-// it does not: make a new gate from Options.
+// A gate with Options accepts tokens signed with the new key at once. With an HS
+// algorithm the gate refuses them: make a new gate from Options.
 func (i *Issuer) Rotate() {
 	i.t.Helper()
 	i.mu.Lock()
@@ -199,10 +201,10 @@ func (i *Issuer) Rotate() {
 // Withdraw stops publishing all keys except the current one. Call it right after
 // Rotate for a rotation without overlap.
 //
-// A gate accepts tokens of the withdrawn keys until it fetches the keys again. A
-// gate with Options fetches them when it sees a token with an unknown key ID, such
-// as the first token of a new key. The Refresh method of its keys.Remote fetches
-// them too.
+// A gate accepts tokens signed with a withdrawn key until it fetches the keys again. A
+// gate with Options fetches the keys when it sees a token with an unknown key ID, such
+// as the first token after Rotate. To make a gate fetch them without such a token, call
+// Refresh of its keys.Remote.
 func (i *Issuer) Withdraw() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -228,7 +230,7 @@ func (i *Issuer) Down(status int) {
 
 // Up ends an outage. Gates with Options that failed to fetch their keys fetch them
 // before Up returns. Other gates fetch them at their next attempt: a [keys.Remote]
-// waits half a second or longer after a failure.
+// waits for half a second or longer after a failure.
 func (i *Issuer) Up() {
 	i.t.Helper()
 	i.mu.Lock()
@@ -250,8 +252,8 @@ func (i *Issuer) Up() {
 
 // Hold makes requests for the JWK Set wait until release is called or the test
 // ends. [Issuer.Fetches] counts waiting requests too. After several calls of Hold,
-// requests wait until each release has been called. Calling a release again does
-// nothing.
+// requests wait until each of the returned functions has been called. Calling release
+// again does nothing.
 func (i *Issuer) Hold() (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -274,7 +276,8 @@ func (i *Issuer) Fetches() int {
 // currentKey returns the key that signs. i.mu is held.
 func (i *Issuer) currentKey() *signingKey { return i.keys[len(i.keys)-1] }
 
-// addKey makes a new key and lets it sign. i.mu is held, except in NewIssuer.
+// addKey makes a new key, which becomes the current one. i.mu is held, except in
+// NewIssuer.
 func (i *Issuer) addKey(algorithm string) {
 	i.t.Helper()
 	i.keysMade++

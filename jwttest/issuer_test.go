@@ -24,7 +24,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// guard returns a gate with the options.
+// guard returns a gate with the options. The test ends if New refuses them.
 func guard(t *testing.T, options jwtgate.Options) *jwtgate.Gate {
 	t.Helper()
 	gate, err := jwtgate.New(options)
@@ -48,7 +48,7 @@ func refused(t *testing.T, gate *jwtgate.Gate, token string) error {
 	return err
 }
 
-// A fakeT is a test whose failure or end does not end the test that contains it.
+// A fakeT is a testing.TB that fails or ends without effect on the test that uses it.
 type fakeT struct {
 	testing.TB // nil: calls of other methods panic
 
@@ -58,7 +58,7 @@ type fakeT struct {
 	cleanups []func()
 }
 
-// inFakeTest runs a test, including its cleanups, and returns it.
+// inFakeTest runs a test with a fakeT, including its cleanups, and returns the fakeT.
 func inFakeTest(test func(t *fakeT)) *fakeT {
 	t := &fakeT{}
 	done := make(chan struct{})
@@ -403,7 +403,7 @@ func TestIssuer_Down(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			issuer := jwttest.NewIssuer(t)
-			// Time stands still in the bubble, so that no source tries again by itself.
+			// Time does not advance in the bubble, so no source tries again by itself.
 			synctest.Test(t, func(t *testing.T) {
 				warm, cold := guard(t, issuer.Options()), guard(t, issuer.Options())
 				remote := quiet(issuer.URL + "/jwks")
@@ -443,8 +443,8 @@ func TestIssuer_Down(t *testing.T) {
 	}
 }
 
-// oneRequest closes its connections after a request, since a bubble must not end
-// before its goroutines.
+// oneRequest closes its connections after each request: the goroutines of a connection
+// must end before the bubble does.
 var oneRequest = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func TestIssuer_Up_SourceThatCannotFetch(t *testing.T) {
@@ -594,7 +594,7 @@ func TestIssuer_Concurrently(t *testing.T) {
 	assert.Positive(t, issuer.Fetches())
 }
 
-// Tokens that are made in a synctest bubble have its time.
+// Tokens that are made in a synctest bubble have the time of the bubble.
 func TestIssuer_InBubble(t *testing.T) {
 	t.Parallel()
 	issuer := jwttest.NewIssuer(t)

@@ -25,7 +25,7 @@ type signingKey struct {
 	private   any
 }
 
-// newSigningKey makes a new key.
+// newSigningKey makes a new key for algorithm.
 func newSigningKey(id, algorithm string) (*signingKey, error) {
 	method, ok := signingAlgorithms[algorithm]
 	if !ok {
@@ -42,9 +42,9 @@ func (k *signingKey) isSecret() bool {
 	return ok
 }
 
-// sign returns a token in compact serialisation (RFC 7515 section 7.1). header
-// changes the default header, which names k. private signs; Forge passes a key that
-// is not k's.
+// sign returns a token in compact serialisation (RFC 7515 section 7.1), signed with
+// private: k.private, or the forger's key for Issuer.Forge. header changes the default
+// header, which has the algorithm and the ID of k.
 func (k *signingKey) sign(private any, header, claims map[string]any) (string, error) {
 	header = withChanges(map[string]any{"alg": k.algorithm, "kid": k.id, "typ": "JWT"}, header)
 	var parts []string
@@ -81,34 +81,35 @@ func (k *signingKey) jwk() map[string]string {
 	return jwk
 }
 
-// A signingAlgorithm signs tokens and makes keys for it.
+// A signingAlgorithm is an algorithm with the functions that make its keys.
 type signingAlgorithm struct {
 	jwt.SigningMethod
 	newKey func() (any, error)
-	// forgersKey returns a key that no issuer has. All issuers share the key.
+	// forgersKey returns the key that Issuer.Forge signs with. The key is made once,
+	// because making an RSA key is slow.
 	forgersKey func() (any, error)
 }
 
-// signingAlgorithms has all algorithms by name.
+// signingAlgorithms maps the name of each algorithm to its signingAlgorithm.
 var signingAlgorithms = func() map[string]signingAlgorithm {
 	all, forgersKeys := map[string]signingAlgorithm{}, map[string]func() (any, error){}
 	for name, method := range signingMethods {
 		var newKey func() (any, error)
-		material := kind(name)
-		switch material {
+		keyType := kind(name)
+		switch keyType {
 		case "HS":
 			newKey = newSecret
 		case "RS", "PS":
-			newKey, material = newRSA, "RSA"
+			newKey, keyType = newRSA, "RSA"
 		case "ES":
-			newKey, material = newECDSA(curves[name]), name
+			newKey, keyType = newECDSA(curves[name]), name
 		default:
 			newKey = newEd25519
 		}
-		if forgersKeys[material] == nil {
-			forgersKeys[material] = sync.OnceValues(newKey)
+		if forgersKeys[keyType] == nil {
+			forgersKeys[keyType] = sync.OnceValues(newKey)
 		}
-		all[name] = signingAlgorithm{method, newKey, forgersKeys[material]}
+		all[name] = signingAlgorithm{method, newKey, forgersKeys[keyType]}
 	}
 	return all
 }()
@@ -130,7 +131,7 @@ func newEd25519() (any, error) {
 	return private, err
 }
 
-// defaultAudience is the aud of tokens.
+// defaultAudience is the aud of tokens, unless the test changes it.
 const defaultAudience = "https://api.example.com"
 
 // defaultClaims returns the claims of a good token.
