@@ -23,19 +23,20 @@ var signingMethods = map[string]jwt.SigningMethod{
 
 var (
 	algorithmNames = slices.Sorted(maps.Keys(signingMethods))
-	// hashes has the hash of an algorithm by the number in its name.
+	// hashes maps the number in the name of an algorithm to its hash.
 	hashes = map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}
-	// curves has the curve of an ECDSA algorithm (RFC 7518 section 3.4).
+	// curves maps an ECDSA algorithm to its curve (RFC 7518 section 3.4).
 	curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
 )
 
-// kind returns the kind of an algorithm: "HS", "RS", "PS", "ES" or "Ed".
+// kind returns the first two letters of an algorithm, which say what key it needs:
+// "HS", "RS", "PS", "ES" or "Ed".
 func kind(algorithm string) string { return algorithm[:2] }
 
 // coordinates returns the coordinates of a public key, padded to the size of its
 // curve (RFC 7518 section 6.2.1.2).
 func coordinates(k *ecdsa.PublicKey) (x, y []byte) {
-	point := must(k.Bytes()) // 4, x, y
+	point := must(k.Bytes()) // the byte 4, then x and y
 	size := (len(point) - 1) / 2
 	return point[1 : 1+size], point[1+size:]
 }
@@ -43,8 +44,8 @@ func coordinates(k *ecdsa.PublicKey) (x, y []byte) {
 // encode returns s in base64url without padding.
 func encode[T ~string | ~[]byte](s T) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// must returns v, and panics if err is not nil. It is for operations that cannot
-// fail with the keys that this package makes or has checked.
+// must returns v, and panics if err is not nil. It is only for operations that cannot
+// fail with the keys that this package has made or checked.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic("jwttest: " + err.Error())

@@ -57,15 +57,15 @@ func (f *family) algNone() {
 
 // algorithms adds tokens that name one algorithm and are signed with another.
 func (f *family) algorithms() {
-	own := f.target.Algorithm
+	right := f.target.Algorithm
 	claims := encode(f.claims.String())
 	for _, alg := range algorithmNames {
-		if signingMethods[alg] == signingMethods[own] {
+		if signingMethods[alg] == signingMethods[right] {
 			continue
 		}
 		header := f.headerWith("alg", quote(alg))
 		f.refuse(required, "relabelled-"+alg, "a good signature under a header that says "+alg, f.tokenWithHeader(header))
-		if kind(alg) == kind(own) && kind(own) != "ES" || kind(alg)+kind(own) == "RSPS" || kind(alg)+kind(own) == "PSRS" {
+		if kind(alg) == kind(right) && kind(right) != "ES" || kind(alg)+kind(right) == "RSPS" || kind(alg)+kind(right) == "PSRS" {
 			input := encode(header) + "." + claims
 			f.refuse(required, "own-key-"+alg, "the right key, used for "+alg, input+"."+encode(sign(alg, f.target.Key, input)))
 		}
@@ -76,23 +76,23 @@ func (f *family) algorithms() {
 		if alg == "Ed25519" {
 			continue // its signatures are those of EdDSA
 		}
-		f.refuse(required, "mislabelled-"+alg, "a signature by "+alg+" of the attacker under the right header", input+"."+encode(sign(alg, attackersKey(alg), input)))
+		f.refuse(required, "mislabelled-"+alg, "a signature of the attacker with "+alg+", under the header of a good token", input+"."+encode(sign(alg, attackersKey(alg), input)))
 	}
-	f.refuse(required, "other-key", "a key of the attacker for the right algorithm", f.forged(f.header, own, attackersKey(own)))
+	f.refuse(required, "other-key", "a key of the attacker for the right algorithm", f.forged(f.header, right, attackersKey(right)))
 
 	f = f.withRule("RFC 7515 section 4.1.1; RFC 8725 section 3.1")
 	for _, tt := range []struct{ name, alg string }{
-		{"lower-case", quote(strings.ToLower(own))},
-		{"mixed-case", `"` + swapCase(own) + `"`},
-		{"space-behind", quote(own + " ")},
-		{"space-before", quote(" " + own)},
-		{"newline-behind", quote(own + "\n")},
-		{"nul-behind", quote(own + "\x00")},
-		{"full-width", quote("\uff28" + own[1:])},
-		{"longer", quote(own + "0")},
-		{"shorter", quote(own[:len(own)-1])},
-		{"hyphenated", quote(own[:2] + "-" + own[2:])},
-		{"SHA", quote(own[:2] + "SHA" + own[2:])},
+		{"lower-case", quote(strings.ToLower(right))},
+		{"mixed-case", `"` + swapCase(right) + `"`},
+		{"space-behind", quote(right + " ")},
+		{"space-before", quote(" " + right)},
+		{"newline-behind", quote(right + "\n")},
+		{"nul-behind", quote(right + "\x00")},
+		{"full-width", quote("\uff28" + right[1:])},
+		{"longer", quote(right + "0")},
+		{"shorter", quote(right[:len(right)-1])},
+		{"hyphenated", quote(right[:2] + "-" + right[2:])},
+		{"SHA", quote(right[:2] + "SHA" + right[2:])},
 		{"jose-long-name", `"HMACSHA256"`},
 		{"java-name", `"SHA256withRSA"`},
 		{"oid", `"1.2.840.113549.1.1.11"`},
@@ -101,10 +101,10 @@ func (f *family) algorithms() {
 		{"number", `256`},
 		{"negative-number-as-text", `"-7"`},
 		{"true", `true`},
-		{"array", `[` + quote(own) + `]`},
-		{"array-with-none", `["none",` + quote(own) + `]`},
-		{"object", `{"name":` + quote(own) + `}`},
-		{"nested-array", `[[` + quote(own) + `]]`},
+		{"array", `[` + quote(right) + `]`},
+		{"array-with-none", `["none",` + quote(right) + `]`},
+		{"object", `{"name":` + quote(right) + `}`},
+		{"nested-array", `[[` + quote(right) + `]]`},
 		{"RS1", `"RS1"`},
 		{"HS1", `"HS1"`},
 		{"ES256K", `"ES256K"`},
@@ -114,7 +114,7 @@ func (f *family) algorithms() {
 		{"RSA-OAEP", `"RSA-OAEP"`},
 		{"asterisk", `"*"`},
 		{"path", `"../HS256"`},
-		{"long", quote(strings.Repeat(own, 1000))},
+		{"long", quote(strings.Repeat(right, 1000))},
 	} {
 		f.refuse(required, "named-"+tt.name, "a good signature under alg "+abbreviated(tt.alg), f.tokenWithHeader(f.headerWith("alg", tt.alg)))
 	}
@@ -129,8 +129,9 @@ func swapCase(s string) string {
 	return s[:1] + lower
 }
 
-// confusion adds tokens with an HMAC whose secret is the public key. A verifier that
-// lets the token choose the algorithm takes the key for a secret.
+// confusion adds tokens with an HMAC whose secret is the public key, which everybody
+// knows. A verifier that lets the token choose the algorithm uses the public key as the
+// secret of an HMAC.
 func (f *family) confusion() {
 	key := publicKey(f.target.Key)
 	if key == nil {
@@ -145,13 +146,14 @@ func (f *family) confusion() {
 			f.refuse(required, "without-kid-"+form.name, "HS256 with the public key as the secret, and no kid",
 				f.forged(f.header.without("kid").with("x", "1"), "HS256", form.secret))
 			input := encode(f.header.String()) + "." + encode(f.claims.String())
-			f.refuse(required, "mislabelled-"+form.name, "HMAC with the public key as the secret, under the right header",
+			f.refuse(required, "mislabelled-"+form.name, "HMAC with the public key as the secret, under the header of a good token",
 				input+"."+encode(sign("HS256", form.secret, input)))
 		}
 	}
 }
 
-// guessedSecrets adds tokens that are signed with defaults and common secrets.
+// guessedSecrets adds tokens that are signed with secrets that an attacker guesses, such
+// as those of examples.
 func (f *family) guessedSecrets() {
 	for _, tt := range []struct{ name, secret string }{
 		{"empty", ""},
@@ -184,9 +186,9 @@ func (f *family) guessedSecrets() {
 		{"algorithm", f.target.Algorithm},
 		{"subject", "jwttest"},
 	} {
-		f.refuse(required, "hs256-"+tt.name, "HS256 with a common secret", f.forged(f.header, "HS256", []byte(tt.secret)))
+		f.refuse(required, "hs256-"+tt.name, "HS256 with a secret that is easy to guess, "+quote(abbreviated(tt.secret)), f.forged(f.header, "HS256", []byte(tt.secret)))
 	}
 	f.refuse(required, "hs384-empty", "HS384 with an empty secret", f.forged(f.header, "HS384", []byte{}))
 	f.refuse(required, "hs512-empty", "HS512 with an empty secret", f.forged(f.header, "HS512", []byte{}))
-	f.refuse(required, "hs512-secret", "HS512 with a common secret", f.forged(f.header, "HS512", []byte("secret")))
+	f.refuse(required, "hs512-secret", "HS512 with a secret that is easy to guess", f.forged(f.header, "HS512", []byte("secret")))
 }

@@ -58,11 +58,11 @@ func newCases(target Target, attackersURL string) ([]attackCase, error) {
 	return append(c.cases[:1], slices.DeleteFunc(c.cases[1:], skipped)...), nil
 }
 
-// families lists the families of cases in the order in which they run. The first
-// case of the first family is the plain good request.
+// families lists the families of cases in the order in which they run. The first case
+// of the first family must be valid/plain.
 var families = []struct {
 	name string
-	rule string // default for the cases of the family
+	rule string // of the cases that do not name another
 	add  func(*family)
 }{
 	{"valid", "RFC 7519 section 7.2", (*family).valid},

@@ -62,11 +62,11 @@ func (f *family) segments() {
 	}
 }
 
-// encodings adds tokens whose segments are not base64url without padding. The
-// signature of a changed header or changed claims is that of the changed text.
+// encodings adds tokens whose segments are not base64url without padding. A token with
+// a changed header or changed claims is signed after the change.
 func (f *family) encodings() {
-	h, p := withUnusedBits(f.header.String()), withUnusedBits(f.claims.String())
-	header, claims := encode(h), encode(p)
+	headerText, claimsText := withUnusedBits(f.header.String()), withUnusedBits(f.claims.String())
+	header, claims := encode(headerText), encode(claimsText)
 	good := f.signed(header + "." + claims)
 	_, _, signature := splitToken(good)
 	padding := func(segment string) string { return strings.Repeat("=", (4-len(segment)%4)%4) }
@@ -136,36 +136,27 @@ func (f *family) encodings() {
 	f.refuse(required, "standard-alphabet-of-original", "the alphabet of base64 in the claims, changed after signing", header+"."+standard.Replace(withSpecial)+"."+strings.SplitN(f.signed(header+"."+withSpecial), ".", 3)[2])
 	f.refuse(required, "padding-of-original", "padding after the claims, changed after signing", header+"."+claims+padding(claims)+"."+signature)
 	f.refuse(required, "percent-encoded-padding", "percent-encoded padding after the claims", f.signed(header+"."+claims+"%3D"))
-	f.refuse(required, "hex", "header and claims in hex", f.signed(fmt.Sprintf("%x.%x", h, p)))
+	f.refuse(required, "hex", "header and claims in hex", f.signed(fmt.Sprintf("%x.%x", headerText, claimsText)))
 	f.refuse(required, "base32-like", "claims in upper case", f.signed(header+"."+strings.ToUpper(claims)))
-	f.refuse(required, "not-encoded", "header and claims that are not encoded", f.signed(h+"."+p))
-	f.refuse(required, "header-not-encoded", "a header that is not encoded", f.signed(h+"."+claims))
+	f.refuse(required, "not-encoded", "header and claims that are not encoded", f.signed(headerText+"."+claimsText))
+	f.refuse(required, "header-not-encoded", "a header that is not encoded", f.signed(headerText+"."+claims))
 	f.refuse(required, "token-encoded", "a good token in base64url", encode(good))
 	f.refuse(required, "token-percent-encoded", "a good token with one letter percent-encoded", fmt.Sprintf("%%%02X", good[0])+good[1:])
-	f.refuse(required, "token-backwards", "the characters of a good token in reverse order", backwards(good))
+	f.refuse(required, "token-backwards", "the characters of a good token in reverse order", string(reversed([]byte(good))))
 
 	// If a service accepts two encodings of a token, its denylist or cache sees two
 	// tokens.
-	loose := f.withRule("RFC 4648 section 3.5")
-	if s, ok := otherSpelling(header); ok {
-		loose.refuse(stricter, "unused-bits-in-header", "unused bits that are not zero in the header", f.signed(s+"."+claims))
+	canonical := f.withRule("RFC 4648 section 3.5")
+	if s, ok := nonCanonical(header); ok {
+		canonical.refuse(stricter, "unused-bits-in-header", "unused bits that are not zero in the header", f.signed(s+"."+claims))
 	}
-	if s, ok := otherSpelling(claims); ok {
-		loose.refuse(stricter, "unused-bits-in-claims", "unused bits that are not zero in the claims", f.signed(header+"."+s))
-		loose.refuse(required, "unused-bits-of-original", "unused bits that are not zero in the claims, changed after signing", header+"."+s+"."+signature)
+	if s, ok := nonCanonical(claims); ok {
+		canonical.refuse(stricter, "unused-bits-in-claims", "unused bits that are not zero in the claims", f.signed(header+"."+s))
+		canonical.refuse(required, "unused-bits-of-original", "unused bits that are not zero in the claims, changed after signing", header+"."+s+"."+signature)
 	}
-	if s, ok := otherSpelling(signature); ok {
-		loose.refuse(stricter, "unused-bits-in-signature", "unused bits that are not zero in the signature", header+"."+claims+"."+s)
+	if s, ok := nonCanonical(signature); ok {
+		canonical.refuse(stricter, "unused-bits-in-signature", "unused bits that are not zero in the signature", header+"."+claims+"."+s)
 	}
-}
-
-// backwards returns the bytes of s in reverse order.
-func backwards(s string) string {
-	b := []byte(s)
-	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
-	}
-	return string(b)
 }
 
 // serialisations adds the JSON serialisations of a good token (RFC 7515 section 7.2).
@@ -194,10 +185,11 @@ func (f *family) serialisations() {
 }
 
 // encrypted adds JWEs (RFC 7516). Anybody can encrypt a token for a public key, so
-// encryption proves nothing about the sender.
+// a JWE proves nothing about its sender.
 func (f *family) encrypted() {
 	unsigned := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String()) + "."
-	compact := func(header string, key, encryptedKey []byte, plain string) string {
+	// jwe returns plain, encrypted with key, in compact serialisation.
+	jwe := func(header string, key, encryptedKey []byte, plain string) string {
 		protected := encode(header)
 		gcm := must(cipher.NewGCM(must(aes.NewCipher(key))))
 		nonce := make([]byte, gcm.NonceSize())
@@ -206,31 +198,31 @@ func (f *family) encrypted() {
 		return strings.Join([]string{protected, encode(encryptedKey), encode(nonce), encode(sealed[:cut]), encode(sealed[cut:])}, ".")
 	}
 	key := bytes.Repeat([]byte{7}, 32)
-	nothing := make([]byte, 32)
-	f.refuse(required, "direct-with-null-key", "an unsigned token encrypted with a key of zeros", compact(`{"alg":"dir","enc":"A256GCM","cty":"JWT"}`, nothing, nil, unsigned))
-	f.refuse(required, "direct-claims", "claims encrypted with a key of zeros", compact(`{"alg":"dir","enc":"A256GCM"}`, nothing, nil, f.claims.String()))
-	f.refuse(required, "direct-signed", "a good token encrypted with a key of zeros", compact(`{"alg":"dir","enc":"A256GCM","cty":"JWT","typ":"JWT"}`, nothing, nil, f.good()))
+	zeroKey := make([]byte, 32)
+	f.refuse(required, "direct-with-null-key", "an unsigned token encrypted with a key of zeros", jwe(`{"alg":"dir","enc":"A256GCM","cty":"JWT"}`, zeroKey, nil, unsigned))
+	f.refuse(required, "direct-claims", "claims encrypted with a key of zeros", jwe(`{"alg":"dir","enc":"A256GCM"}`, zeroKey, nil, f.claims.String()))
+	f.refuse(required, "direct-signed", "a good token encrypted with a key of zeros", jwe(`{"alg":"dir","enc":"A256GCM","cty":"JWT","typ":"JWT"}`, zeroKey, nil, f.good()))
 	switch k := f.target.Key.(type) {
 	case *rsa.PrivateKey:
 		wrapped := must(rsa.EncryptOAEP(sha256.New(), rand.Reader, &k.PublicKey, key, nil))
-		f.refuse(required, "for-the-public-key", "an unsigned token encrypted for the service's public key", compact(`{"alg":"RSA-OAEP-256","enc":"A256GCM","cty":"JWT"}`, key, wrapped, unsigned))
-		f.refuse(required, "claims-for-the-public-key", "claims encrypted for the service's public key", compact(`{"alg":"RSA-OAEP-256","enc":"A256GCM"}`, key, wrapped, f.claims.String()))
+		f.refuse(required, "for-the-public-key", "an unsigned token encrypted for the service's public key", jwe(`{"alg":"RSA-OAEP-256","enc":"A256GCM","cty":"JWT"}`, key, wrapped, unsigned))
+		f.refuse(required, "claims-for-the-public-key", "claims encrypted for the service's public key", jwe(`{"alg":"RSA-OAEP-256","enc":"A256GCM"}`, key, wrapped, f.claims.String()))
 	case []byte:
 		if len(k) >= 32 {
-			f.refuse(required, "direct-with-the-secret", "claims encrypted with the secret that signs", compact(`{"alg":"dir","enc":"A256GCM"}`, k[:32], nil, f.claims.String()))
+			f.refuse(required, "direct-with-the-secret", "claims encrypted with the secret that signs", jwe(`{"alg":"dir","enc":"A256GCM"}`, k[:32], nil, f.claims.String()))
 		}
 	}
-	f.refuse(required, "password-with-many-rounds", "a billion rounds of PBKDF2", compact(`{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","p2s":"c2FsdHNhbHQ","p2c":1000000000}`, key, make([]byte, 40), unsigned))
-	f.refuse(required, "compressed", "a compressed JWE", compact(`{"alg":"dir","enc":"A256GCM","zip":"DEF"}`, nothing, nil, strings.Repeat("\x00", 1000)))
-	f.refuse(required, "alg-none", "a JWE whose alg is none", compact(`{"alg":"none","enc":"A256GCM"}`, nothing, nil, f.claims.String()))
-	f.refuse(required, "alg-of-signature", "a JWE whose alg is one for signatures", compact(f.header.with("enc", `"A256GCM"`).String(), nothing, nil, f.claims.String()))
+	f.refuse(required, "password-with-many-rounds", "a billion rounds of PBKDF2", jwe(`{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","p2s":"c2FsdHNhbHQ","p2c":1000000000}`, key, make([]byte, 40), unsigned))
+	f.refuse(required, "compressed", "a compressed JWE", jwe(`{"alg":"dir","enc":"A256GCM","zip":"DEF"}`, zeroKey, nil, strings.Repeat("\x00", 1000)))
+	f.refuse(required, "alg-none", "a JWE whose alg is none", jwe(`{"alg":"none","enc":"A256GCM"}`, zeroKey, nil, f.claims.String()))
+	f.refuse(required, "alg-of-signature", "a JWE whose alg is for signatures", jwe(f.header.with("enc", `"A256GCM"`).String(), zeroKey, nil, f.claims.String()))
 	f.refuse(required, "five-segments-of-a-token", "a good token with two more segments", func() string {
 		header, claims, signature := splitToken(f.good())
 		return header + "." + claims + "." + signature + ".AAAA.AAAA"
 	}())
 	f.refuse(required, "serialised-as-json", "a JWE as JSON", `{"protected":"`+encode(`{"alg":"dir","enc":"A256GCM"}`)+`","iv":"AAAA","ciphertext":"AAAA","tag":"AAAA"}`)
-	// Three segments are not a JWE, but enc and zip do not belong in the header of a
-	// JWS.
+	// A token of three segments is a JWS, whose header must not have the enc and zip of a
+	// JWE.
 	for _, tt := range []struct {
 		name   string
 		level  requirementLevel
@@ -240,11 +232,11 @@ func (f *family) encrypted() {
 		{"enc-null", stricter, f.header.with("enc", `null`)},
 		{"enc-and-zip", recommended, f.header.with("enc", `"A128CBC-HS256"`).with("zip", `"DEF"`)},
 	} {
-		f.refuse(tt.level, "header-with-"+tt.name, "three segments under a header of JWE", f.tokenWithHeader(tt.header.String()))
+		f.refuse(tt.level, "header-with-"+tt.name, "a JWS with the header of a JWE", f.tokenWithHeader(tt.header.String()))
 	}
 }
 
-// nested adds tokens inside tokens.
+// nested adds tokens that contain a token, or whose cty says that they do.
 func (f *family) nested() {
 	good := f.good()
 	unsigned := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String()) + "."

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// headerKeys adds tokens that contain their own key, or the address of one.
+// headerKeys adds tokens that contain the attacker's key, or an address of the
+// attackersServer.
 func (f *family) headerKeys() {
 	algorithm := f.target.Algorithm
 	if kind(algorithm) == "HS" {
@@ -20,22 +21,21 @@ func (f *family) headerKeys() {
 	signer := key.(crypto.Signer)
 	der := base64.StdEncoding.EncodeToString(certificate(signer))
 	digest := sha256.Sum256([]byte(der))
-	keySet := jwk(publicKey(key)).with("alg", quote(algorithm))
+	attackersJWK := jwk(publicKey(key)).with("alg", quote(algorithm))
 	header := f.header.with("alg", quote(algorithm))
 
-	// The attacker's key is in the header.
 	for _, tt := range []struct {
 		name   string
 		header object
 	}{
-		{"jwk", header.with("jwk", keySet.String())},
-		{"jwk-without-kid", header.without("kid").with("jwk", keySet.with("use", `"sig"`).String())},
-		{"jwk-with-kid", header.with("kid", `"attacker"`).with("jwk", keySet.with("kid", `"attacker"`).String())},
-		{"jwk-with-kid-of-service", header.with("jwk", keySet.with("kid", quote(cmp.Or(f.target.KeyID, "1"))).String())},
-		{"jwk-set", header.with("jwk", `{"keys":[`+keySet.String()+`]}`)},
-		{"jwk-array", header.with("jwk", `[`+keySet.String()+`]`)},
-		{"jwk-as-text", header.with("jwk", quote(keySet.String()))},
-		{"jwks", header.with("jwks", `{"keys":[`+keySet.String()+`]}`)},
+		{"jwk", header.with("jwk", attackersJWK.String())},
+		{"jwk-without-kid", header.without("kid").with("jwk", attackersJWK.with("use", `"sig"`).String())},
+		{"jwk-with-kid", header.with("kid", `"attacker"`).with("jwk", attackersJWK.with("kid", `"attacker"`).String())},
+		{"jwk-with-kid-of-service", header.with("jwk", attackersJWK.with("kid", quote(cmp.Or(f.target.KeyID, "1"))).String())},
+		{"jwk-set", header.with("jwk", `{"keys":[`+attackersJWK.String()+`]}`)},
+		{"jwk-array", header.with("jwk", `[`+attackersJWK.String()+`]`)},
+		{"jwk-as-text", header.with("jwk", quote(attackersJWK.String()))},
+		{"jwks", header.with("jwks", `{"keys":[`+attackersJWK.String()+`]}`)},
 		{"x5c", header.with("x5c", `["`+der+`"]`)},
 		{"x5c-as-text", header.with("x5c", `"`+der+`"`)},
 		{"x5c-without-kid", header.without("kid").with("x5c", `["`+der+`","`+der+`"]`)},
@@ -52,49 +52,51 @@ func (f *family) headerKeys() {
 			f.forged(f.header.with("jwk", jwk([]byte(jwk(own).String())).String()), "HS256", []byte(jwk(own).String())))
 	}
 
-	// The header has the address of the attacker's key. A second token is signed by
-	// the service's key, to see whether a service fetches the address although it
-	// does not need it.
-	named := func(name, parameter string, value func(address string) string) {
+	// addAddress adds a token that the attacker has signed, with an address of the
+	// attacker's key in a header parameter. It adds the same with a good token, because a
+	// service may request the address although it already has the key.
+	addAddress := func(name, parameter string, value func(address string) string) {
 		sends := "a key of the attacker, at an address in the header's " + parameter
 		address := f.attackersURL + "/" + f.name + "/" + name
 		f.add(attackCase{name: name, sends: sends, namesServer: true, request: bearer(f.forged(
 			header.with("kid", quote(algorithm)).with(parameter, value(address)), algorithm, key))})
 		address += "-good"
 		good := f.header.with(parameter, value(address))
-		if parameter != "kid" && parameter != "alg" {
+		if parameter != "kid" { // a token with another kid is not good
 			f.add(attackCase{name: name + "-good", sends: "the right key, and an address in the header's " + parameter, accept: true, level: stricter, namesServer: true,
 				rule: "RFC 7515 sections 4.1.2 and 4.1.5; RFC 8725 section 3.10", request: bearer(f.tokenWithHeader(good.String()))})
 		}
 	}
-	text := func(prefix, suffix string) func(string) string {
+	// around returns a function that quotes an address with a prefix before its host and a
+	// suffix at its end.
+	around := func(prefix, suffix string) func(string) string {
 		return func(address string) string {
 			scheme, rest, _ := strings.Cut(address, "://")
 			return quote(scheme + "://" + prefix + rest + suffix)
 		}
 	}
-	plain := text("", "")
+	plain := around("", "")
 	for _, tt := range []struct {
 		name, parameter string
 		value           func(string) string
 	}{
 		{"jku", "jku", plain},
-		{"jku-with-extension", "jku", text("", "/jwks.json")},
-		{"jku-with-user", "jku", text("trusted.example@", "")},
-		{"jku-with-fragment", "jku", text("", "#https://trusted.example/jwks")},
-		{"jku-with-query", "jku", text("", "?x=https://trusted.example/jwks")},
+		{"jku-with-extension", "jku", around("", "/jwks.json")},
+		{"jku-with-user", "jku", around("trusted.example@", "")},
+		{"jku-with-fragment", "jku", around("", "#https://trusted.example/jwks")},
+		{"jku-with-query", "jku", around("", "?x=https://trusted.example/jwks")},
 		{"jku-array", "jku", func(a string) string { return "[" + plain(a) + "]" }},
 		{"jku-object", "jku", func(a string) string { return `{"url":` + plain(a) + "}" }},
 		{"jwks-uri", "jwks_uri", plain},
 		{"x5u", "x5u", plain},
-		{"x5u-with-extension", "x5u", text("", "/chain.pem")},
+		{"x5u-with-extension", "x5u", around("", "/chain.pem")},
 		{"x5u-array", "x5u", func(a string) string { return "[" + plain(a) + "]" }},
 		{"jwk-as-address", "jwk", plain},
 		{"x5c-as-address", "x5c", func(a string) string { return "[" + plain(a) + "]" }},
 		{"kid-as-address", "kid", plain},
 		{"iss-in-header", "iss", plain},
 	} {
-		named(tt.name, tt.parameter, tt.value)
+		addAddress(tt.name, tt.parameter, tt.value)
 	}
 	both := f.attackersURL + "/" + f.name + "/jku-and-x5u"
 	f.add(attackCase{name: "jku-and-x5u", sends: "a key of the attacker, at two addresses in the header", namesServer: true, request: bearer(
@@ -110,8 +112,9 @@ func (f *family) headerKeys() {
 	}
 }
 
-// keyIDs adds tokens with a hostile kid. Each is signed with the secret that a
-// verifier with an injection would look up.
+// keyIDs adds tokens with a hostile, malformed or unknown kid. A token with a hostile kid
+// is signed with the secret that a verifier finds if it uses the kid as a path, a query
+// or a command.
 func (f *family) keyIDs() {
 	for _, tt := range []struct{ name, kid, secret string }{
 		{"dev-null", "/dev/null", ""},
@@ -143,12 +146,12 @@ func (f *family) keyIDs() {
 		{"asterisk", "*", ""},
 		{"percent", "%", ""},
 	} {
-		f.refuse(required, "injected-"+tt.name, "a kid of "+quote(tt.kid)+", signed with the secret that an injection would find",
+		f.refuse(required, "injected-"+tt.name, "a kid of "+quote(tt.kid)+", signed with the secret that a service finds if it uses the kid as a path, query or command",
 			f.forged(f.header.with("kid", quote(tt.kid)), "HS256", []byte(tt.secret)))
 	}
-	f.refuse(required, "unknown-key", "a key of the attacker under its own key ID",
+	f.refuse(required, "unknown-key", "a key of the attacker, and the kid of that key",
 		f.forged(f.header.with("kid", `"attacker"`), f.target.Algorithm, attackersKey(f.target.Algorithm)))
-	f.refuse(required, "without-kid", "a key of the attacker without a key ID",
+	f.refuse(required, "without-kid", "a key of the attacker, and no kid",
 		f.forged(f.header.without("kid").with("x", "1"), f.target.Algorithm, attackersKey(f.target.Algorithm)))
 
 	f = f.withRule("RFC 7515 section 4.1.4")
@@ -195,11 +198,12 @@ func (f *family) keyIDs() {
 		if tt.kid == id || tt.kid == "" {
 			continue
 		}
-		f.refuse(stricter, "near-"+tt.name, "the right key under an ID that differs slightly from its own", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
+		f.refuse(stricter, "near-"+tt.name, "the right key, and a kid that differs slightly from its ID", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
 	}
 }
 
-// critical adds tokens with a crit that a verifier must not ignore.
+// critical adds tokens with a crit (RFC 7515 section 4.1.11) or a b64 (RFC 7797) that a
+// verifier must not ignore.
 func (f *family) critical() {
 	for _, tt := range []struct {
 		name   string

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// authorization breaks the grammar of the Authorization header.
+// authorization adds requests without credentials, and with an Authorization header that
+// is malformed or repeated.
 func (f *family) authorization() {
 	good := f.good()
 	expired := f.tokenWithClaims(f.claimsWith("exp", f.fromNow(-time.Hour)))
@@ -88,14 +89,14 @@ func (f *family) authorization() {
 		{"form-feed", required, "a form feed after the scheme", "Bearer\f" + good},
 		{"line-separator", required, "a line separator after the scheme", "Bearer\u2028" + good},
 		{"next-line-character", required, "a NEL after the scheme", "Bearer\u0085" + good},
-		{"not-utf-8", required, "a byte after a good token that is no character", "Bearer " + good + "\xff"},
+		{"not-utf-8", required, "a byte that is not UTF-8 after a good token", "Bearer " + good + "\xff"},
 		{"null", required, "the word null", "Bearer null"},
 		{"undefined", required, "the word undefined", "Bearer undefined"},
 		{"true", required, "the word true", "Bearer true"},
 		{"asterisk", required, "an asterisk", "Bearer *"},
 		{"equals-signs-alone", required, "padding and nothing else", "Bearer =="},
 		{"object", required, "a printed JavaScript object", "Bearer [object Object]"},
-		{"placeholder", required, "a placeholder of a variable", "Bearer ${TOKEN}"},
+		{"placeholder", required, "a placeholder that was not replaced", "Bearer ${TOKEN}"},
 	} {
 		f.refuseRequest(tt.level, tt.name, tt.sends, requestWith("Authorization: "+tt.value))
 	}
@@ -125,7 +126,7 @@ func (f *family) authorization() {
 		{"token-folded", "a good token folded into two lines", "Authorization: Bearer " + good[:20] + "\r\n " + good[20:]},
 		{"token-folded-by-tab", "a good token folded by a tab", "Authorization: Bearer " + good[:20] + "\r\n\t" + good[20:]},
 		{"second-token-folded", "a second good token in a folded line", "Authorization: Bearer " + good + "\r\n Bearer " + good},
-		{"folded-behind-another", "the header folded after another one", "X-Note: a\r\n Authorization: Bearer " + good},
+		{"folded-behind-another", "the header in a folded line of another header", "X-Note: a\r\n Authorization: Bearer " + good},
 		{"folded-behind-basic", "a good token folded after Basic", "Authorization: Basic eDp5\r\n Bearer " + good},
 		{"space-before-colon", "a space before the colon", "Authorization : Bearer " + good},
 		{"tab-before-colon", "a tab before the colon", "Authorization\t: Bearer " + good},
@@ -152,7 +153,7 @@ func (f *family) authorization() {
 		body: "0\r\nAuthorization: Bearer " + good + "\r\n\r\n", only: overTCP})
 }
 
-// carriage sends good tokens in places where a service must not look for a token.
+// carriage adds good tokens in places where a service must not look for a token.
 func (f *family) carriage() {
 	good := f.good()
 	path := cmp.Or(f.target.Path, "/")
@@ -176,7 +177,7 @@ func (f *family) carriage() {
 	query.refuseRequest(recommended, "query-beside-basic", "a good token in the query beside Basic in the header",
 		request{target: with("access_token=" + good), lines: []string{"Authorization: Basic eDp5"}})
 	query.refuseRequest(recommended, "query-twice", "a good token in the query twice", request{target: with("access_token=" + good + "&access_token=" + good)})
-	query.refuseRequest(recommended, "user-information", "a good token before the host", request{target: "http://Bearer:" + good + "@" + host + path})
+	query.refuseRequest(recommended, "user-information", "a good token as the password in the URL", request{target: "http://Bearer:" + good + "@" + host + path})
 	query.refuseRequest(recommended, "path-parameter", "a good token after a semicolon in the path", request{target: strings.SplitN(path, "?", 2)[0] + ";access_token=" + good})
 
 	body := f.withRule("RFC 6750 section 2.2")
@@ -215,19 +216,20 @@ func (f *family) carriage() {
 		header.refuseRequest(recommended, "header-"+name, "a good token in the header "+name, requestWith(name+": "+good))
 		header.refuseRequest(recommended, "header-"+name+"-with-scheme", "a good token with its scheme in the header "+name, requestWith(name+": Bearer "+good))
 	}
-	header.refuseRequest(recommended, "websocket-protocol", "a good token as a protocol of WebSocket", requestWith(
+	header.refuseRequest(recommended, "websocket-protocol", "a good token as a WebSocket subprotocol", requestWith(
 		"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."+encode(good)))
 }
 
-// sizes sends requests that are longer than any token needs. net/http refuses a
-// header of more than a megabyte itself.
+// sizes adds requests that are longer than any good token makes them. net/http itself
+// refuses a header of more than a megabyte.
 func (f *family) sizes() {
+	// padded returns a good token of about n bytes.
 	padded := func(n int) string {
 		pad := n
 		for {
 			token := f.tokenWithClaims(f.claimsWith("pad", quote(strings.Repeat("x", pad))))
-			if len(token) <= n+2 { // base64 cannot make every length
+			if len(token) <= n+2 { // no base64 text has 4k+1 characters
 				return token
 			}
 			pad -= (len(token)-n)*3/4 + 1

@@ -27,7 +27,7 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 	good := o.String()
 	inner := good[1 : len(good)-1]
 	last := `"` + o[len(o)-1].name + `":`
-	// extra returns the object with one more member, whose value is v.
+	// extra returns the object with one more member, which has the value v.
 	extra := func(v string) string { return o.with("x", v).String() }
 	for _, tt := range []struct{ name, sends, text string }{
 		{"space", "a space", " "},
@@ -87,7 +87,7 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"vertical-tab", "a vertical tab inside", "{\v" + inner + "}"},
 		{"no-break-space", "a no-break space at the end", good + "\u00a0"},
 		{"line-separator", "a line separator inside", "{\u2028" + inner + "}"},
-		{"byte-behind-that-is-no-character", "a byte after that is no character", good + "\xff"},
+		{"byte-behind-that-is-no-character", "a byte at the end that is not UTF-8", good + "\xff"},
 		{"utf-16", "UTF-16", utf16LE("\ufeff" + good)},
 		{"utf-16-without-mark", "UTF-16 without a byte order mark", utf16LE(good)},
 		{"raw-tab", "a tab in a string", extra("\"a\tb\"")},
@@ -263,18 +263,18 @@ func (f *family) duplicates() {
 			sends  string
 			claims object
 		}{
-			{"bad-last", required, "twice, the bad one last", o.withFirst(p.name, p.good).withLast(p.name, p.bad)},
-			{"bad-first", stricter, "twice, the bad one first", o.withFirst(p.name, p.bad).withLast(p.name, p.good)},
-			{"same", stricter, "twice, the same", o.withFirst(p.name, p.good).withLast(p.name, p.good)},
-			{"escaped-bad-last", required, "twice, the bad one last and escaped", o.withFirst(p.name, p.good).withLast(escaped, p.bad)},
-			{"escaped-bad-first", stricter, "twice, the bad one first and escaped", o.withFirst(escaped, p.bad).withLast(p.name, p.good)},
-			{"bad-and-upper", required, "bad, and a good " + upper + " after", o.withFirst(p.name, p.bad).withLast(upper, p.good)},
-			{"upper-and-bad", required, "bad, and a good " + upper + " before", o.withFirst(upper, p.good).withLast(p.name, p.bad)},
-			{"bad-and-title", required, "bad, and a good " + title + " after", o.withFirst(p.name, p.bad).withLast(title, p.good)},
-			{"good-and-upper", stricter, "good, and a bad " + upper + " after", o.withFirst(p.name, p.good).withLast(upper, p.bad)},
-			{"upper-and-good", stricter, "good, and a bad " + upper + " before", o.withFirst(upper, p.bad).withLast(p.name, p.good)},
+			{"bad-last", required, "a good " + p.name + ", then a bad " + p.name, o.withFirst(p.name, p.good).withLast(p.name, p.bad)},
+			{"bad-first", stricter, "a bad " + p.name + ", then a good " + p.name, o.withFirst(p.name, p.bad).withLast(p.name, p.good)},
+			{"same", stricter, "the same " + p.name + " twice", o.withFirst(p.name, p.good).withLast(p.name, p.good)},
+			{"escaped-bad-last", required, "a good " + p.name + ", then a bad " + p.name + " with an escaped name", o.withFirst(p.name, p.good).withLast(escaped, p.bad)},
+			{"escaped-bad-first", stricter, "a bad " + p.name + " with an escaped name, then a good " + p.name, o.withFirst(escaped, p.bad).withLast(p.name, p.good)},
+			{"bad-and-upper", required, "a bad " + p.name + ", then a good " + upper, o.withFirst(p.name, p.bad).withLast(upper, p.good)},
+			{"upper-and-bad", required, "a good " + upper + ", then a bad " + p.name, o.withFirst(upper, p.good).withLast(p.name, p.bad)},
+			{"bad-and-title", required, "a bad " + p.name + ", then a good " + title, o.withFirst(p.name, p.bad).withLast(title, p.good)},
+			{"good-and-upper", stricter, "a good " + p.name + ", then a bad " + upper, o.withFirst(p.name, p.good).withLast(upper, p.bad)},
+			{"upper-and-good", stricter, "a bad " + upper + ", then a good " + p.name, o.withFirst(upper, p.bad).withLast(p.name, p.good)},
 		} {
-			f.refuse(tt.level, p.name+"-"+tt.name, p.name+" "+tt.sends, f.tokenWithClaims(tt.claims.String()))
+			f.refuse(tt.level, p.name+"-"+tt.name, tt.sends, f.tokenWithClaims(tt.claims.String()))
 		}
 		switch p.name {
 		case "iss", "aud", "exp":

@@ -59,8 +59,8 @@ func publicKey(key any) crypto.PublicKey {
 	return nil
 }
 
-// jwk returns a public key or a secret as a JWK (RFC 7517). It has exactly the
-// members of the thumbprint, in their order (RFC 7638 section 3.2).
+// jwk returns a public key or a secret as a JWK (RFC 7517). The JWK has exactly the
+// members that its thumbprint hashes, in the same order (RFC 7638 section 3.2).
 func jwk(key any) object {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -76,7 +76,7 @@ func jwk(key any) object {
 	panic(fmt.Sprintf("jwttest.Attack: no JWK of a %T", key))
 }
 
-// certificate returns a self-signed certificate of key.
+// certificate returns the DER of a self-signed certificate of key.
 func certificate(key crypto.Signer) []byte {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -147,8 +147,8 @@ func publicForms(key crypto.PublicKey) []publicForm {
 	return forms
 }
 
-// pemForms returns a PEM text with the line ends that editors, configuration files
-// and environment variables give it.
+// pemForms returns a PEM text with each of the line endings that editors, configuration
+// files and environment variables produce.
 func pemForms(name string, text []byte) []publicForm {
 	bare := bytes.TrimRight(text, "\n")
 	crlf := bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// A minter makes tokens, with the key of the target and with other keys.
+// A minter makes tokens for one target, signed with the target's key or with another.
 type minter struct {
 	target Target
-	now    time.Time
-	header object // of a good token
-	claims object // of a good token
+	now    time.Time // by the service's clock
+	header object    // of a good token
+	claims object    // of a good token
 }
 
 // newMinter checks target and returns its minter.
@@ -46,17 +46,18 @@ func newMinter(target Target) (*minter, error) {
 		member{"jti", `"jwttest"`}, member{"client_id", `"jwttest"`})
 
 	var err error
-	if m.header, err = merge(m.header, target.Header); err != nil {
+	if m.header, err = withMembers(m.header, target.Header); err != nil {
 		return nil, fmt.Errorf("Target.Header: %w", err)
 	}
-	if m.claims, err = merge(m.claims, target.Claims); err != nil {
+	if m.claims, err = withMembers(m.claims, target.Claims); err != nil {
 		return nil, fmt.Errorf("Target.Claims: %w", err)
 	}
 	return m, nil
 }
 
-// merge applies the Header or the Claims of a Target. A nil value removes a member.
-func merge(o object, changes map[string]any) (object, error) {
+// withMembers returns a copy of o with the Header or the Claims of a Target. A nil
+// value removes a member.
+func withMembers(o object, changes map[string]any) (object, error) {
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		if changes[name] == nil {
 			o = o.without(name)
@@ -74,8 +75,8 @@ func merge(o object, changes map[string]any) (object, error) {
 // fromNow returns the NumericDate of the time d after now.
 func (m *minter) fromNow(d time.Duration) string { return strconv.FormatInt(m.now.Add(d).Unix(), 10) }
 
-// headerWith returns the header of a good token with one member replaced. An empty
-// value removes the member.
+// headerWith returns the header of a good token with one member replaced or added.
+// An empty value removes the member.
 func (m *minter) headerWith(name, value string) string { return replaced(m.header, name, value) }
 
 // claimsWith returns the claims of a good token, changed as by headerWith.
@@ -93,7 +94,8 @@ func (m *minter) token(header, claims string) string {
 	return m.signed(encode(header) + "." + encode(claims))
 }
 
-// signed appends a signature with the target's key to any text.
+// signed returns input, which may be any text, with a dot and its signature with the
+// target's key.
 func (m *minter) signed(input string) string {
 	return input + "." + encode(sign(m.target.Algorithm, m.target.Key, input))
 }
@@ -121,15 +123,16 @@ func sign(algorithm string, key any, input string) []byte {
 	return must(signingMethods[algorithm].Sign(input, key))
 }
 
-// signECDSA signs a digest of any hash with a key on any curve. golang-jwt accepts
-// only the combinations of RFC 7518.
+// signECDSA signs a digest of any hash with a key on any curve. golang-jwt signs only
+// with the combinations of RFC 7518.
 func signECDSA(key *ecdsa.PrivateKey, digest []byte) []byte {
 	size := (key.Params().BitSize + 7) / 8
 	r, s := must2(ecdsa.Sign(rand.Reader, key, digest))
 	return slices.Concat(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size)))
 }
 
-// digestFor returns the digest of input that algorithm signs. EdDSA has none.
+// digestFor returns the digest of input that algorithm signs. algorithm is not EdDSA,
+// which signs the input itself.
 func digestFor(algorithm, input string) []byte {
 	h := hashes[algorithm[2:]].New()
 	h.Write([]byte(input))
@@ -150,10 +153,10 @@ func flipBit(segment string, i int) string {
 	return string(b)
 }
 
-// otherSpelling returns a segment that decodes to the same bytes in a lenient
-// decoder, with an unused bit set in the last character (RFC 4648 section 3.5). It
-// returns false if the last character has no unused bits.
-func otherSpelling(segment string) (string, bool) {
+// nonCanonical returns a segment that a lenient decoder decodes to the same bytes: an
+// unused bit is set in its last character (RFC 4648 section 3.5). nonCanonical returns
+// false if the last character has no unused bits.
+func nonCanonical(segment string) (string, bool) {
 	if len(segment)%4 < 2 {
 		return "", false
 	}
@@ -161,8 +164,8 @@ func otherSpelling(segment string) (string, bool) {
 	return segment[:last] + string(base64url[strings.IndexByte(base64url, segment[last])|1]), true
 }
 
-// withUnusedBits returns the JSON text, with a space added if its encoding would
-// otherwise have no unused bits.
+// withUnusedBits returns JSON text whose base64url encoding has unused bits in its last
+// character. It adds a space to text if needed.
 func withUnusedBits(text string) string {
 	if len(text)%3 == 0 {
 		return text + " "

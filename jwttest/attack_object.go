@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// An object is a list of JSON members with their names and values as they are
-// written. Names and values may be malformed, and names may repeat.
+// An object is the list of members of a JSON object. Names and values are JSON text,
+// names without their quotes. They may be malformed, and names may repeat.
 type object []member
 
 type member struct{ name, value string }
 
-// with returns a copy of o with the member replaced, or added at the end.
+// with returns a copy of o with a member replaced, or added at the end.
 func (o object) with(name, value string) object {
 	o = slices.Clone(o)
 	for i := range o {
@@ -26,7 +26,7 @@ func (o object) with(name, value string) object {
 	return append(o, member{name, value})
 }
 
-// without returns a copy of o without the member.
+// without returns a copy of o without the members of that name.
 func (o object) without(name string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return m.name == name })
 }
@@ -43,8 +43,8 @@ func (o object) withLast(name, value string) object {
 	return slices.Concat(o, object{{name, value}})
 }
 
-// value returns the value of the first member called name as it is written, or ""
-// if there is no such member.
+// value returns the JSON text of the value of the first member called name, or "" if
+// there is no member of that name.
 func (o object) value(name string) string {
 	for _, m := range o {
 		if m.name == name {
@@ -72,8 +72,8 @@ func quote(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// members returns n JSON members, each after a comma. format is for the number of
-// the member.
+// members returns n JSON members, each after a comma. format formats the number of a
+// member, from 1 to n.
 func members(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
@@ -82,7 +82,7 @@ func members(n int, format string) string {
 	return b.String()
 }
 
-// nest returns n left brackets and n right ones.
+// nest returns n left brackets followed by n right brackets.
 func nest(n int, left, right string) string {
 	return strings.Repeat(left, n) + strings.Repeat(right, n)
 }

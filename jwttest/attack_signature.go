@@ -72,8 +72,8 @@ func (f *family) signatures() {
 		f.refuse(required, tt.name, "a wrong signature: "+tt.sends, tt.token)
 	}
 
-	// One bit is changed in each of several places. Most changes also break the JSON
-	// of header and claims, but the signature must be checked first.
+	// Each token has one bit changed. Most changes of header and claims also break their
+	// JSON.
 	for _, part := range []struct {
 		name    string
 		segment string
@@ -120,7 +120,7 @@ func (f *family) hmacSignatures() {
 	input := header + "." + claims
 	raw := must(base64.RawURLEncoding.DecodeString(signature))
 	for n := 4; n < len(raw); n += 4 {
-		f.refuse(required, "cut-to-"+strconv.Itoa(n)+"-bytes", "an HMAC that is cut, and so easy to guess", input+"."+encode(raw[:n]))
+		f.refuse(required, "cut-to-"+strconv.Itoa(n)+"-bytes", "a part of the HMAC, which is easier to guess than all of it", input+"."+encode(raw[:n]))
 	}
 	sha1HMAC := hmac.New(sha1.New, secret)
 	sha1HMAC.Write([]byte(input))
@@ -129,7 +129,7 @@ func (f *family) hmacSignatures() {
 		signature   []byte
 	}{
 		{"sha-1", "an HMAC with SHA-1", sha1HMAC.Sum(nil)},
-		{"secret-before", "a hash of secret and input, which can be extended", sha256Of(string(secret) + input)},
+		{"secret-before", "a hash of secret and input, which is open to length extension", sha256Of(string(secret) + input)},
 		{"secret-behind", "a hash of input and secret", sha256Of(input + string(secret))},
 		{"of-digest", "an HMAC of the digest", sign(f.target.Algorithm, f.target.Key, string(sha256Of(input)))},
 		{"hashed-secret", "an HMAC with the secret's digest", sign(f.target.Algorithm, sha256Of(string(secret)), input)},
@@ -160,22 +160,24 @@ func (f *family) rsaSignatures() {
 
 	s := new(big.Int).SetBytes(raw)
 	if plus := new(big.Int).Add(s, key.N); plus.BitLen() <= 8*size {
-		add("plus-modulus", "a signature plus the modulus, which is the same number modulo the modulus", plus.FillBytes(make([]byte, size)))
+		add("plus-modulus", "a signature plus the modulus, which is equal to the signature modulo the modulus", plus.FillBytes(make([]byte, size)))
 	}
 	add("plus-modulus-longer", "a signature plus the modulus, with a byte more", new(big.Int).Add(s, key.N).FillBytes(make([]byte, size+1)))
 	add("minus", "the modulus minus a signature", new(big.Int).Sub(key.N, s).FillBytes(make([]byte, size)))
-	add("one", "one, every power of which is one", big.NewInt(1).FillBytes(make([]byte, size)))
+	add("one", "the number one, whose powers are all one", big.NewInt(1).FillBytes(make([]byte, size)))
 	add("minus-one", "the modulus less one", new(big.Int).Sub(key.N, big.NewInt(1)).FillBytes(make([]byte, size)))
 	add("modulus", "the modulus", key.N.FillBytes(make([]byte, size)))
 	add("modulus-plus-one", "the modulus plus one", new(big.Int).Add(key.N, big.NewInt(1)).FillBytes(make([]byte, size)))
 	add("zeros-before", "a signature with eight zeros at the start", slices.Concat(make([]byte, 8), raw))
 	add("zeros-behind", "a signature with eight zeros at the end", slices.Concat(raw, make([]byte, 8)))
 
-	// rawRSA signs any padded message, so that the padding may be wrong.
+	// rawRSA signs message as it is, so that its padding may be wrong.
 	rawRSA := func(message []byte) []byte {
 		m := new(big.Int).SetBytes(message)
 		return new(big.Int).Exp(m, key.D, key.N).FillBytes(make([]byte, size))
 	}
+	// padded returns info with padding as in RFC 8017 section 9.2. Zeros fill the rest of
+	// the message.
 	padded := func(blockType byte, filler byte, padding int, separator []byte, info []byte) []byte {
 		m := slices.Concat([]byte{0, blockType}, bytes.Repeat([]byte{filler}, padding), separator, info)
 		return append(m, make([]byte, max(0, size-len(m)))...)[:size]
@@ -213,17 +215,17 @@ func (f *family) rsaSignatures() {
 			signature := must(rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: salt}))
 			f.refuse(recommended, "salt-of-"+strconv.Itoa(salt)+"-bytes", "a salt that is not as long as the hash", with(signature))
 		}
-		f.refuse(required, "pkcs1-padding", "the padding of RS256 under the right header", with(must(rsa.SignPKCS1v15(nil, key, hash, digest))))
+		f.refuse(required, "pkcs1-padding", "the padding of RS256 under the header of a good token", with(must(rsa.SignPKCS1v15(nil, key, hash, digest))))
 		return
 	}
 	for _, salt := range []int{rsa.PSSSaltLengthEqualsHash, rsa.PSSSaltLengthAuto} {
 		name := "pss-padding-" + map[bool]string{true: "hash", false: "longest"}[salt == rsa.PSSSaltLengthEqualsHash]
-		f.refuse(required, name, "the padding of PS256 under the right header", with(must(rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: salt}))))
+		f.refuse(required, name, "the padding of PS256 under the header of a good token", with(must(rsa.SignPSS(rand.Reader, key, hash, digest, &rsa.PSSOptions{SaltLength: salt}))))
 	}
 }
 
-// digestInfo has the ASN.1 that precedes the digest (RFC 8017 section 9.2), by the
-// number in the name of the algorithm.
+// digestInfo maps the number in the name of an algorithm to the ASN.1 that precedes the
+// digest (RFC 8017 section 9.2).
 var digestInfo = map[string][]byte{
 	"256": {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20},
 	"384": {0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04, 0x30},
@@ -352,14 +354,14 @@ func (f *family) ecdsaSignatures() {
 	f.refuse(required, "of-a-digest-of-zero", "the key's x for r and s, which is a good signature of a digest of zero", with(join(public, public)))
 }
 
-// derSignature returns the ASN.1 form of a signature, as outside JOSE.
+// derSignature returns a signature in DER, which is its usual form outside JOSE.
 func derSignature(r, s *big.Int) []byte { return must(asn1.Marshal(struct{ R, S *big.Int }{r, s})) }
 
 // eddsaSignatures adds wrong EdDSA signatures. Those that need no key are for all
 // targets, the others for targets with an Ed25519 key.
 func (f *family) eddsaSignatures() {
-	// R of the neutral point and S of zero verify every message if the public key is
-	// a point of small order.
+	// If the public key is a point of small order, the neutral point for R and zero for S
+	// are a good signature of many messages.
 	identity := slices.Concat([]byte{1}, make([]byte, 63))
 	for _, alg := range []string{"EdDSA", "Ed25519"} {
 		input := encode(f.headerWith("alg", quote(alg))) + "." + encode(f.claims.String())
@@ -376,6 +378,7 @@ func (f *family) eddsaSignatures() {
 	digest512 := sha512.Sum512([]byte(input))
 	r, s := raw[:32], raw[32:]
 	with := func(signature ...[]byte) string { return input + "." + encode(slices.Concat(signature...)) }
+	// order is the order of the group, with its least byte first (RFC 8032 section 5.1).
 	order := must(base64.StdEncoding.DecodeString("7dP1XBpjEljWnPei3vneFAAAAAAAAAAAAAAAAAAAABA="))
 	plus := func(s []byte, times int) []byte {
 		n := new(big.Int).SetBytes(reversed(s))
@@ -419,8 +422,8 @@ func (f *family) eddsaSignatures() {
 	f.refuse(required, "curve-in-header", "the right key, and a header with a curve and alg Ed448", f.tokenWithHeader(f.header.with("alg", `"Ed448"`).with("crv", `"Ed25519"`).String()))
 }
 
-// smallPoints are the encodings of the points whose order divides the cofactor
-// (RFC 8032 section 5.1), except the neutral point.
+// smallPoints are the encodings of the points of small order, which is an order that
+// divides the cofactor (RFC 8032 section 5.1), except the neutral point.
 var smallPoints = []string{
 	"ec" + strings.Repeat("ff", 30) + "7f",
 	strings.Repeat("00", 32),
@@ -431,8 +434,8 @@ var smallPoints = []string{
 	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
 }
 
-// flipTopBit returns a copy of 32 bytes with the highest bit of the last byte
-// changed.
+// flipTopBit returns a copy of b, which has 32 bytes, with the highest bit of the last
+// byte changed.
 func flipTopBit(b []byte) []byte {
 	b = bytes.Clone(b)
 	b[31] ^= 0x80

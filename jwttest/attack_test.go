@@ -126,7 +126,7 @@ func TestAttack(t *testing.T) {
 				t.Skip("short: signing with these algorithms is slow")
 			}
 			target := attackTarget(algorithm)
-			// The keys of PS256 and ES384 are verified as those of RS256 and ES256.
+			// PS256 and ES384 differ from RS256 and ES256 only in the signature.
 			if algorithm == "PS256" || algorithm == "ES384" || testing.Short() && algorithm != "HS256" {
 				target.Skip = sameForAllAlgorithms
 			}
@@ -278,7 +278,7 @@ func TestAttackCorpus(t *testing.T) {
 	}
 }
 
-// A Target with a mistake is an error that names the field.
+// The error for a mistake in a Target names the field.
 func TestAttackTarget(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -322,12 +322,12 @@ func TestAttackTarget(t *testing.T) {
 	}
 }
 
-// onBroken is set in the environment of the process in which Attack fails, so that
-// the test can read its report.
-const onBroken = "JWTTEST_ATTACK_ON_BROKEN"
+// childProcess is an environment variable. It is set in the process in which Attack
+// fails, whose output has the reports.
+const childProcess = "JWTTEST_ATTACK_ON_BROKEN"
 
-// Attack finds the holes of broken handlers, and reports no others. Each handler is
-// attacked with the families in which it must pass or fail a case.
+// Attack finds the holes of broken handlers, and reports no other cases. Each handler is
+// attacked only with the families of the cases that the table names.
 func TestAttackFindsHoles(t *testing.T) {
 	t.Parallel()
 	hs, rs := attackTarget("HS256"), attackTarget("RS256")
@@ -462,7 +462,7 @@ func TestAttackFindsHoles(t *testing.T) {
 			"PANICKED: segments/two\n", "index out of range", "over TCP",
 		}, []string{"GOT IN"}},
 
-		// The handler is not broken. It is a careful use of golang-jwt alone.
+		// The handler is not broken. It uses golang-jwt with all its checks.
 		{"careful", all, parse(secret, append(allClaims, jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuedAt(), jwt.WithStrictDecoding())...),
 			[]string{"GOT IN: crit/unknown\n", "jwttest.Attack: of "}, []string{"GOT IN: none/", "GOT IN: signature/", "GOT IN: times/exp-an-hour-ago\n"}},
 	} {
@@ -471,11 +471,11 @@ func TestAttackFindsHoles(t *testing.T) {
 				t.Skip("there is no /dev/null")
 			}
 			t.Parallel()
-			if os.Getenv(onBroken) != "" {
+			if os.Getenv(childProcess) != "" {
 				jwttest.Attack(t, tt.handler, withFamiliesOf(tt.target, slices.Concat(tt.finds, tt.not)))
 				return
 			}
-			report, ok := reportsOnBroken()[t.Name()]
+			report, ok := reportsOfChild()[t.Name()]
 			require.True(t, ok, "Attack found nothing")
 			for _, want := range tt.finds {
 				assert.True(t, strings.Contains(report, want), "%q is not in the report", want)
@@ -500,9 +500,9 @@ func TestAttackFindsHoles(t *testing.T) {
 
 var finding = regexp.MustCompile(`^ +(?:\S+: )?((?:GOT IN|REFUSED ALTHOUGH VALID|FETCHED|PANICKED): \S+)$`)
 
-// withFamiliesOf returns target without the families that no text names. It returns
-// target as it is if a text is "GOT IN", which is about all cases, or if target has
-// all families, except in short mode.
+// withFamiliesOf returns target with only the families that texts name. If a text is
+// "GOT IN", which is about all cases, it returns target unchanged. In long mode it also
+// returns a target that skips no family unchanged.
 func withFamiliesOf(target jwttest.Target, texts []string) jwttest.Target {
 	if len(target.Skip) == 0 && !testing.Short() {
 		return target
@@ -522,11 +522,11 @@ func withFamiliesOf(target jwttest.Target, texts []string) jwttest.Target {
 
 var familyOf = regexp.MustCompile(`^[A-Z ]+: ([a-z-]+)/`)
 
-// reportsOnBroken runs TestAttackFindsHoles in another process, where it fails, and
+// reportsOfChild runs TestAttackFindsHoles in another process, where it fails, and
 // returns the report of each subtest by its name.
-var reportsOnBroken = sync.OnceValue(func() map[string]string {
+var reportsOfChild = sync.OnceValue(func() map[string]string {
 	command := exec.Command(os.Args[0], "-test.run=^TestAttackFindsHoles$", fmt.Sprintf("-test.short=%t", testing.Short()))
-	command.Env = append(os.Environ(), onBroken+"=1")
+	command.Env = append(os.Environ(), childProcess+"=1")
 	output, _ := command.CombinedOutput() // the tests of the process fail
 	reports := map[string]string{}
 	for _, part := range strings.Split(string(output), "\n    --- FAIL: ")[1:] {
@@ -538,7 +538,7 @@ var reportsOnBroken = sync.OnceValue(func() map[string]string {
 
 var answer = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 
-// byHand is a typical handwritten middleware around a verification function.
+// byHand returns a typical handwritten middleware around a verification function.
 func byHand(good func(token string) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -548,11 +548,10 @@ func byHand(good func(token string) bool) http.Handler {
 	})
 }
 
-// A refusal allocates memory in proportion to the size of the request, and ends.
+// A refusal does not hang, and allocates memory in proportion to the size of the request.
 //
-// The test is not parallel, because it counts all allocations of the process. It
-// logs the slowest refusal and judges none by its time, except that a refusal of a
-// minute counts as a hang.
+// The test is not parallel, because it counts all allocations of the process. It logs
+// the slowest refusal, and fails only for a refusal that takes a minute.
 func TestAttackCosts(t *testing.T) {
 	const (
 		perByte = 64
@@ -584,7 +583,7 @@ func TestAttackCosts(t *testing.T) {
 			assert.GreaterOrEqual(t, w.status, 400)
 			return took, after.TotalAlloc - before.TotalAlloc
 		}
-		var slowest, dearest string
+		var slowest, largest string
 		var mostTime time.Duration
 		var mostBytes uint64
 		for _, c := range cases {
@@ -608,12 +607,12 @@ func TestAttackCosts(t *testing.T) {
 				mostTime, slowest = took, path
 			}
 			if allocated > mostBytes {
-				mostBytes, dearest = allocated, path
+				mostBytes, largest = allocated, path
 			}
 			assert.Less(t, took, hang, path)
 			assert.LessOrEqual(t, allocated, limit, "bytes allocated for %s, which has %d", path, len(c.Bytes))
 		}
-		t.Logf("%s: the slowest refusal took %v (%s), the dearest allocated %d bytes (%s)", algorithm, mostTime, slowest, mostBytes, dearest)
+		t.Logf("%s: the slowest refusal took %v (%s), the largest allocated %d bytes (%s)", algorithm, mostTime, slowest, mostBytes, largest)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 
 // types adds tokens whose typ says that the issuer signed them for another purpose.
 func (f *family) types() {
-	own := strings.ToLower(strings.Trim(f.header.value("typ"), `"`))
+	goodType := strings.ToLower(strings.Trim(f.header.value("typ"), `"`))
 	for _, tt := range []struct{ name, typ, rule string }{
 		{"dpop-proof", "dpop+jwt", "RFC 9449 section 4.2"},
 		{"logout-token", "logout+jwt", "OpenID Connect Back-Channel Logout 1.0 section 2.4"},
@@ -25,7 +25,7 @@ func (f *family) types() {
 		{"jose", "JOSE", "RFC 7515 section 4.1.9"},
 		{"jose-json", "JOSE+JSON", "RFC 7515 section 4.1.9"},
 	} {
-		if tt.typ == own {
+		if tt.typ == goodType {
 			continue
 		}
 		rule := f.rule
@@ -85,9 +85,9 @@ func (f *family) bound() {
 		f.refuse(stricter, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", without a proof", f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
 	}
 	token := f.tokenWithClaims(f.claimsWith("cnf", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`))
-	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, under the scheme of DPoP without a proof", requestWith("Authorization: DPoP "+token))
+	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, with the DPoP scheme and without a proof", requestWith("Authorization: DPoP "+token))
 	proof := f.forged(object{{"typ", `"dpop+jwt"`}, {"jwk", key}}, "ES256", attackersKey("ES256"))
 	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", requestWith("Authorization: Bearer "+token, "DPoP: "+proof))
 	certificate := f.tokenWithClaims(f.claimsWith("cnf", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`))
-	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a header that claims one", requestWith("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
+	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a certificate in a header that any client can set", requestWith("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
 }

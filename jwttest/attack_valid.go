@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// valid adds good requests in all the forms that a service has to expect. A strict
-// service must still accept them.
+// valid adds good requests in all the forms that a service has to accept, however
+// strict it is.
 func (f *family) valid() {
 	good := f.good()
 	f.accept(required, "plain", "a good token in the usual form", good)
@@ -62,12 +62,12 @@ func (f *family) valid() {
 	for _, tt := range []struct{ name, sends, token string }{
 		{"header-reversed", "the header's members in another order", f.tokenWithHeader(reversed(f.header).String())},
 		{"claims-reversed", "the claims in another order", f.tokenWithClaims(reversed(f.claims).String())},
-		{"header-with-white-space", "white space between the tokens of the header", f.tokenWithHeader(spaced(f.header))},
-		{"claims-with-white-space", "white space between the tokens of the claims", f.tokenWithClaims(spaced(f.claims))},
-		{"header-with-escapes", "characters of the header as escapes", f.tokenWithHeader(escaped(f.header))},
-		{"claims-with-escapes", "characters of the claims as escapes", f.tokenWithClaims(escaped(f.claims))},
+		{"header-with-white-space", "white space in the JSON of the header", f.tokenWithHeader(spaced(f.header))},
+		{"claims-with-white-space", "white space in the JSON of the claims", f.tokenWithClaims(spaced(f.claims))},
+		{"header-with-escapes", "escaped characters in the JSON of the header", f.tokenWithHeader(escaped(f.header))},
+		{"claims-with-escapes", "escaped characters in the JSON of the claims", f.tokenWithClaims(escaped(f.claims))},
 		{"claims-beyond-ascii", "characters of many scripts", f.tokenWithClaims(f.claimsWith("name", "\"Zo\u00eb \u4e2d\u6587 \U0001d11e\""))},
-		{"surrogate-pair", "a character as two escapes", f.tokenWithClaims(f.claimsWith("name", `"\ud834\udd1e"`))},
+		{"surrogate-pair", "one character as two escapes", f.tokenWithClaims(f.claimsWith("name", `"\ud834\udd1e"`))},
 		{"escaped-nul", "an escaped NUL in an unknown claim", f.tokenWithClaims(f.claimsWith("note", `"a\u0000b"`))},
 		{"large-number", "a number with more digits than a double has", f.tokenWithClaims(f.claimsWith("big", `123456789012345678901234567890`))},
 		{"small-number", "a number close to zero", f.tokenWithClaims(f.claimsWith("small", `-1.5e-300`))},
@@ -82,7 +82,7 @@ func (f *family) valid() {
 	f.accept(required, "unknown-parameter", "an unknown header parameter that is not critical", f.tokenWithHeader(f.headerWith("x-trace", `{"id":[1,null,true]}`)))
 	f.accept(required, "unknown-claim", "an unknown claim", f.tokenWithClaims(f.claimsWith("x-trace", `{"id":[1,null,true]}`)))
 	f.accept(stricter, "b64-true", "b64 with its default value", f.tokenWithHeader(f.headerWith("b64", `true`)))
-	f.accept(stricter, "content-type", "a cty that does not announce a token", f.tokenWithHeader(f.headerWith("cty", `"json"`)))
+	f.accept(stricter, "content-type", "a cty that does not say JWT", f.tokenWithHeader(f.headerWith("cty", `"json"`)))
 	f.accept(stricter, "depth-32", "claims nested 32 levels deep, which is the most that jwtgate accepts", f.tokenWithClaims(f.claimsWith("deep", nest(31, "[", "]"))))
 	f.accept(stricter, "8-kilobytes", "a token of 8 KB", f.tokenWithClaims(f.claimsWith("pad", quote(strings.Repeat("x", 5500)))))
 
@@ -98,8 +98,8 @@ func (f *family) valid() {
 	if audience := f.claims.value("aud"); strings.HasPrefix(audience, `"`) {
 		f = f.withRule("RFC 7519 section 4.1.3")
 		f.accept(required, "aud-array-of-one", "aud as an array", f.tokenWithClaims(f.claimsWith("aud", `[`+audience+`]`)))
-		f.accept(required, "aud-array-ours-first", "aud as an array with ours first", f.tokenWithClaims(f.claimsWith("aud", `[`+audience+`,"https://other.example"]`)))
-		f.accept(required, "aud-array-ours-last", "aud as an array with ours last", f.tokenWithClaims(f.claimsWith("aud", `["a","b",`+audience+`]`)))
+		f.accept(required, "aud-array-ours-first", "aud as an array with the service's audience first", f.tokenWithClaims(f.claimsWith("aud", `[`+audience+`,"https://other.example"]`)))
+		f.accept(required, "aud-array-ours-last", "aud as an array with the service's audience last", f.tokenWithClaims(f.claimsWith("aud", `["a","b",`+audience+`]`)))
 	}
 	if strings.HasPrefix(f.header.value("typ"), `"`) {
 		typ := strings.Trim(f.header.value("typ"), `"`)
@@ -112,6 +112,6 @@ func (f *family) valid() {
 	}
 	if f.target.Algorithm == "EdDSA" {
 		f = f.withRule("RFC 9864 section 2.2")
-		f.accept(stricter, "alg-ed25519", "the algorithm under its name in RFC 9864", f.tokenWithHeader(f.headerWith("alg", `"Ed25519"`)))
+		f.accept(stricter, "alg-ed25519", "alg Ed25519, the name of EdDSA with Ed25519 in RFC 9864", f.tokenWithHeader(f.headerWith("alg", `"Ed25519"`)))
 	}
 }
