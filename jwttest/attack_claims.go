@@ -28,7 +28,7 @@ func (f *family) times() {
 		{"exp-ten-minutes-ago", recommended, "a token that expired ten minutes ago, which is more than a leeway of a few minutes", f.fromNow(-10 * time.Minute)},
 		{"exp-a-day-ago", required, "a token that expired a day ago", f.fromNow(-24 * hour)},
 		{"exp-years-ago", required, "a token that expired ten years ago", f.fromNow(-10 * year)},
-		{"exp-with-fraction-ago", required, "a token that expired an hour ago and a fraction", f.fromNow(-hour) + ".999"},
+		{"exp-with-fraction-ago", required, "a token that expired an hour ago, with a fraction of a second", f.fromNow(-hour) + ".999"},
 		{"exp-with-exponent-ago", required, "a token that expired an hour ago, written with an exponent", f.fromNow(-hour) + "00e-2"},
 		{"exp-zero", required, "an exp of 0, which is 1970 and not never", "0"},
 		{"exp-minus-zero", required, "an exp of -0", "-0"},
@@ -36,14 +36,14 @@ func (f *family) times() {
 		{"exp-one", required, "an exp of 1", "1"},
 		{"exp-negative", required, "an exp before 1970", "-1"},
 		{"exp-very-negative", required, "an exp of -1e300", "-1e300"},
-		{"exp-least-integer", required, "the least integer of 64 bits for exp", "-9223372036854775808"},
-		{"exp-below-integers", required, "an exp below the integers of 64 bits", "-9223372036854775809"},
+		{"exp-least-integer", required, "an exp of the least 64-bit integer", "-9223372036854775808"},
+		{"exp-below-integers", required, "an exp below all 64-bit integers", "-9223372036854775809"},
 		{"exp-small", required, "an exp close to zero", "1e-300"},
 		{"exp-1e300", stricter, "an exp of 1e300", "1e300"},
 		{"exp-1e19", stricter, "an exp of 1e19", "1e19"},
-		{"exp-greatest-integer", stricter, "the greatest integer of 64 bits for exp", "9223372036854775807"},
-		{"exp-beyond-integers", stricter, "an exp beyond the integers of 64 bits", "9223372036854775808"},
-		{"exp-beyond-unsigned", stricter, "an exp beyond the unsigned integers of 64 bits", "18446744073709551616"},
+		{"exp-greatest-integer", stricter, "an exp of the greatest 64-bit integer", "9223372036854775807"},
+		{"exp-beyond-integers", stricter, "an exp above all 64-bit integers", "9223372036854775808"},
+		{"exp-beyond-unsigned", stricter, "an exp above all unsigned 64-bit integers", "18446744073709551616"},
 		{"exp-many-digits", stricter, "an exp of 40 digits", strings.Repeat("9", 40)},
 		{"exp-in-milliseconds", stricter, "an exp in milliseconds, which is thousands of years away", f.fromNow(hour) + "000"},
 		{"exp-in-the-year-10000", stricter, "an exp beyond the year 9999", "253402300800"},
@@ -53,9 +53,9 @@ func (f *family) times() {
 	missing := f.withRule("RFC 9068 section 2.2; optional in RFC 7519 section 4.1.4")
 	if f.claims.value("exp") != "" {
 		missing.refuse(recommended, "exp-missing", "a token without exp, which never expires", f.tokenWithClaims(f.claimsWith("exp", "")))
-		missing.refuse(recommended, "no-times", "a token without any time", f.tokenWithClaims(f.claims.without("exp").without("iat").without("nbf").String()))
-		missing.refuse(recommended, "exp-in-header", "a token whose exp is in the header", f.token(f.headerWith("exp", f.fromNow(hour)), f.claimsWith("exp", "")))
-		missing.refuse(recommended, "exp-deeper", "a token whose exp is one level deeper", f.tokenWithClaims(f.claims.without("exp").with("a", `{"exp":`+f.fromNow(hour)+`}`).String()))
+		missing.refuse(recommended, "no-times", "a token without exp, nbf and iat", f.tokenWithClaims(f.claims.without("exp").without("iat").without("nbf").String()))
+		missing.refuse(recommended, "exp-in-header", "a token with exp only in the header", f.token(f.headerWith("exp", f.fromNow(hour)), f.claimsWith("exp", "")))
+		missing.refuse(recommended, "exp-deeper", "a token with exp only inside another claim", f.tokenWithClaims(f.claims.without("exp").with("a", `{"exp":`+f.fromNow(hour)+`}`).String()))
 		missing.refuse(recommended, "exp-by-other-name", "a token with expires_at and expires_in", f.tokenWithClaims(f.claims.without("exp").with("expires_at", f.fromNow(hour)).with("expires_in", "3600").String()))
 		missing.refuse(recommended, "exp-with-space", "a token whose exp is called \"exp \"", f.tokenWithClaims(f.claims.without("exp").with("exp ", f.fromNow(hour)).String()))
 	}
@@ -73,16 +73,16 @@ func (f *family) times() {
 		{"nbf-in-ten-minutes", recommended, "a token that becomes valid in ten minutes", f.fromNow(10 * time.Minute)},
 		{"nbf-in-a-day", required, "a token that becomes valid tomorrow", f.fromNow(24 * hour)},
 		{"nbf-in-years", required, "a token that becomes valid in ten years", f.fromNow(10 * year)},
-		{"nbf-with-fraction", required, "a token that becomes valid in an hour and a fraction", f.fromNow(hour) + ".001"},
+		{"nbf-with-fraction", required, "a token that becomes valid in an hour, with a fraction of a second", f.fromNow(hour) + ".001"},
 		{"nbf-with-exponent", required, "a token that becomes valid in an hour, written with an exponent", f.fromNow(hour) + "00e-2"},
 		{"nbf-in-milliseconds", required, "an nbf in milliseconds, which is thousands of years away", f.fromNow(-hour) + "000"},
 		{"nbf-in-the-year-9999", required, "an nbf in the year 9999", "253402300799"},
 		{"nbf-in-the-year-10000", required, "an nbf beyond the year 9999", "253402300800"},
 		{"nbf-1e300", required, "an nbf of 1e300, which overflows to the past", "1e300"},
 		{"nbf-1e19", required, "an nbf of 1e19", "1e19"},
-		{"nbf-greatest-integer", required, "the greatest integer of 64 bits for nbf", "9223372036854775807"},
-		{"nbf-beyond-integers", required, "an nbf beyond the integers of 64 bits", "9223372036854775808"},
-		{"nbf-beyond-unsigned", required, "an nbf beyond the unsigned integers of 64 bits", "18446744073709551616"},
+		{"nbf-greatest-integer", required, "an nbf of the greatest 64-bit integer", "9223372036854775807"},
+		{"nbf-beyond-integers", required, "an nbf above all 64-bit integers", "9223372036854775808"},
+		{"nbf-beyond-unsigned", required, "an nbf above all unsigned 64-bit integers", "18446744073709551616"},
 		{"nbf-negative", stricter, "an nbf before 1970", "-1"},
 		{"nbf-very-negative", stricter, "an nbf of -1e300", "-1e300"},
 	} {
@@ -97,7 +97,7 @@ func (f *family) times() {
 		{"iat-in-milliseconds", "an iat in milliseconds", f.fromNow(-hour) + "000"},
 		{"iat-in-the-year-9999", "an iat in the year 9999", "253402300799"},
 		{"iat-1e300", "an iat of 1e300", "1e300"},
-		{"iat-beyond-integers", "an iat beyond the integers of 64 bits", "9223372036854775808"},
+		{"iat-beyond-integers", "an iat above all 64-bit integers", "9223372036854775808"},
 		{"iat-negative", "an iat before 1970", "-1"},
 		{"iat-very-negative", "an iat of -1e300", "-1e300"},
 	} {
@@ -221,8 +221,8 @@ func (f *family) issuers() {
 	} {
 		f.refuse(tt.level, "a-"+tt.name, "the right key, and an iss that is "+cmp.Or(tt.iss, "missing"), f.tokenWithClaims(f.claimsWith("iss", tt.iss)))
 	}
-	f.refuse(recommended, "deeper", "an iss one level deeper", f.tokenWithClaims(f.claims.without("iss").with("a", `{"iss":`+good+`}`).String()))
-	f.refuse(recommended, "in-header", "an iss in the header alone", f.token(f.headerWith("iss", good), f.claimsWith("iss", "")))
+	f.refuse(recommended, "deeper", "an iss only inside another claim", f.tokenWithClaims(f.claims.without("iss").with("a", `{"iss":`+good+`}`).String()))
+	f.refuse(recommended, "in-header", "an iss only in the header", f.token(f.headerWith("iss", good), f.claimsWith("iss", "")))
 	f.refuse(required, "good-in-header", "another iss, and the right one in the header", f.token(f.headerWith("iss", good), f.claimsWith("iss", `"https://evil.example/"`)))
 }
 
@@ -286,10 +286,10 @@ func (f *family) audiences() {
 		if tt.aud == audience {
 			continue
 		}
-		f.refuse(required, tt.name, "a token whose aud is not the service's", f.tokenWithClaims(f.claimsWith("aud", quote(tt.aud))))
+		f.refuse(required, tt.name, "a token whose aud is not the service's audience", f.tokenWithClaims(f.claimsWith("aud", quote(tt.aud))))
 		switch tt.name {
 		case "other", "suffixed", "cut", "slash", "upper-case", "asterisk", "list-by-space":
-			f.refuse(required, tt.name+"-in-array", "a token whose aud array does not contain the service's", f.tokenWithClaims(f.claimsWith("aud", "["+quote(tt.aud)+`,"x"]`)))
+			f.refuse(required, tt.name+"-in-array", "a token whose aud array does not contain the service's audience", f.tokenWithClaims(f.claimsWith("aud", "["+quote(tt.aud)+`,"x"]`)))
 		}
 	}
 	good := quote(audience)
@@ -323,12 +323,12 @@ func (f *family) audiences() {
 	} {
 		f.refuse(tt.level, "a-"+tt.name, "a token whose aud is "+cmp.Or(tt.aud, "missing"), f.tokenWithClaims(f.claimsWith("aud", tt.aud)))
 	}
-	f.refuse(required, "deeper", "an aud one level deeper", f.tokenWithClaims(f.claims.without("aud").with("a", `{"aud":`+good+`}`).String()))
-	f.refuse(required, "in-header", "an aud in the header alone", f.token(f.headerWith("aud", good), f.claimsWith("aud", "")))
-	f.refuse(required, "as-azp", "an azp, and another aud", f.tokenWithClaims(f.claims.with("aud", `"https://other.example"`).with("azp", good).String()))
-	f.refuse(required, "as-client", "a client_id, and another aud", f.tokenWithClaims(f.claims.with("aud", `"https://other.example"`).with("client_id", good).String()))
-	f.refuse(required, "as-resource", "a resource, and another aud", f.tokenWithClaims(f.claims.with("aud", `"https://other.example"`).with("resource", good).String()))
-	f.refuse(required, "as-scope", "a scope, and no aud", f.tokenWithClaims(f.claims.without("aud").with("scope", good).String()))
+	f.refuse(required, "deeper", "an aud only inside another claim", f.tokenWithClaims(f.claims.without("aud").with("a", `{"aud":`+good+`}`).String()))
+	f.refuse(required, "in-header", "an aud only in the header", f.token(f.headerWith("aud", good), f.claimsWith("aud", "")))
+	f.refuse(required, "as-azp", "the service's audience as azp, and another aud", f.tokenWithClaims(f.claims.with("aud", `"https://other.example"`).with("azp", good).String()))
+	f.refuse(required, "as-client", "the service's audience as client_id, and another aud", f.tokenWithClaims(f.claims.with("aud", `"https://other.example"`).with("client_id", good).String()))
+	f.refuse(required, "as-resource", "the service's audience as resource, and another aud", f.tokenWithClaims(f.claims.with("aud", `"https://other.example"`).with("resource", good).String()))
+	f.refuse(required, "as-scope", "the service's audience as scope, and no aud", f.tokenWithClaims(f.claims.without("aud").with("scope", good).String()))
 }
 
 // subjects adds tokens with a missing or malformed sub.
@@ -361,8 +361,8 @@ func (f *family) subjects() {
 	} {
 		f.refuse(tt.level, tt.name, "a token whose sub is "+abbreviated(cmp.Or(tt.sub, "missing")), f.tokenWithClaims(f.claimsWith("sub", tt.sub)))
 	}
-	f.refuse(stricter, "deeper", "a sub one level deeper", f.tokenWithClaims(f.claims.without("sub").with("a", `{"sub":`+good+`}`).String()))
-	f.refuse(stricter, "in-header", "a sub in the header alone", f.token(f.headerWith("sub", good), f.claimsWith("sub", "")))
+	f.refuse(stricter, "deeper", "a sub only inside another claim", f.tokenWithClaims(f.claims.without("sub").with("a", `{"sub":`+good+`}`).String()))
+	f.refuse(stricter, "in-header", "a sub only in the header", f.token(f.headerWith("sub", good), f.claimsWith("sub", "")))
 	for _, claim := range []string{"client_id", "jti", "azp"} {
 		f.withRule("RFC 9068 section 2.2; RFC 7519 section 4.1.7").refuse(stricter, claim+"-a-number", "a token whose "+claim+" is a number", f.tokenWithClaims(f.claimsWith(claim, "1")))
 	}

@@ -40,7 +40,7 @@ func (f *family) segments() {
 		{"no-claims", "empty claims", header + ".." + signature},
 		{"no-claims-but-signed", "empty claims, signed as they are", f.signed(header + ".")},
 		{"no-header-but-signed", "an empty header, signed as it is", f.signed("." + claims)},
-		{"nothing-but-signed", "nothing, signed as it is", f.signed(".")},
+		{"nothing-but-signed", "an empty header and empty claims, signed as they are", f.signed(".")},
 		{"nothing-but-signature", "a signature after two dots", ".." + signature},
 		{"no-signature", "an empty signature", header + "." + claims + "."},
 		{"claims-first", "claims and header in the wrong order", f.signed(claims + "." + header)},
@@ -106,7 +106,7 @@ func (f *family) encodings() {
 	add("one-character-less", "a character missing", func(s string) string { return s[:len(s)-1] })
 	add("encoded-twice", "base64url of base64url", func(s string) string { return encode(s) })
 
-	// A line break inside a header cannot be sent over TCP.
+	// Over TCP a line break would end the header line.
 	for _, tt := range []struct {
 		name, sends string
 		change      func(string) string
@@ -170,10 +170,10 @@ func (f *family) serialisations() {
 	for _, tt := range []struct{ name, sends, text string }{
 		{"flattened", "the flattened JSON serialisation", flattened},
 		{"general", "the general JSON serialisation", general},
-		{"unprotected", "the flattened JSON serialisation with alg none outside", unprotected},
-		{"mixed", "the flattened JSON serialisation with a header outside", mixed},
+		{"unprotected", "the flattened JSON serialisation with alg none in the unprotected header", unprotected},
+		{"mixed", "the flattened JSON serialisation with an unprotected header", mixed},
 		{"polyglot", "a JSON serialisation that contains a good token", `{"payload":"` + header + "." + claims + "." + signature + `"}`},
-		{"polyglot-with-dots", "a JSON serialisation with dots, so that it has three segments", fmt.Sprintf(`{"a":".%s.","payload":%q}`, claims, claims)},
+		{"polyglot-with-dots", "a JSON serialisation that has three segments, because it contains two dots", fmt.Sprintf(`{"a":".%s.","payload":%q}`, claims, claims)},
 		{"array", "an array of the three segments", fmt.Sprintf(`[%q,%q,%q]`, header, claims, signature)},
 		{"object", "a good token as a member", `{"access_token":"` + f.good() + `"}`},
 	} {
@@ -252,9 +252,9 @@ func (f *family) nested() {
 		{"application-JWT", recommended, `"application/JWT"`},
 		{"escaped", required, `"J\u0057T"`},
 	} {
-		f.refuse(tt.level, "cty-"+tt.name, "claims under a header whose cty says that they are a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
-		f.refuse(stricter, "token-in-cty-"+tt.name, "a good token within a good signature", f.token(f.headerWith("cty", tt.cty), good))
-		f.refuse(required, "unsigned-in-cty-"+tt.name, "an unsigned token within a good signature", f.token(f.headerWith("cty", tt.cty), unsigned))
+		f.refuse(tt.level, "cty-"+tt.name, "claims under a header whose cty says that the payload is a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
+		f.refuse(stricter, "token-in-cty-"+tt.name, "a good token as the payload of a good signature", f.token(f.headerWith("cty", tt.cty), good))
+		f.refuse(required, "unsigned-in-cty-"+tt.name, "an unsigned token as the payload of a good signature", f.token(f.headerWith("cty", tt.cty), unsigned))
 	}
 	for _, tt := range []struct{ name, cty string }{
 		{"number", `1`}, {"null", `null`}, {"array", `["JWT"]`}, {"object", `{}`}, {"true", `true`},
@@ -264,6 +264,6 @@ func (f *family) nested() {
 	f.refuse(required, "without-cty", "a good token in place of the claims", f.tokenWithClaims(good))
 	f.refuse(required, "as-string", "a good token as a JSON string in place of the claims", f.tokenWithClaims(quote(good)))
 	f.refuse(required, "as-member", "a good token as the only claim", f.tokenWithClaims(`{"jwt":`+quote(good)+`}`))
-	f.refuse(required, "claims-as-member", "the claims one level deeper", f.tokenWithClaims(`{"claims":`+f.claims.String()+`}`))
+	f.refuse(required, "claims-as-member", "the claims inside another claim", f.tokenWithClaims(`{"claims":`+f.claims.String()+`}`))
 	f.refuse(required, "around-forged", "a forged token with a good token as a fourth segment", f.forged(f.header, f.target.Algorithm, attackersKey(f.target.Algorithm))+"."+encode(good))
 }

@@ -221,8 +221,8 @@ func (f *family) carriage() {
 		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io."+encode(good)))
 }
 
-// sizes adds requests that are longer than any good token makes them. net/http itself
-// refuses a header of more than a megabyte.
+// sizes adds tokens and headers that are far longer than a token needs to be. net/http
+// itself refuses a header of more than a megabyte.
 func (f *family) sizes() {
 	// padded returns a good token of about n bytes.
 	padded := func(n int) string {

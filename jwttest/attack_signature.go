@@ -32,10 +32,10 @@ func (f *family) signatures() {
 	with := func(signature []byte) string { return input + "." + encode(signature) }
 
 	for _, tt := range []struct{ name, sends, token string }{
-		{"one-byte", "its first byte", with(raw[:1])},
-		{"quarter", "its first quarter", with(raw[:n/4])},
-		{"half", "its first half", with(raw[:n/2])},
-		{"second-half", "its second half", with(raw[n/2:])},
+		{"one-byte", "only the first byte", with(raw[:1])},
+		{"quarter", "only the first quarter", with(raw[:n/4])},
+		{"half", "only the first half", with(raw[:n/2])},
+		{"second-half", "only the second half", with(raw[n/2:])},
 		{"two-bytes-less", "two bytes missing", with(raw[:n-2])},
 		{"one-byte-less", "the last byte missing", with(raw[:n-1])},
 		{"first-byte-less", "the first byte missing", with(raw[1:])},
@@ -43,8 +43,8 @@ func (f *family) signatures() {
 		{"zero-before", "a zero byte at the start", with(slices.Concat([]byte{0}, raw))},
 		{"byte-behind", "a byte at the end", with(slices.Concat(raw, []byte{0x80}))},
 		{"twice", "the signature twice", with(slices.Concat(raw, raw))},
-		{"backwards", "its bytes from last to first", with(reversed(raw))},
-		{"halves-exchanged", "its halves exchanged", with(slices.Concat(raw[n/2:], raw[:n/2]))},
+		{"backwards", "the bytes in reverse order", with(reversed(raw))},
+		{"halves-exchanged", "the halves exchanged", with(slices.Concat(raw[n/2:], raw[:n/2]))},
 		{"zeros", "zeros", with(make([]byte, n))},
 		{"ones", "bytes of FF", with(bytes.Repeat([]byte{0xff}, n))},
 		{"random", "random bytes", with(randomBytes(n))},
@@ -286,7 +286,7 @@ func (f *family) ecdsaSignatures() {
 	top := new(big.Int).Sub(new(big.Int).Lsh(one, uint(8*half)), one)
 
 	// ECDSA accepts s and n-s alike, and JWS does not forbid either of them.
-	f.accept(recommended, "s-negated", "a signature with n-s for s, which is as good", with(join(r, new(big.Int).Sub(n, s))))
+	f.accept(recommended, "s-negated", "a signature with n-s for s, which is also valid", with(join(r, new(big.Int).Sub(n, s))))
 	f.accept(required, "another", "another signature of the same token", with(sign(algorithm, key, input)))
 	for _, tt := range []struct {
 		name, sends string
@@ -301,11 +301,11 @@ func (f *family) ecdsaSignatures() {
 		{"s-the-order", "s of the order", join(r, n)},
 		{"r-above-the-order", "r of the order plus one", join(new(big.Int).Add(n, one), s)},
 		{"s-above-the-order", "s of the order plus one", join(r, new(big.Int).Add(n, one))},
-		{"r-all-ones", "r of FFs", join(top, s)},
-		{"s-all-ones", "s of FFs", join(r, top)},
+		{"r-all-ones", "r with all bits set", join(top, s)},
+		{"s-all-ones", "s with all bits set", join(r, top)},
 		{"r-negated", "n-r for r", join(new(big.Int).Sub(n, r), s)},
 		{"exchanged", "r and s exchanged", join(s, r)},
-		{"r-twice", "r for s", join(r, r)},
+		{"r-twice", "r in place of s", join(r, r)},
 		{"field-prime", "r of the field's prime", join(key.Params().P, s)},
 		{"generator", "r of the generator", join(key.Params().Gx, s)},
 		{"r-alone", "r alone", raw[:half]},
@@ -314,7 +314,7 @@ func (f *family) ecdsaSignatures() {
 		{"zeros-before-both", "zeros before r and before s", slices.Concat([]byte{0}, raw[:half], []byte{0}, raw[half:])},
 		{"zeros-behind", "two zeros at the end", slices.Concat(raw, []byte{0, 0})},
 		{"one-byte-less", "a byte missing", raw[:2*half-1]},
-		{"recovery-byte", "a byte after that helps to recover the key", slices.Concat(raw, []byte{27})},
+		{"recovery-byte", "a recovery ID at the end", slices.Concat(raw, []byte{27})},
 		{"little-endian", "r and s with their bytes in reverse order", slices.Concat(reversed(raw[:half]), reversed(raw[half:]))},
 		{"der", "DER", derSignature(r, s)},
 		{"der-negative", "DER with a negative r", derSignature(new(big.Int).Neg(r), s)},
@@ -339,7 +339,7 @@ func (f *family) ecdsaSignatures() {
 		digest := digestFor(other, input)
 		f.refuse(required, "hash-of-"+other, "the right key over another hash", with(signECDSA(key, digest)))
 		f.refuse(required, "curve-of-"+other, "a key of the attacker on another curve", with(signECDSA(attackersEC[other](), digestFor(algorithm, input))))
-		// The algorithm ties curve and hash together (RFC 7518 section 3.4).
+		// Each algorithm has one curve and one hash (RFC 7518 section 3.4).
 		relabelled := encode(f.headerWith("alg", quote(other))) + "." + encode(f.claims.String())
 		f.refuse(required, "own-key-as-"+other, "the right key under the name and hash of another curve's algorithm",
 			relabelled+"."+encode(signECDSA(key, digestFor(other, relabelled))))
@@ -392,13 +392,13 @@ func (f *family) eddsaSignatures() {
 		{"s-plus-14-orders", "S plus fourteen orders", with(r, plus(s, 14))},
 		{"s-the-order", "S of the order", with(r, order)},
 		{"s-zero", "S of zero", with(r, make([]byte, 32))},
-		{"s-all-ones", "S of FFs", with(r, bytes.Repeat([]byte{0xff}, 32))},
+		{"s-all-ones", "S with all bits set", with(r, bytes.Repeat([]byte{0xff}, 32))},
 		{"s-top-bit", "S with its highest bit set", with(r, flipTopBit(s))},
 		{"s-negated", "S subtracted from the order", with(r, reversed(negative.FillBytes(make([]byte, 32))))},
 		{"r-zero", "R of zero", with(make([]byte, 32), s)},
 		{"r-neutral", "the neutral point for R", with(identity[:32], s)},
 		{"r-other-sign", "R with the other sign", with(flipTopBit(r), s)},
-		{"r-not-reduced", "R with a y that is not reduced", with(bytes.Repeat([]byte{0xff}, 31), []byte{0x7f}, s)},
+		{"r-not-reduced", "R with a y that is not less than the field's prime", with(bytes.Repeat([]byte{0xff}, 31), []byte{0x7f}, s)},
 		{"r-the-key", "the public key for R", with(key.Public().(ed25519.PublicKey), s)},
 		{"r-alone", "R alone", with(r)},
 		{"s-alone", "S alone", with(s)},
