@@ -87,8 +87,8 @@
 //
 // # Hostile requests
 //
-// [Attack] sends more than a thousand hostile requests to a handler. Give it the key
-// that the service trusts in the test, and the claims that the service requires:
+// [Attack] sends more than a thousand hostile requests to a handler. Attack signs the
+// tokens, so make a service that trusts a key of the test:
 //
 //	func TestAttack(t *testing.T) {
 //		jwttest.Attack(t, service, jwttest.Target{
