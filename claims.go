@@ -31,14 +31,14 @@ const (
 	maxDate             = 253402300799 // the last second of the year 9999
 )
 
-// read returns the claims of payload as a verifiedToken, whose family and credential
-// the caller sets. The signature of payload has been verified, and members are the
-// result of jsonobj.Scan.
+// read returns the claims of payload as a verifiedToken. The caller has verified the
+// signature of payload, and sets family and credentialHash. members are the result of
+// jsonobj.Scan.
 func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) (*verifiedToken, error) {
 	v := &verifiedToken{claims: payload, header: h}
 	t := &v.token
 	t.Type, t.Algorithm, t.KeyID = h.Type, h.Algorithm, h.KeyID
-	freeSpace := v.listSpace[:0] // of v.listSpace, what no list uses yet
+	freeSpace := v.listSpace[:0] // the part of v.listSpace that no list uses yet
 	var authorizedParty string
 	var err error
 	for i := range members {
@@ -93,8 +93,9 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 	return v, nil
 }
 
-// endList ends a list that may have been begun in freeSpace. It returns the list,
-// or nil if it is empty, and the rest of freeSpace.
+// endList returns list, or nil if list is empty, and the part of freeSpace that list
+// does not use. A list that was begun in freeSpace has moved out of it if it grew
+// too long.
 func endList(list, freeSpace []string) (ended, rest []string) {
 	n := len(list)
 	switch {
@@ -112,9 +113,9 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 	if err := c.checkTimes(&v.token, now); err != nil {
 		return err
 	}
-	// issuer was read from the same bytes before the signature was verified, so
-	// this cannot fail, and no test gets here. It is checked all the same because
-	// the choice of the key depended on it.
+	// issuer was read from the same bytes before the signature was verified, so this
+	// check cannot fail and no test reaches it. It is a second line of defence: the
+	// keys were chosen by issuer.
 	if !c.anyIssuer && (!v.hasIssuer || v.token.Issuer != issuer) {
 		return refuse(ErrIssuer, "iss is not the one whose keys were used but", v.token.Issuer)
 	}
@@ -186,8 +187,8 @@ func (c *claimChecker) checkAudience(t *Token) error {
 	return refuseValue(ErrAudience, "aud", strings.Join(t.Audience, " "))
 }
 
-// checkRFC9068 checks that the claims of an access token are present (RFC 9068
-// section 2.2). Their types have been checked, and so have iss, aud and exp.
+// checkRFC9068 checks that client_id, iat, jti and sub are present (RFC 9068 section
+// 2.2). Their types and the claims iss, aud and exp have been checked before.
 func (c *claimChecker) checkRFC9068(v *verifiedToken) error {
 	switch {
 	case !c.rfc9068:
@@ -204,7 +205,7 @@ func (c *claimChecker) checkRFC9068(v *verifiedToken) error {
 	return nil
 }
 
-// A claim is a member of the claims.
+// A claim is one member of the JSON object payload.
 type claim struct {
 	name    string
 	payload string
@@ -231,7 +232,7 @@ func (m *claim) appendStrings(list []string, sentinel error) ([]string, error) {
 	if s, ok := m.text(); ok {
 		return append(list, s), nil
 	}
-	// Elements appends the raw elements, which are then decoded in place.
+	// Elements appends the elements as they are written in the token.
 	first := len(list)
 	list, ok := jsonobj.Elements(m.raw(), list)
 	for i := first; i < len(list) && ok; i++ {
@@ -260,7 +261,8 @@ func (m *claim) appendScopes(list []string) ([]string, error) {
 }
 
 // date reads a NumericDate (RFC 7519 section 2): the seconds since 1970 as a JSON
-// number, fractions allowed. It refuses years that time.Time cannot write as JSON.
+// number, fractions allowed. It refuses negative numbers, and years after 9999, which
+// time.Time cannot write as JSON.
 func (m *claim) date() (time.Time, error) {
 	raw := m.raw()
 	if seconds, ok := wholeSeconds(raw); ok {
@@ -291,8 +293,8 @@ func wholeSeconds(raw string) (seconds int64, ok bool) {
 }
 
 // subject reads the subject: a non-empty string of at most 1024 bytes. With
-// allowInteger a non-negative integer counts as its digits, since a claim that the
-// user named often has the ID of a database row.
+// allowInteger it also reads a non-negative integer, as its digits: a claim that
+// Options.SubjectClaim names often has the ID of a database row.
 func (m *claim) subject(allowInteger bool) (string, error) {
 	subject, ok := m.text()
 	if raw := m.raw(); !ok && allowInteger && isInteger(raw) && raw[0] != '-' {

@@ -28,7 +28,7 @@ type settings struct {
 	answerer answerer
 
 	extract  Extractor
-	bearer   bool // extract is cutBearer, whose result may not be a token68
+	bearer   bool // extract is cutBearer, which does not check for a token68
 	rules    []Rule
 	confirm  Rule // nil: key-bound tokens are refused
 	validate func(context.Context, *Token) error
@@ -44,10 +44,10 @@ type settings struct {
 // other requests without a token. Put CORS middleware outside the gate: there it
 // answers preflight requests itself, and lets pages of other origins read refusals.
 //
-// Gates may be nested. Gates derived from the same New reuse the verified token of
-// the outer gate, if it was verified for the same request with the same credential,
-// and apply the rules of both. A request with other credentials, such as one that a
-// batch handler sends with its own context, is verified anew.
+// Gates may be nested. A gate inside another gate derived from the same New does not
+// verify the token again if request and credential are the same: it checks only the
+// times, Options.Rules and its own rules. A request with other credentials, such as
+// one that a batch handler makes with its own context, is verified anew.
 func (g *Gate) Handler(next http.Handler) http.Handler {
 	return g.handler("Handler", next, false)
 }
@@ -73,28 +73,28 @@ func (g *Gate) handler(method string, next http.Handler, allowAnonymous bool) ht
 			g.Deny(w, r, e)
 			return
 		}
-		if d.reused || d.context == nil && !hasToken(r) {
-			next.ServeHTTP(w, r) // the context is right as it is
+		if d.reused || d.tokenContext == nil && !hasToken(r) {
+			next.ServeHTTP(w, r) // the context needs no change
 			return
 		}
 		var ctx context.Context
-		if d.context != nil {
-			d.context.Context = r.Context()
-			ctx = d.context
+		if d.tokenContext != nil {
+			d.tokenContext.Context = r.Context()
+			ctx = d.tokenContext
 		} else {
-			// An anonymous request must not carry the token of another request,
-			// whose context it was made with.
+			// The context has a token, and the request has no credentials: a handler
+			// made the request with the context of another request. Hide its token.
 			ctx = NewContext(r.Context(), nil)
 		}
 		if r.Trailer == nil && r.ContentLength < 0 {
-			// The server adds trailers that were not announced to its own request.
-			// A map that exists before is shared with the copy.
+			// The server adds unannounced trailers to its own request. The copy shares
+			// the map only if it exists before the copy is made.
 			r.Trailer = http.Header{}
 		}
 		copied := r.WithContext(ctx)
 		next.ServeHTTP(w, copied)
 		if copied.MultipartForm != nil {
-			// The server deletes the temporary files of its own request only.
+			// The server deletes the temporary files of its own request, not of copies.
 			r.MultipartForm = copied.MultipartForm
 		}
 	})
@@ -143,7 +143,7 @@ func (g *Gate) Check(r *http.Request) (*Token, error) {
 		t, _ := FromContext(r.Context())
 		return t, nil
 	}
-	return d.context.requestToken(), nil
+	return d.tokenContext.token(), nil
 }
 
 // Verify verifies one token, passed without its scheme. It is for tokens that do
@@ -160,22 +160,22 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
 	c, cached, e := g.authorize(r, token)
 	if g.settings.observe != nil { // creating the Token is not free
-		g.settings.report(ctx, nil, start, c.requestToken(), cached, e)
+		g.settings.report(ctx, nil, start, c.token(), cached, e)
 	}
 	if e != nil {
 		return nil, e
 	}
-	return c.requestToken(), nil
+	return c.token(), nil
 }
 
-// Deny answers a request with the status that err means (see [Error]): with a
-// Bearer challenge for 400, 401 and 403 (RFC 6750 section 3), with Retry-After for
-// 503, and with a short JSON body that tells the client no more than the error code
-// does. Options.OnDeny may replace the body.
+// Deny refuses a request with the status that err means (see [Error]). It sends a
+// Bearer challenge with 400, 401 and 403 (RFC 6750 section 3), and Retry-After with
+// 503. The short JSON body tells the client no more than the error code does.
+// Options.OnDeny may replace the body.
 //
 // Deny is for callers of [Gate.Check], and for handlers that refuse a request
-// later. It answers an err that is neither an [*Error] nor wraps a sentinel of this
-// package with 503. It does the same for nil: Deny never lets a request through.
+// later. If err wraps neither an [*Error] nor a sentinel of this package, the status
+// is 503. It is 503 for a nil err too: Deny never lets a request through.
 func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := toError(err, fromGate)
 	if err == nil {
@@ -223,14 +223,20 @@ func (g *Gate) unusable() *Error {
 	return toError(refuse(ErrUnavailable, "the gate was not made by jwtgate.New", ""), fromGate)
 }
 
-// A decision says how a request passed. The zero decision is that of an anonymous
-// request.
+// A decision says how a request passed:
+//
+//   - with tokenContext set: with the token that decide verified, which is not yet in
+//     the request's context;
+//   - with reused set: with the token that is in the request's context;
+//   - with neither: as an anonymous request.
 type decision struct {
-	context *tokenContext // the verified token, not yet in the request's context
-	reused  bool          // the token in the request's context was reused
+	tokenContext *tokenContext
+	reused       bool
 }
 
-// decide takes the token out of a request and decides about both.
+// decide takes the token out of a request, decides whether the request passes, and
+// reports the decision to Options.Observe. A request without credentials passes if
+// allowAnonymous is set.
 func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
 	if e := g.unusable(); e != nil {
 		return decision{}, e
@@ -266,34 +272,35 @@ func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
 
 	c, cached, e := g.authorize(r, credential)
 	if e != nil && s.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
-		// A credential that is not a token68 is malformed in any case, so the check
-		// can wait until here. The answer is 400 then.
+		// cutBearer leaves the check for a token68 to this place, where it costs valid
+		// tokens nothing: a credential that is not a token68 is a malformed token. It
+		// is answered with 400, and other malformed tokens with 401.
 		e = g.addScopes(toError(errNotToken68, fromExtract))
 	}
 	if e == nil {
 		c.setRequest(r)
 	}
 	if s.observe != nil { // creating the Token is not free
-		s.report(r.Context(), r, start, c.requestToken(), cached, e)
+		s.report(r.Context(), r, start, c.token(), cached, e)
 	}
 	if e != nil {
 		return decision{}, e
 	}
-	return decision{context: c}, nil
+	return decision{tokenContext: c}, nil
 }
 
 // canReuse reports whether a gate of the same family verified credential for the
-// same request, and its times are still valid.
+// same request, and the token is still valid at this time.
 func (g *Gate) canReuse(r *http.Request, credential string) bool {
 	verified, request := verifiedIn(r.Context())
 	v := g.settings.verifier
-	return verified != nil && verified.family == v.family && verified.isFor(request, r, credential) &&
+	return verified != nil && verified.family == v.family &&
+		request.matches(r) && verified.credentialHash == hashCredential(credential) &&
 		v.claims.checkTimes(&verified.token, g.settings.now()) == nil
 }
 
-// authorize verifies a credential, and checks the token against Options and the
-// rules of g. If the token was verified and then refused, the result has both the
-// token and the refusal.
+// authorize verifies a credential and checks the token against Options and the rules
+// of g. If the token is verified and then refused, authorize returns both c and e.
 func (g *Gate) authorize(r *http.Request, credential string) (c *tokenContext, cached bool, e *Error) {
 	s := g.settings
 	if credential == "" {
@@ -305,22 +312,22 @@ func (g *Gate) authorize(r *http.Request, credential string) (c *tokenContext, c
 	}
 	c = &tokenContext{verified: verified}
 	if len(s.rules) > 0 {
-		if e := g.checkRules(r, c.requestToken(), s.rules, fromOptions); e != nil {
+		if e := g.checkRules(r, c.token(), s.rules, fromOptions); e != nil {
 			return c, cached, e
 		}
 	}
 	if verified.hasCnf {
-		if err := s.confirm.Check(r, c.requestToken()); err != nil {
+		if err := s.confirm.Check(r, c.token()); err != nil {
 			return c, cached, toError(err, fromOptions)
 		}
 	}
 	if s.validate != nil {
-		if err := s.validate(r.Context(), c.requestToken()); err != nil {
+		if err := s.validate(r.Context(), c.token()); err != nil {
 			return c, cached, toError(err, fromValidate)
 		}
 	}
 	if len(g.rules) > 0 {
-		e = g.checkRules(r, c.requestToken(), g.rules, fromRequire)
+		e = g.checkRules(r, c.token(), g.rules, fromRequire)
 	}
 	return c, cached, e
 }
@@ -335,7 +342,7 @@ func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOri
 }
 
 // addScopes adds the scopes of all rules of g to e if e is about a missing scope or
-// a missing token, so that the client learns at once all it needs.
+// a missing token, so that the client can ask for all of them at once.
 func (g *Gate) addScopes(e *Error) *Error {
 	if e.Scope != "" || errors.Is(e.Err, ErrNoToken) {
 		e.Scope = mergeScopes(g.scopes, e.Scope)

@@ -16,20 +16,20 @@ import (
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
-// Who owns whom:
+// Who points to whom:
 //
 //   family           one for all gates derived from one New
 //      ^
-//   verifiedToken    what a family read from a token; immutable; requests that
-//      ^             carry the same remembered token share it
+//   verifiedToken    the content of a verified token; immutable; requests with the
+//      ^             same remembered token share it
 //   tokenContext     one for each request that passes; the context that next gets
 //      |
-//      v  created when somebody asks for the Token
-//   requestToken     one for each request; holds the Token
+//      v             created when somebody asks for the Token
+//   requestToken     one for each request; contains the Token
 //
-// An arrow is a pointer from one to the other. A Token in its turn points to the
-// requestToken that it is part of, which is how a gate knows a Token of its own
-// from one made by hand and from a copy.
+// The field origin of a Token points to the requestToken that contains it. It is nil
+// in a Token made by hand. In a copy it points to a requestToken that contains
+// another Token.
 
 // A Token is an access token that a gate verified. Each request has its own Token:
 // changing its fields or slices does not affect other requests.
@@ -56,7 +56,7 @@ type Token struct {
 	Algorithm string // alg of the header
 	KeyID     string // kid of the header
 
-	origin *requestToken // nil for a Token made by hand
+	origin *requestToken // see requestToken; nil for a Token made by hand
 }
 
 // Decode stores all claims of the token in the value that v points to, like
@@ -89,8 +89,8 @@ func (t *Token) LogValue() slog.Value {
 	)
 }
 
-// setLists gives t its own copies of the lists. They are stored in space if it is
-// large enough.
+// setLists sets Audience and Scopes of t to copies of audience and scopes, which are
+// stored in space if it is large enough.
 func (t *Token) setLists(space, audience, scopes []string) {
 	t.Audience, t.Scopes = nil, nil
 	n := len(audience)
@@ -105,9 +105,9 @@ func (t *Token) setLists(space, audience, scopes []string) {
 	}
 }
 
-// asVerified returns the requestToken that t is part of. It is nil for a Token made
-// by hand and for a copy.
-func (t *Token) asVerified() *requestToken {
+// requestToken returns the requestToken that contains t, or nil for a Token made by
+// hand and for a copy.
+func (t *Token) requestToken() *requestToken {
 	if t == nil || t.origin == nil || &t.origin.token != t {
 		return nil
 	}
@@ -134,7 +134,7 @@ func Subject(ctx context.Context) string {
 func FromContext(ctx context.Context) (t *Token, ok bool) {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *tokenContext:
-		t = value.requestToken()
+		t = value.token()
 	case *Token:
 		t = value
 	}
@@ -164,7 +164,8 @@ func NewContext(ctx context.Context, t *Token) context.Context {
 // *Token.
 type contextKey struct{}
 
-// A family identifies the gates derived from one New. It is compared by address.
+// A family identifies the gates derived from one New. Families are compared by
+// address. A family has a byte because pointers to values of size 0 may be equal.
 type family struct{ _ byte }
 
 // A header is a token's header, with what the options of a family say about it.
@@ -174,15 +175,15 @@ type header struct {
 	typeAccepted bool // typ is one of Options.Types
 }
 
-// A verifiedToken is what a family of gates read from a token it verified. It is
+// A verifiedToken is the content of a token that a gate of family verified. It is
 // immutable.
 type verifiedToken struct {
-	family     *family
-	credential uint64 // the keyed hash of the token
-	header     *header
-	claims     string    // the JSON object, as it was signed
-	token      Token     // copied for each request
-	listSpace  [4]string // for the lists of token, if they are short
+	family         *family
+	credentialHash uint64 // of the whole token, keyed with hashSeed
+	header         *header
+	claims         string    // the JSON object, as it was signed
+	token          Token     // copied for each request
+	listSpace      [4]string // memory for Audience and Scopes of token, if they are short
 
 	hasCnf      bool
 	hasIssuer   bool
@@ -191,47 +192,48 @@ type verifiedToken struct {
 	hasClientID bool
 }
 
-// A requestToken is the Token of one request with what the gate knows about it. It
-// does not keep the request alive.
+// A requestToken contains the Token of one request, and says from which verified
+// token and for which request it was made. It does not keep the request alive.
 type requestToken struct {
 	token     Token
 	verified  *verifiedToken
 	request   requestIdentity
-	listSpace [4]string // for the lists of token, if they are short
+	listSpace [4]string // memory for Audience and Scopes of token, if they are short
 }
 
-// A tokenContext is the context that a guarded handler gets. It holds all that the
-// gate allocates for a request, except the Token, which few handlers ask for.
+// A tokenContext is the context that a guarded handler gets. It is the only memory
+// that the gate allocates for a request, except the Token, which few handlers ask
+// for.
 type tokenContext struct {
 	context.Context // of the request; nil until the request has passed
 
 	verified *verifiedToken
-	token    atomic.Pointer[Token] // see requestToken
+	created  atomic.Pointer[Token] // by the method token; nil before the first call
 	request  requestIdentity
 }
 
-// requestToken returns the Token of this request, creating it on first use. It
-// returns nil if c is nil.
-func (c *tokenContext) requestToken() *Token {
+// token returns the Token of this request, creating it on first use. It returns nil
+// if c is nil.
+func (c *tokenContext) token() *Token {
 	if c == nil {
 		return nil
 	}
-	if t := c.token.Load(); t != nil {
+	if t := c.created.Load(); t != nil {
 		return t
 	}
 	rt := &requestToken{token: c.verified.token, verified: c.verified, request: c.request}
 	t := &rt.token
 	t.origin = rt
 	t.setLists(rt.listSpace[:], t.Audience, t.Scopes)
-	if !c.token.CompareAndSwap(nil, t) {
-		t = c.token.Load()
+	if !c.created.CompareAndSwap(nil, t) {
+		t = c.created.Load()
 	}
 	return t
 }
 
 // subject returns the subject without creating the Token.
 func (c *tokenContext) subject() string {
-	if t := c.token.Load(); t != nil {
+	if t := c.created.Load(); t != nil {
 		return t.Subject
 	}
 	return c.verified.token.Subject
@@ -240,7 +242,7 @@ func (c *tokenContext) subject() string {
 // setRequest records that the token was verified for r, and for no other request.
 func (c *tokenContext) setRequest(r *http.Request) {
 	c.request.set(r)
-	if rt := c.token.Load().asVerified(); rt != nil {
+	if rt := c.created.Load().requestToken(); rt != nil {
 		rt.request = c.request
 	}
 }
@@ -269,20 +271,21 @@ func (c *tokenContext) String() string {
 func verifiedIn(ctx context.Context) (*verifiedToken, *requestIdentity) {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *tokenContext:
-		// A handler may have copied another Token over the one it got.
-		if t := value.token.Load(); t == nil || t.asVerified() != nil {
+		// A handler may have overwritten its Token, as in *t = *other. Then origin
+		// does not point to the requestToken that contains it.
+		if t := value.created.Load(); t == nil || t.requestToken() != nil {
 			return value.verified, &value.request
 		}
 	case *Token:
-		if rt := value.asVerified(); rt != nil {
+		if rt := value.requestToken(); rt != nil {
 			return rt.verified, &rt.request
 		}
 	}
 	return nil, nil
 }
 
-// A requestIdentity has the parts of a request that a decision about its token may
-// have depended on. The zero value is of no request.
+// A requestIdentity has the parts of a request that the decision about its token may
+// depend on. The zero value equals the identity of no request.
 type requestIdentity struct {
 	isSet  bool   // false in the zero value
 	proofs uint64 // the hash of the DPoP headers
@@ -291,10 +294,13 @@ type requestIdentity struct {
 	uri    string
 }
 
-// hashSeed is random and known to this process only. A client that found two
-// credentials with the same hash would gain nothing: to be let in with the second,
-// it must have been let in with the first.
+// hashSeed is random and known to this process only, so clients cannot choose tokens
+// with equal hashes. A client that found two such tokens would gain nothing: the
+// second is taken for the first, and the first is a valid token of that client.
 var hashSeed = maphash.MakeSeed()
+
+// hashCredential returns the hash of a whole token.
+func hashCredential(token string) uint64 { return maphash.String(hashSeed, token) }
 
 // set makes i the identity of r.
 func (i *requestIdentity) set(r *http.Request) {
@@ -302,7 +308,8 @@ func (i *requestIdentity) set(r *http.Request) {
 	if i.uri == "" && r.URL != nil { // not from a server
 		i.uri = r.URL.String()
 	}
-	// A proof of possession (RFC 9449) was checked for the request as it was.
+	// A DPoP proof (RFC 9449) is valid for one request only. Confirm checked the
+	// proof that the request had then.
 	if proofs := r.Header["Dpop"]; len(proofs) > 0 {
 		var h maphash.Hash
 		h.SetSeed(hashSeed)
@@ -314,10 +321,9 @@ func (i *requestIdentity) set(r *http.Request) {
 	}
 }
 
-// isFor reports whether v was read from credential, and r equals the request i that
-// v was verified for.
-func (v *verifiedToken) isFor(i *requestIdentity, r *http.Request, credential string) bool {
-	var now requestIdentity
-	now.set(r)
-	return *i == now && v.credential == maphash.String(hashSeed, credential)
+// matches reports whether i is the identity of r.
+func (i *requestIdentity) matches(r *http.Request) bool {
+	var current requestIdentity
+	current.set(r)
+	return *i == current
 }

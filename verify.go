@@ -149,7 +149,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		return nil, nil, err
 	}
 	verified.family = v.family
-	verified.credential = maphash.String(hashSeed, token)
+	verified.credentialHash = hashCredential(token)
 	return verified, key, nil
 }
 
