@@ -13,9 +13,9 @@ import (
 	"github.com/jwtgate/jwtgate/internal/jws"
 )
 
-// A verifier verifies tokens: everything about a token that depends on the token,
-// the keys and the time alone, and not on the request. It is safe for concurrent
-// use.
+// A verifier makes the checks of a token that depend on the token, the keys and the
+// time. Checks that depend on the request are not its task. A verifier is safe for
+// concurrent use.
 //
 // The steps for a token that is not remembered are:
 //
@@ -44,8 +44,8 @@ type verifier struct {
 	scratch sync.Pool // of *scratch
 }
 
-// verifyToken verifies token and returns what it says. cached reports that the
-// token was remembered.
+// verifyToken verifies token and returns its content. cached reports that the token
+// was remembered.
 func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time) (verified *verifiedToken, cached bool, err error) {
 	if len(token) > v.maxTokenBytes {
 		return nil, false, refuse(ErrMalformed, "the token has more than "+strconv.Itoa(v.maxTokenBytes)+" bytes", "")
@@ -61,8 +61,8 @@ func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time)
 		if valid, err := v.checkRemembered(ctx, remembered, now); valid || err != nil {
 			return remembered.verifiedToken, true, err
 		}
-		// The source no longer has the key, or has it under another ID. If the
-		// token passes as a new one, it replaces the remembered one.
+		// The source no longer has the key, or has it under another ID. The token is
+		// verified as a new one. If it is valid, it replaces the remembered one.
 	}
 	verified, key, err := v.verifyNew(ctx, token, now)
 	if err != nil {
@@ -76,41 +76,18 @@ func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time)
 	return verified, false, nil
 }
 
-// verifyNew verifies a token that is not remembered. It also returns the key that
-// verified the signature.
+// verifyNew makes all checks of a token. It also returns the key that verified the
+// signature.
 func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (verified *verifiedToken, key *Key, err error) {
 	s := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(s)
 
-	s.token = append(s.token[:0], token...)
-	parts, err := jws.Cut(s.token)
+	h, headerRemembered, err := v.decode(s, token)
 	if err != nil {
-		return nil, nil, malformed("token", err)
+		return nil, nil, err
 	}
-	// All three segments are validated before any of them is used. A remembered
-	// header was validated before it was remembered.
-	headerText := token[:len(parts.Header)]
-	headerHash := maphash.String(hashSeed, headerText)
-	h := v.headers.find(headerText, headerHash)
-	headerKnown := h != nil
-	if !headerKnown {
-		if s.header, err = jws.AppendDecoded(s.header[:0], parts.Header); err != nil {
-			return nil, nil, notDecoded("header", s.token)
-		}
-	}
-	if s.payload, err = jws.AppendDecoded(s.payload[:0], parts.Payload); err != nil {
-		return nil, nil, notDecoded("claims", s.token)
-	}
-	if s.signature, err = jws.AppendDecoded(s.signature[:0], parts.Signature); err != nil {
-		return nil, nil, notDecoded("signature", s.token)
-	}
-	if !headerKnown {
-		if h, err = v.readHeader(s.header); err != nil {
-			return nil, nil, err
-		}
-	}
-	// One pass checks the JSON of the claims and finds where each member is. Before
-	// the signature is verified only iss is read.
+	// Scan checks the JSON of the claims and finds where each member is. Before the
+	// signature is verified only iss is read.
 	issuer := ""
 	if !v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
@@ -124,7 +101,8 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	if err != nil {
 		return nil, nil, err
 	}
-	key = matchingKey(keys, token[:len(parts.SigningInput)], parts.SigningInput, s.signature)
+	input := s.segments.SigningInput
+	key = matchingKey(keys, token[:len(input)], input, s.signature)
 	if key == nil {
 		if h.KeyID == "" {
 			return nil, nil, refuse(ErrSignature, "the token names no key", "")
@@ -132,9 +110,10 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		return nil, nil, refuse(ErrSignature, "of key", h.KeyID)
 	}
 
-	// From here on a trusted key has signed the token.
-	if !headerKnown {
-		v.headers.put(strings.Clone(headerText), headerHash, h, nil)
+	// From here on the token is known to be signed by a trusted key.
+	if !headerRemembered {
+		headerText := token[:len(s.segments.Header)]
+		v.headers.put(strings.Clone(headerText), maphash.String(hashSeed, headerText), h, nil)
 	}
 	if v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
@@ -151,6 +130,37 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	verified.family = v.family
 	verified.credentialHash = hashCredential(token)
 	return verified, key, nil
+}
+
+// decode decodes the three segments of token into s and reads the header. remembered
+// reports that the header was remembered.
+func (v *verifier) decode(s *scratch, token string) (h *header, remembered bool, err error) {
+	s.token = append(s.token[:0], token...)
+	if s.segments, err = jws.Cut(s.token); err != nil {
+		return nil, false, malformed("token", err)
+	}
+	headerText := token[:len(s.segments.Header)]
+	h = v.headers.find(headerText, maphash.String(hashSeed, headerText))
+	remembered = h != nil
+	// All three segments are validated before any of them is used. A remembered
+	// header was validated before it was remembered.
+	if !remembered {
+		if s.header, err = jws.AppendDecoded(s.header[:0], s.segments.Header); err != nil {
+			return nil, false, notDecoded("header", s.token)
+		}
+	}
+	if s.payload, err = jws.AppendDecoded(s.payload[:0], s.segments.Payload); err != nil {
+		return nil, false, notDecoded("claims", s.token)
+	}
+	if s.signature, err = jws.AppendDecoded(s.signature[:0], s.segments.Signature); err != nil {
+		return nil, false, notDecoded("signature", s.token)
+	}
+	if !remembered {
+		if h, err = v.readHeader(s.header); err != nil {
+			return nil, false, err
+		}
+	}
+	return h, remembered, nil
 }
 
 // checkRemembered makes the checks of a remembered token whose outcome may have
@@ -291,7 +301,7 @@ func (v *verifier) sourceKeys(ctx context.Context, issuer string, h *header) ([]
 }
 
 // matchingKey returns the first of keys that verifies signature, or nil. text and
-// input are both the signing input.
+// input are the same signing input.
 func matchingKey(keys [maxKeysTried]*Key, text string, input, signature []byte) *Key {
 	for _, k := range keys {
 		if k != nil && k.verify(text, input, signature) {
@@ -304,13 +314,15 @@ func matchingKey(keys [maxKeysTried]*Key, text string, input, signature []byte) 
 // A scratch has the buffers of one verification.
 type scratch struct {
 	token     []byte
-	header    []byte
+	segments  jws.Compact // of token, still encoded
+	header    []byte      // decoded, and so are payload and signature
 	payload   []byte
 	signature []byte
 	members   []jsonobj.Field // of payload
 }
 
-// malformed returns the refusal of a token whose named part err is about.
+// malformed returns the refusal of a token with a malformed part, such as "claims".
+// err says what is wrong with that part.
 func malformed(part string, err error) error {
 	return refuse(ErrMalformed, part+": "+err.Error(), "")
 }
