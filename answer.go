@@ -49,22 +49,22 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 	header["X-Content-Type-Options"] = values[3:4:4]
 	w.WriteHeader(e.Status)
 	if r == nil || r.Method != http.MethodHead {
-		// Neither text contains a character that JSON would have to escape.
+		// JSON does not need to escape any character of these two texts.
 		code, description := describe(e)
 		_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))
 	}
 }
 
-// dropBodyHeaders removes the headers that describe a body which is not sent.
+// dropBodyHeaders removes headers that describe another body than the one of the
+// refusal. A handler or OnDeny may have set them.
 func dropBodyHeaders(header http.Header) {
 	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
 		delete(header, name)
 	}
 }
 
-// describe returns the error code and the description that the client is sent.
-// Each code has one fixed description, so that no detail of the token or of the
-// service gets out.
+// describe returns the error code and the description that the client gets. The
+// descriptions are fixed, so that they reveal no detail of the token or the service.
 func describe(e *Error) (code, description string) {
 	code = charset.Challenge.Filter(e.Code)
 	switch e.Status {
@@ -139,7 +139,8 @@ func (d *denialWriter) Write(p []byte) (int, error) {
 	return d.ResponseWriter.Write(p)
 }
 
-// Flush sends the status of the denial first: the writer beneath would send 200.
+// Flush sends the status of the denial first, because the underlying writer would
+// send 200.
 func (d *denialWriter) Flush() {
 	if !d.wroteHeader {
 		d.WriteHeader(d.status)

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// A cache remembers verified values under the strings they were read from: tokens
-// and headers. It has a fixed number of places, and a value that is put into a full
-// set evicts another one. It is safe for concurrent use and takes no lock.
+// A cache remembers verified values. Its keys are the strings that the values were
+// read from: tokens or headers. It is safe for concurrent use and takes no lock.
 //
-// It is set-associative: the hash of a key selects a set of a few places, and the
-// value is in one of these.
+// A cache is set-associative: it has a fixed number of places in sets of up to four,
+// and the hash of a key selects the set in which its value may be. A value that is
+// put into a full set evicts another value of the set.
 type cache[T any] struct {
 	places []atomic.Pointer[cacheEntry[T]]
-	ways   int // the places of a set; 0 if the cache remembers nothing
+	ways   int // the number of places in a set; 0 if the cache remembers nothing
 }
 
 // A cacheEntry is one remembered value. find compares the hash before the key. The
 // hash is keyed with hashSeed, so the time that find takes reveals nothing about
-// the keys of others.
+// the tokens of other clients.
 type cacheEntry[T any] struct {
 	hash  uint64
 	key   string
@@ -54,9 +54,9 @@ func (c *cache[T]) find(key string, hash uint64) *T {
 	return nil
 }
 
-// put remembers value under key. It uses an empty place of the set, or the place of
-// an old value of key or of a value that evictable reports, or a random one.
-// evictable may be nil.
+// put remembers value under key. It uses the first place of the set that is empty,
+// that has an older value of key, or whose value evictable reports to be useless. If
+// there is no such place, it uses a random place. evictable may be nil.
 func (c *cache[T]) put(key string, hash uint64, value *T, evictable func(*T) bool) {
 	set := c.set(hash)
 	place := rand.IntN(len(set))
@@ -70,19 +70,19 @@ func (c *cache[T]) put(key string, hash uint64, value *T, evictable func(*T) boo
 	set[place].Store(&cacheEntry[T]{hash: hash, key: key, value: value})
 }
 
-// set returns the places for hash, which its high bits select.
+// set returns the places for hash. The high bits of hash select them.
 func (c *cache[T]) set(hash uint64) []atomic.Pointer[cacheEntry[T]] {
 	n, _ := bits.Mul64(hash, uint64(len(c.places)/c.ways))
 	i := int(n) * c.ways
 	return c.places[i : i+c.ways]
 }
 
-// A rememberedToken is a verified token with what is needed to check it again.
+// A rememberedToken is a verified token with the data that checkRemembered needs.
 type rememberedToken struct {
 	*verifiedToken
-	key *Key // that verified the signature
+	key *Key // verified the signature
 
 	// Inside [validFrom, validUntil) the checks of the times cannot fail, so they
-	// are skipped. Outside they are made: the leeway may still let the token pass.
+	// are skipped. Outside they are made, because the token may pass by the leeway.
 	validFrom, validUntil time.Time
 }

@@ -27,19 +27,19 @@
 //
 // Then the gate checks exp, nbf, iat, iss, aud, the typ of the header, the subject,
 // and the rules of [Options]. To leave out a check, set a field of Options whose
-// name begins with Any or Allow. [New] refuses options that would check less than
-// they seem to. The zero Gate refuses everything.
+// name begins with Any or Allow. [New] refuses options that check less than they seem
+// to. The zero Gate refuses everything.
 //
 // # What is answered
 //
 //   - no credentials, or credentials of another scheme: 401 without error code
-//   - several tokens, or something that is not a token: 400 invalid_request
+//   - several tokens, or a header that is not one Bearer token: 400 invalid_request
 //   - a token that is not accepted: 401 invalid_token
 //   - a token that does not grant enough: 403 insufficient_scope
-//   - the gate cannot tell now, because keys are unavailable for example: 503
+//   - the token cannot be verified now, for example because keys are unavailable: 503
 //
-// These are the answers of RFC 6750 section 3. A fault on the service's side is
-// always a 503, never a 401 that signs users out. Clients get fixed texts. The
+// The 400, 401 and 403 are those of RFC 6750 section 3. A fault on the service's side
+// is always a 503, never a 401 that signs users out. Clients get fixed texts. The
 // reason is in [Error] and in the [Event] that Options.Observe gets.
 //
 // # Threat model
@@ -48,9 +48,12 @@
 // meant for another service or comes from another issuer. The gate trusts the
 // listed issuers, the key source, and the code of this process.
 //
-// The gate does not revoke tokens, does not detect stolen bearer tokens, does not
-// protect cookies against CSRF, and does not limit rates. Options.Validate,
-// Options.Confirm and other middleware can.
+// The gate itself does not:
+//
+//   - revoke tokens: use Options.Validate
+//   - detect stolen bearer tokens: use key-bound tokens and Options.Confirm
+//   - protect cookies against CSRF: use [http.CrossOriginProtection]
+//   - limit rates: use other middleware
 //
 // # Concurrency
 //

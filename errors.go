@@ -37,8 +37,8 @@ var ErrRequest = errors.New("bad request")
 // In the log: malformed token: token: not three non-empty base64url segments
 //
 // What to do: look at what the client sends. It may be an opaque token, or the
-// word undefined. If the issuer makes its tokens like this, the text names the
-// rule that they break, and the issuer has to be fixed.
+// word undefined. If it is a token of the issuer, the issuer has to be fixed: the
+// text names the rule that the token breaks.
 var ErrMalformed = errors.New("malformed token")
 
 // ErrAlgorithm: alg is missing, unsupported, not in Options.Algorithms, or not
@@ -73,13 +73,13 @@ var ErrUnknownKey = errors.New("unknown key")
 var ErrSignature = errors.New("bad signature")
 
 // ErrExpired: exp has passed by more than Options.Leeway, or the token is older
-// than Options.MaxAge. Status 401, reason expired. The client is told this reason,
-// and no other.
+// than Options.MaxAge. Status 401, reason expired. The description that the client
+// gets says so; for all other reasons of invalid_token it is the same fixed text.
 //
 // In the log: token expired: exp was 2026-01-01T00:00:00Z
 //
-// What to do: nothing; the client gets a new token. If new tokens are refused
-// too, compare the clocks.
+// What to do: nothing; the client gets a new token from the issuer. If new tokens
+// are refused too, compare the clocks of the issuer and this machine.
 var ErrExpired = errors.New("token expired")
 
 // ErrNotYetValid: nbf or iat is in the future by more than Options.Leeway. Status
@@ -124,10 +124,9 @@ var ErrType = errors.New("token type not accepted")
 //
 // In the log: claim not accepted: exp is missing
 //
-// What to do: let the issuer set the claim, or waive the check with an option
-// such as AllowNoExpiry, AllowNoSubject or SubjectClaim. If a rule refused the
-// token, the text is that of the rule, such as: not enough rights: no claim
-// "token_use".
+// What to do: let the issuer set the claim, or set an option such as AllowNoExpiry,
+// AllowNoSubject or SubjectClaim. If a rule refused the token, the log has the error
+// of the rule, such as: not enough rights: no claim "token_use".
 var ErrClaim = errors.New("claim not accepted")
 
 // ErrRevoked is for Options.Validate to return: the token is no longer accepted.
@@ -145,8 +144,8 @@ var ErrRevoked = errors.New("token revoked")
 //
 // In the log: not enough rights: lacks scope "orders:delete"
 //
-// What to do: grant it to the user or the client. If they have it already,
-// compare its name with the claims of a token; a role may be nested, as in
+// What to do: grant the scope or role to the user or the client. If they have it
+// already, compare its name with the claims of a token; a role may be nested, as in
 // "/realm_access/roles".
 var ErrForbidden = errors.New("not enough rights")
 
@@ -158,8 +157,9 @@ var ErrForbidden = errors.New("not enough rights")
 // https://auth.example.com/.well-known/openid-configuration: status 502
 //
 // What to do: alert on it; the fault is on the side of this service. The text
-// names what failed. [Gate.Ready] reports the same about keys, for a readiness
-// probe. A text that ends in "context canceled" means that the client went away.
+// names what failed. [Gate.Ready] also fails if keys are unavailable: call it in a
+// readiness probe. A text that ends in "context canceled" means that the client went
+// away.
 var ErrUnavailable = errors.New("cannot verify now")
 
 // badTokens has the sentinels that mean 401 invalid_token, with their reasons.
@@ -198,9 +198,9 @@ const (
 	codeInsufficientScope = "insufficient_scope"
 )
 
-// An Error says why a request was refused, and what the client is answered. Each
-// error of [Gate.Check] and [Gate.Verify] is an *Error, and matches one of the
-// sentinels with [errors.Is]: [ErrNoToken], [ErrRequest], [ErrMalformed],
+// An Error says why a request was refused, and how the client is answered. Each error
+// of [Gate.Check] and [Gate.Verify] is an *Error, and matches one of the sentinels
+// with [errors.Is]: [ErrNoToken], [ErrRequest], [ErrMalformed],
 // [ErrAlgorithm], [ErrUnknownKey], [ErrSignature], [ErrExpired], [ErrNotYetValid],
 // [ErrIssuer], [ErrAudience], [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden]
 // or [ErrUnavailable].
@@ -305,7 +305,7 @@ const (
 
 // toError returns the answer to err as an Error that the caller may change.
 func toError(err error, from errorOrigin) *Error {
-	if r, ok := err.(*refusal); ok { // the usual case, without a search
+	if r, ok := err.(*refusal); ok { // the usual case, which needs no errors.Is
 		return newError(err, r.sentinel, from)
 	}
 	var given *Error
@@ -327,9 +327,9 @@ func toError(err error, from errorOrigin) *Error {
 	return e
 }
 
-// sentinelOf returns the sentinel that decides the answer to err, or nil.
-// ErrUnavailable comes first: whoever could not look does not know that there is
-// no token.
+// sentinelOf returns the sentinel that decides the answer to err, or nil. If err
+// wraps several, ErrUnavailable decides: an extractor that failed does not know
+// whether there is a token.
 func sentinelOf(err error) error {
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ErrUnavailable
@@ -397,8 +397,8 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.sentinel }
 
-// A scopeError is the error of a Scope rule. It is not an Error, because its
-// status, 401 or 403, depends on where the rule is used.
+// A scopeError is the error of a Scope rule. It is not an Error, because the status
+// depends on where the rule is used: 401 in Options.Rules, 403 in Gate.Require.
 type scopeError struct {
 	scope   string // all scopes of the rule
 	missing string // the first one that the token lacks

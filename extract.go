@@ -100,7 +100,7 @@ func Cookie(name string) Extractor {
 	}
 	return func(r *http.Request) (string, error) {
 		// http.Request.Cookies skips malformed cookies. Here they count, so that a
-		// second cookie of the name cannot hide by being malformed.
+		// malformed second cookie of the name is noticed.
 		token, found, pairs := "", false, 0
 		for _, line := range r.Header["Cookie"] {
 			for pair := range strings.SplitSeq(line, ";") {
@@ -121,7 +121,7 @@ func Cookie(name string) Extractor {
 	}
 }
 
-// maxCookies is the limit that http.Request.Cookies has too.
+// maxCookies is the default limit of net/http (GODEBUG httpcookiemaxnum).
 const maxCookies = 3000
 
 // FirstOf returns an extractor that calls extractors in their order and returns the
@@ -151,8 +151,8 @@ func FirstOf(extractors ...Extractor) Extractor {
 }
 
 // meansNoToken reports whether the error of an extractor means that the request has
-// no token. An error that also wraps ErrUnavailable does not: the extractor could
-// not look.
+// no token. An error that also wraps ErrUnavailable does not mean that: the extractor
+// could not find out.
 func meansNoToken(err error) bool {
 	return errors.Is(err, ErrNoToken) && toError(err, fromExtract).Status == http.StatusUnauthorized
 }

@@ -32,9 +32,9 @@ import (
 // A KeySource returns the keys that tokens are verified with. Package keys has the
 // common ones.
 //
-// A KeySource must be safe for concurrent use. It should answer from memory: it is
-// asked once for each token. A KeySource that can find its own mistakes also
-// implements [IssuerChecker].
+// A KeySource must be safe for concurrent use. It should answer from memory, because
+// a gate calls it once for each token. A KeySource that can detect mistakes in its own
+// configuration should also implement [IssuerChecker].
 type KeySource interface {
 	// Keys returns the keys of issuer that may have signed a token with the given
 	// kid, which is "" if the token has none.
@@ -44,14 +44,17 @@ type KeySource interface {
 	// bytes. Compare it with key IDs and use it for nothing else: it must not
 	// become part of a path, a URL or a query.
 	//
-	// Keys may return more keys than were asked for. The gate tries those whose
-	// algorithm is that of the token and whose ID is kid or empty, or any ID if
-	// kid is empty: in their order, at most four. Neither the gate nor the source
-	// may change the slice afterwards.
+	// Keys may return other keys too. The gate tries, in their order, at most four
+	// keys that
+	//
+	//   - are for the algorithm of the token, and
+	//   - have the ID kid or no ID. Every ID will do if kid is "".
+	//
+	// Neither the gate nor the source may change the slice afterwards.
 	//
 	// No keys and a nil error mean that the issuer has no such key: the token is
-	// refused with 401. An error means that the source cannot tell now: the answer
-	// is 503. If ctx ends while Keys waits, it must return an error, never an empty
+	// refused with 401. An error means that the source cannot find out now: the answer
+	// is 503. If ctx ends while Keys waits, Keys must return an error, never an empty
 	// result.
 	Keys(ctx context.Context, issuer, kid string) ([]*Key, error)
 }
@@ -64,31 +67,32 @@ func (f KeySourceFunc) Keys(ctx context.Context, issuer, kid string) ([]*Key, er
 	return f(ctx, issuer, kid)
 }
 
-// An IssuerChecker is a [KeySource] that reports its own mistakes to [New], such as
-// a key that its constructor could not use, or an issuer that it has no keys for.
+// An IssuerChecker is a [KeySource] that reports mistakes in its own configuration to
+// [New], such as a key that its constructor could not use, or an issuer that it has no
+// keys for.
 type IssuerChecker interface {
 	// CheckIssuers returns the reasons why the source cannot serve issuers, or
 	// nil. New calls it once and reports its error. issuers are those that Keys
-	// will be called with: Options.Issuers, or a single "" under AnyIssuer. It is
-	// nil under Options.TrustIssuer, where the issuers are not known yet.
+	// will be called with: Options.Issuers, or a single "" under AnyIssuer. issuers
+	// is nil under Options.TrustIssuer, where the issuers are not known yet.
 	CheckIssuers(issuers []string) error
 }
 
-// A Key verifies signatures of exactly one algorithm, so that no token can choose
-// another one for it (RFC 8725 section 3.1). Make a Key with [NewKey]; the zero Key
-// verifies nothing. A Key is immutable and safe for concurrent use.
+// A Key verifies signatures of exactly one algorithm, so that a token cannot choose the
+// algorithm (RFC 8725 section 3.1). Make a Key with [NewKey]; the zero Key verifies
+// nothing. A Key is immutable and safe for concurrent use.
 type Key struct {
 	id        string
 	algorithm *algorithm
 	verify    verifyFunc
-	// digest returns the SHA-256 of ID, algorithm and material. It is a function
-	// because package fmt would print a value, even of a Key inside a struct.
+	// digest returns the SHA-256 of ID, algorithm and material. It is a function so
+	// that package fmt cannot print the hash: fmt does not call Format for a Key in
+	// an unexported field, and prints only the address of a function.
 	digest func() [sha256.Size]byte
 }
 
-// A verifyFunc reports whether signature is a valid signature of input. It gets
-// input as a string and as bytes because golang-jwt takes the one and package
-// crypto the other.
+// A verifyFunc reports whether signature is a valid signature of input. text is the
+// same as input: golang-jwt takes a string, and package crypto takes bytes.
 type verifyFunc func(text string, input, signature []byte) bool
 
 // NewKey returns a key that verifies signatures of the named algorithm.
@@ -166,8 +170,8 @@ func (k Key) String() string {
 // material.
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
-// equal reports whether k and other have the same ID, algorithm and material. A
-// source may make its keys anew each time.
+// equal reports whether k and other have the same ID, algorithm and material. They
+// may have different addresses, because a source may make its keys anew each time.
 func (k *Key) equal(other *Key) bool { return k.digest() == other.digest() }
 
 // fits reports whether the key may have signed a token with this algorithm and kid.
@@ -182,14 +186,14 @@ type algorithm struct {
 	// newVerify checks material. It returns the function that verifies with it,
 	// and an encoding that differs for each material.
 	newVerify func(alg *algorithm, material any) (verify verifyFunc, encoded []byte, err error)
-	hash      crypto.Hash
-	curve     elliptic.Curve
-	method    jwt.SigningMethod
+	hash      crypto.Hash       // of HS and RS algorithms
+	curve     elliptic.Curve    // of ES algorithms
+	method    jwt.SigningMethod // nil for HS and RS algorithms, which do not use golang-jwt
 }
 
 // algorithms has each algorithm under the values of alg that name it. The signing
-// methods are golang-jwt's package variables: any package of the program can
-// overwrite its registry.
+// methods are golang-jwt's package variables. They are not looked up with
+// jwt.GetSigningMethod, because any package of the program can register others.
 var algorithms = func() map[string]*algorithm {
 	all := map[string]*algorithm{}
 	for _, a := range []*algorithm{
@@ -209,8 +213,8 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		all[a.name] = a
 	}
-	// RFC 9864 renames EdDSA with an Ed25519 key. EdDSA can also mean Ed448, which
-	// is not supported.
+	// RFC 9864 gives EdDSA with an Ed25519 key the name Ed25519. EdDSA can also mean
+	// Ed448, which is not supported.
 	all["Ed25519"] = all["EdDSA"]
 	return all
 }()
@@ -232,8 +236,9 @@ func verifyByMethod(method jwt.SigningMethod, key any) verifyFunc {
 	}
 }
 
-// verifyPKCS1v15 returns a verifyFunc for RS256, RS384 and RS512. golang-jwt copies
-// the whole token for each signature, which is measurable beside so fast a check.
+// verifyPKCS1v15 returns a verifyFunc for RS256, RS384 and RS512. It does not use
+// golang-jwt, which copies the whole token for each signature. RSA signatures are
+// verified so fast that the copy is measurable.
 func verifyPKCS1v15(hash crypto.Hash, key *rsa.PublicKey) verifyFunc {
 	digest := func(input []byte) []byte { d := sha512.Sum512(input); return d[:] }
 	switch hash {
@@ -257,8 +262,8 @@ func newHMACVerify(alg *algorithm, material any) (verifyFunc, []byte, error) {
 	}
 	secret = bytes.Clone(secret)
 
-	// A new HMAC hashes the key twice, which takes as long as hashing a short
-	// token. Reset restores the state after that.
+	// A new HMAC hashes the key twice, which takes as long as hashing a short token.
+	// Reset does not hash the key again: it restores the state after those hashes.
 	pool := &sync.Pool{New: func() any {
 		return &pooledHash{Hash: hmac.New(alg.hash.New, secret)}
 	}}
@@ -356,11 +361,11 @@ func newRSAVerify(alg *algorithm, material any) (verifyFunc, []byte, error) {
 		return nil, nil, fmt.Errorf("the RSA exponent %d is not an odd number from 3 to 2^31-1", key.E)
 	}
 	key = &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}
-	verify := verifyPKCS1v15(alg.hash, key)
-	if alg.method != nil {
-		verify = verifyByMethod(alg.method, key)
+	encoded := x509.MarshalPKCS1PublicKey(key)
+	if alg.method != nil { // PS256, PS384, PS512
+		return verifyByMethod(alg.method, key), encoded, nil
 	}
-	return verify, x509.MarshalPKCS1PublicKey(key), nil
+	return verifyPKCS1v15(alg.hash, key), encoded, nil
 }
 
 func newECDSAVerify(alg *algorithm, material any) (verifyFunc, []byte, error) {

@@ -14,14 +14,14 @@ import (
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
-// An Event is one decision of a gate. Construct one by field name; fields will be
-// added.
+// An Event is one decision of a gate. Construct an Event by field name; fields will
+// be added.
 type Event struct {
 	_ struct{}
 
 	// Request is nil under [Gate.Verify].
 	Request *http.Request
-	// Token is the verified token, also if a rule then refused it. It is nil if no
+	// Token is the verified token, even if a rule then refused it. It is nil if no
 	// token was verified: for most refusals, and for an anonymous request that
 	// [Gate.Optional] let through.
 	Token *Token
@@ -69,11 +69,11 @@ func AuditLog(logger *slog.Logger) func(context.Context, Event) {
 //
 // AuditLogPseudonymous copies key. It panics if key has less than 32 bytes.
 //
-// Whoever has the key can compute the pseudonym of every known user, so keep it
-// away from the log and its readers. The records of one user can be linked as long
-// as the key is the same. After the key is destroyed, no pseudonym leads back to a
-// subject. With a new key each month, nobody can be followed from one month to the
-// next.
+// With the key, anybody can compute the pseudonym of a known user, so keep the key
+// away from the log and its readers. The records of one user have the same pseudonym
+// as long as the key is the same. After the key is destroyed, no pseudonym leads back
+// to a subject. With a new key each month, the pseudonyms of two months cannot be
+// linked.
 //
 // The records remain personal data as long as the key exists (GDPR Article 4(5) and
 // Recital 26), and may remain so without it:
@@ -108,8 +108,8 @@ func Pseudonym(key []byte, issuer, subject string) string {
 	return "pseudonym-" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// mustPseudonymKey panics if key is too short. A short key could be guessed, and each
-// guess checked against the pseudonym of a known subject.
+// mustPseudonymKey panics if key is too short. An attacker can guess a short key, and
+// check each guess with the pseudonym of a known subject.
 func mustPseudonymKey(caller string, key []byte) {
 	if len(key) < sha256.Size {
 		panic(fmt.Sprintf("%s: the key has %d bytes; pass at least %d random ones, or subjects can be found by guessing; "+
@@ -141,7 +141,7 @@ func logEvent(ctx context.Context, logger *slog.Logger, pseudonymKey []byte, e E
 		if pseudonymKey != nil {
 			t = &Token{Issuer: t.Issuer, Subject: Pseudonym(pseudonymKey, t.Issuer, t.Subject), ID: t.ID}
 		}
-		// Not every slog.Handler calls LogValue.
+		// Pass the result of LogValue: not every slog.Handler calls LogValue.
 		attrs = append(attrs, slog.Attr{Key: "token", Value: t.LogValue()})
 	}
 	if e.Request != nil {

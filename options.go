@@ -34,14 +34,13 @@ type Options struct {
 	//
 	// One of Issuers, TrustIssuer and AnyIssuer is required.
 	Issuers []string
-	// TrustIssuer decides, instead of Issuers, which values of iss are trusted,
-	// where the tenants are known only at run time. It must be safe for concurrent
-	// use.
+	// TrustIssuer reports whether an issuer is trusted. Use it instead of Issuers if
+	// the tenants are known only at run time. It must be safe for concurrent use.
 	//
 	// TrustIssuer is called with an unverified string. It must only compare: no
-	// I/O, and nothing stored under that string. Prefer a comparison with a list of
-	// tenants to a pattern. keys.Remote asks each new issuer for its keys, so an
-	// attacker who can make up names that match delays new tenants.
+	// I/O, and nothing stored under that string. Compare with a list of tenants rather
+	// than a pattern. keys.Remote asks each new issuer for its keys, so an attacker who
+	// can invent names that match the pattern delays new tenants.
 	TrustIssuer func(issuer string) bool
 	// AnyIssuer turns the check of iss off, for tokens without iss. Keys is then
 	// asked for the keys of the issuer "".
@@ -74,7 +73,8 @@ type Options struct {
 	// tokens. Many issuers do not follow the profile.
 	RFC9068 bool
 	// SubjectClaim is the name of the claim that has the user's ID. "" means "sub".
-	// In another claim a non-negative integer is accepted too, as its digits.
+	// In any other claim a non-negative integer is accepted too: its digits are then
+	// the subject.
 	SubjectClaim string
 	// AllowNoSubject accepts tokens without a subject, which some issuers give to
 	// machines. [Subject] then returns "".
@@ -96,18 +96,20 @@ type Options struct {
 
 	// Extract takes the token out of the request. nil means [Bearer].
 	Extract Extractor
-	// Confirm checks that the sender of a token with the claim cnf holds the key
-	// that the token is bound to (RFC 7800). It is called for each request with
-	// such a token. Tokens without cnf pass without it, unless one of Rules refuses
-	// them. nil refuses tokens with cnf.
+	// Confirm is called for each request whose token has the claim cnf: the token is
+	// bound to a key (RFC 7800). Confirm checks that the sender of the request holds
+	// that key. nil refuses tokens with cnf. Tokens without cnf are accepted without
+	// Confirm, unless one of Rules refuses them.
 	Confirm Rule
-	// Validate is called last, for every token, remembered tokens included. Use it
-	// for revocation and tenancy. It may do I/O within the context, which is the
-	// request's, and must be safe for concurrent use.
+	// Validate is called for each token, remembered tokens included, after all other
+	// checks of Options and before the rules of [Gate.Require]. Use it for revocation
+	// and tenancy. Its context is that of the request. It may do I/O and must be safe
+	// for concurrent use.
 	//
 	// To refuse a token, return an error that wraps [ErrRevoked] (401) or
-	// [ErrForbidden] (403). Any other error is answered with 503, so that a broken
-	// database does not sign everybody out.
+	// [ErrForbidden] (403). An error that wraps no sentinel of this package and no
+	// [*Error] is answered with 503, so that a broken database does not sign everybody
+	// out.
 	Validate func(context.Context, *Token) error
 	// CacheSize is how many verified tokens are remembered. The signature of a
 	// remembered token is not verified again. 0 means none, and the maximum is
@@ -116,11 +118,11 @@ type Options struct {
 	// Everything else is checked for each request: times, key, rules, Confirm and
 	// Validate. A remembered token is refused once its key has left the source.
 	//
-	// The cache pays where clients send the same token often, and most with slow
-	// algorithms. It costs a little where each token comes once. It needs about
-	// three times the memory of the tokens, and they stay in memory, where a heap
+	// The cache saves time if clients send the same token often, and most with slow
+	// algorithms. It costs a little time if each token is sent once. It needs about
+	// three times the memory of the tokens. The tokens stay in memory, where a heap
 	// dump shows them. The cache is set-associative: a client with many valid tokens
-	// can evict those of others, which costs one signature check each.
+	// can evict those of others, and each then needs one more signature check.
 	CacheSize int
 
 	// Realm is the realm in each challenge (RFC 9110 section 11.5): printable
@@ -156,8 +158,8 @@ const (
 // New returns a gate that accepts the tokens that o describes. It copies the slices
 // of o.
 //
-// New refuses options that would check less than they seem to. Its error joins all
-// problems it found; each names the field and the fix.
+// New refuses options that check less than they seem to. Its error joins all
+// problems that it found. Each problem names the field and the fix.
 func New(o Options) (*Gate, error) {
 	s, err := newSettings(o)
 	if err != nil {
@@ -246,7 +248,7 @@ func newSettings(o Options) (*settings, error) {
 	return s, nil
 }
 
-// problems are what is wrong with Options.
+// problems has one error for each mistake in Options.
 type problems []error
 
 func (p *problems) add(format string, args ...any) {
@@ -295,7 +297,7 @@ func (p *problems) audiences(o Options) {
 	}
 }
 
-// value checks a string that claims are compared with, or that names a claim.
+// value checks a string that names a claim or that claims are compared with.
 func (p *problems) value(field, s string) {
 	if s == "" {
 		p.add("%s: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value", field)
@@ -304,7 +306,7 @@ func (p *problems) value(field, s string) {
 	}
 }
 
-// algorithms returns the accepted algorithms: all if names is nil.
+// algorithms returns the accepted algorithms. A nil names means all.
 func (p *problems) algorithms(names []string) map[*algorithm]bool {
 	accepted := map[*algorithm]bool{}
 	if names == nil {
@@ -375,7 +377,7 @@ func (p *problems) rfc9068(o Options) {
 	}
 }
 
-// leeway returns the clock skew that d means.
+// leeway returns the clock skew that the value d of Options.Leeway means.
 func (p *problems) leeway(d time.Duration) time.Duration {
 	switch {
 	case d == 0:

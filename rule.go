@@ -23,7 +23,7 @@ import (
 //
 // Under [Gate.Verify] the request has a context, and no method, URL or header.
 type Rule interface {
-	// Check returns nil if t is sufficient for r.
+	// Check returns nil if t is sufficient for r, and otherwise the reason.
 	Check(r *http.Request, t *Token) error
 }
 
@@ -75,7 +75,8 @@ func scopesOf(rules []Rule) (all []string) {
 	return all
 }
 
-// mergeScopes returns the scopes of base and of the list more, each once.
+// mergeScopes returns the scopes of base and of more, each once. more and the result
+// are space-separated.
 func mergeScopes(base []string, more string) string {
 	var all []string
 	for _, s := range append(slices.Clone(base), strings.Fields(more)...) {
@@ -87,9 +88,9 @@ func mergeScopes(base []string, more string) string {
 }
 
 // Claim returns a rule that requires a claim with one of the given values: a role,
-// a group, a tenant. The claim is such a value, or an array that contains one.
-// Strings are compared exactly. Integers, true and false are compared as they are
-// written in JSON.
+// a group, a tenant. The claim is one of these values, or an array that contains one
+// of them. Strings are compared exactly. Integers, true and false are compared as they
+// are written in JSON.
 //
 // A name that starts with a slash is a JSON Pointer (RFC 6901), such as
 // "/realm_access/roles". Any other name is the name of a top-level claim, dots and
@@ -112,7 +113,7 @@ func Claim(name string, oneOf ...string) Rule {
 		rule.path = strings.Split(name[1:], "/")
 		for i, step := range rule.path {
 			if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(step), "~") {
-				panic(fmt.Sprintf("jwtgate.Claim: %q is not a JSON Pointer: ~ stands only in ~0 and ~1", name))
+				panic(fmt.Sprintf("jwtgate.Claim: %q is not a JSON Pointer: ~ may occur only in ~0 and ~1", name))
 			}
 			rule.path[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
 		}
@@ -161,6 +162,7 @@ func child(value, step string) (string, bool) {
 	return value, ok && err == nil
 }
 
+// matches reports whether raw, a JSON value, is one of the accepted values.
 func (c *claimRule) matches(raw string) bool {
 	if s, ok := jsonobj.String(raw); ok {
 		return slices.Contains(c.oneOf, s)

@@ -9,18 +9,22 @@ type Set [256]bool
 
 const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-// The sets that this module uses.
 var (
-	Token     = of(alphanumeric + "!#$%&'*+-.^_`|~") // RFC 9110 section 5.6.2: names of headers, cookies and schemes
-	Token68   = of(alphanumeric + "-._~+/")          // RFC 9110 section 11.2, without the equals signs at the end
-	Base64URL = of(alphanumeric + "-_")              // RFC 4648 section 5, without padding
+	// Token has the characters of a token (RFC 9110 section 5.6.2): the names of
+	// headers, cookies and authentication schemes.
+	Token = setOf(alphanumeric + "!#$%&'*+-.^_`|~")
+	// Token68 has the characters of a token68 (RFC 9110 section 11.2), without the
+	// equals signs at its end.
+	Token68 = setOf(alphanumeric + "-._~+/")
+	// Base64URL has the characters of base64url (RFC 4648 section 5), without padding.
+	Base64URL = setOf(alphanumeric + "-_")
 	// Challenge has the characters that RFC 6750 section 3 allows in error,
 	// error_description and scope: printable ASCII without quote and backslash.
-	Challenge = challenge()
+	Challenge = challengeSet()
 )
 
-// of returns the set of the bytes in chars.
-func of(chars string) *Set {
+// setOf returns the set of the bytes in chars.
+func setOf(chars string) *Set {
 	var s Set
 	for _, c := range []byte(chars) {
 		s[c] = true
@@ -28,7 +32,7 @@ func of(chars string) *Set {
 	return &s
 }
 
-func challenge() *Set {
+func challengeSet() *Set {
 	var s Set
 	for c := ' '; c <= '~'; c++ {
 		s[c] = c != '"' && c != '\\'

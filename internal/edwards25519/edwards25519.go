@@ -1,5 +1,5 @@
-// Package edwards25519 checks Ed25519 public keys. crypto/ed25519 accepts any 32
-// bytes as a public key and finds out only when it verifies a signature.
+// Package edwards25519 checks Ed25519 public keys. crypto/ed25519 does not check a
+// public key before it verifies a signature with it, and accepts keys of small order.
 //
 // The package does no cryptography with secrets: its input is public, so its
 // running time may depend on the input.
@@ -50,8 +50,8 @@ func HasSmallOrder(key ed25519.PublicKey) bool {
 	return smallOrderY[hex.EncodeToString(withoutSign(key))]
 }
 
-// smallOrderY has the y coordinates of those points, little-endian: 0, 1, the two
-// of order eight, and p-1.
+// smallOrderY has the y coordinates of the points of small order, little-endian: 0
+// (order 4), 1 (order 1), two of order 8, and p-1 (order 2).
 var smallOrderY = map[string]bool{
 	strings.Repeat("00", 32):                                           true,
 	"01" + strings.Repeat("00", 31):                                    true,

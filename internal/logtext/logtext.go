@@ -1,5 +1,5 @@
-// Package logtext makes text from outside fit for one line of a log: short,
-// printable, and without tokens.
+// Package logtext prepares untrusted text for one line of a log: short, printable, and
+// without tokens.
 package logtext
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/jwtgate/jwtgate/internal/charset"
 )
 
-// Quote returns s between quotes, with everything but printable ASCII escaped. It
-// cuts s to at most 96 bytes and then writes "..." behind the quote.
+// Quote returns s in double quotes, with everything but printable ASCII escaped. If
+// the result is longer than 96 bytes, Quote cuts it and appends "...".
 func Quote(s string) string {
 	const limit = 96
 	cut := len(s) > limit
@@ -34,8 +34,8 @@ func Quote(s string) string {
 	return q
 }
 
-// Value returns s with its tokens masked. It returns the result as Quote does if
-// it is longer than 200 bytes or not printable.
+// Value returns s with its tokens masked. If the result is longer than 200 bytes or
+// not printable, Value returns Quote of it.
 func Value(s string) string {
 	s = maskTokens(s)
 	if len(s) > 200 || !isPrintable(s) {
@@ -44,8 +44,9 @@ func Value(s string) string {
 	return s
 }
 
-// Message returns the text of an error with its tokens masked, at most 512 bytes
-// of it, and escaped if it is not printable.
+// Message returns the text s of an error with its tokens masked. If the result is not
+// printable, Message returns it quoted and escaped. If it is longer than 512 bytes,
+// Message cuts it and appends "...".
 func Message(s string) string {
 	const limit = 512
 	s = maskTokens(s)
@@ -65,11 +66,12 @@ func Message(s string) string {
 	return s
 }
 
-// Error returns err if its text is printable and has at most 250 bytes, which
-// bounds what a server can put into a log through an error, such as the target of
-// a redirect. Otherwise it returns an error whose text is cut, with a space for
-// each character that is not printable. That error does not keep err, which may
-// be large, but it wraps the error of a context if err does.
+// Error limits what a server can write into a log through an error, such as the target
+// of a redirect. It returns err if the text of err is printable and has at most 250
+// bytes. Otherwise it returns another error, with the text cut to 250 bytes and a
+// space for each character that is not printable. The other error does not wrap err,
+// which may be large. It wraps context.DeadlineExceeded or context.Canceled if err
+// does.
 func Error(err error) error {
 	const limit = 250
 	text, cut := err.Error(), false
@@ -96,7 +98,8 @@ func Error(err error) error {
 	return errors.New(clean)
 }
 
-// URL returns an address without its password, at most 200 characters of it.
+// URL returns address with its password replaced by "xxxxx", cut to 200 characters. If
+// address cannot be parsed, URL returns "of a malformed URL".
 func URL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -109,15 +112,16 @@ func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !strconv.IsPrint(c) })
 }
 
-// spoilt has the characters of a token as a client may have spoilt it: with dots
-// that were percent-encoded twice, or with padding.
-const spoilt = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.%=+~"
+// tokenRest has the characters that may follow the first segment of a token. They are
+// more than those of a valid token, because a client may have added padding or
+// percent-encoded the dots, even twice.
+const tokenRest = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.%=+~"
 
-// maskTokens returns s with "[token]" in place of each text that looks like a
-// token in compact serialisation (RFC 7515 section 7.1) or the start of one: the
-// base64url of a JSON object, a dot, and the characters that follow. A name such
-// as jquery.min.js does not look like one. Only the first 4096 bytes of s are
-// searched and kept.
+// maskTokens returns s with "[token]" in place of each token in compact serialisation
+// (RFC 7515 section 7.1), complete or cut off: the base64url of the start of a JSON
+// object, a dot or percent sign, and the characters of tokenRest that follow. It does
+// not mask a name such as jquery.min.js. If s is longer than 4096 bytes, maskTokens
+// keeps that many and appends "...".
 func maskTokens(s string) string {
 	const limit = 4096
 	more := ""
@@ -125,7 +129,7 @@ func maskTokens(s string) string {
 		s, more = s[:limit], "..."
 	}
 	var b strings.Builder
-	written := 0 // bytes of s
+	written := 0 // s[:written] is already in b
 	for i := 0; i < len(s); {
 		end := i + charset.Base64URL.Prefix(s[i:])
 		if end == i {
@@ -135,7 +139,7 @@ func maskTokens(s string) string {
 		if end < len(s) && (s[end] == '.' || s[end] == '%') && startsObject(s[i:end]) {
 			b.WriteString(s[written:i])
 			b.WriteString("[token]")
-			end = len(s) - len(strings.TrimLeft(s[end:], spoilt))
+			end = len(s) - len(strings.TrimLeft(s[end:], tokenRest))
 			written = end
 		}
 		i = end
@@ -143,10 +147,10 @@ func maskTokens(s string) string {
 	return b.String() + s[written:] + more
 }
 
-// startsObject reports whether s, decoded from base64url, begins like a JSON
-// object that has members.
+// startsObject reports whether s is base64url of text that starts like a JSON object
+// with members.
 func startsObject(s string) bool {
-	// The error is of no interest: s may end within a group of four.
+	// Ignore the error: s may end within a group of four characters.
 	text, _ := base64.RawURLEncoding.DecodeString(s[:min(len(s), 64)])
 	object, ok := strings.CutPrefix(strings.TrimLeft(string(text), " \t\r\n"), "{")
 	return ok && strings.HasPrefix(strings.TrimLeft(object, " \t\r\n"), `"`)

@@ -3,8 +3,8 @@ package typednil
 
 import "reflect"
 
-// Is reports whether v is nil, or holds a nil pointer, function, map, slice or
-// channel. Comparing v with nil does not find the latter.
+// Is reports whether v is nil or contains a nil pointer, function, map, slice or
+// channel. v == nil is false for an interface that contains a nil value.
 func Is(v any) bool {
 	if v == nil {
 		return true
