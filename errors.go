@@ -162,7 +162,8 @@ var ErrForbidden = errors.New("not enough rights")
 // away.
 var ErrUnavailable = errors.New("cannot verify now")
 
-// badTokens has the sentinels that mean 401 invalid_token, with their reasons.
+// badTokens has the sentinels that mean 401 invalid_token, and for each the result of
+// Error.Reason.
 var badTokens = []struct {
 	err    error
 	reason string
@@ -245,9 +246,12 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Is lets [errors.Is] match an Error by its status: 400, 403 and 503 match
-// ErrRequest, ErrForbidden and ErrUnavailable, and a 401 whose Err wraps no
-// sentinel matches ErrClaim.
+// Is lets [errors.Is] match an Error by its status, whatever Err is:
+//
+//   - 400 matches ErrRequest
+//   - 403 matches ErrForbidden
+//   - 503 matches ErrUnavailable
+//   - 401 matches ErrClaim, if Err wraps no sentinel with status 401
 func (e *Error) Is(target error) bool {
 	if e == nil {
 		return false
@@ -343,7 +347,7 @@ func sentinelOf(err error) error {
 	return sentinel
 }
 
-// newError returns the answer to err. sentinel is the result of sentinelOf.
+// newError returns the answer to err. sentinel is the result of sentinelOf(err).
 func newError(err, sentinel error, from errorOrigin) *Error {
 	e := &Error{Status: http.StatusUnauthorized, Code: codeInvalidToken, Err: err}
 	switch {
@@ -372,15 +376,16 @@ func newError(err, sentinel error, from errorOrigin) *Error {
 type refusal struct {
 	sentinel error
 	detail   string
-	value    string // untrusted, from the request or the token; "" for none
+	value    string // untrusted, from the request or the token; quoted in the text
 }
 
+// refuse returns a refusal. value is "" if there is none to log.
 func refuse(sentinel error, detail, value string) error {
 	return &refusal{sentinel: sentinel, detail: detail, value: value}
 }
 
-// refuseValue refuses a token because of the value of the named header parameter
-// or claim.
+// refuseValue returns the refusal of a token because of the value of a header
+// parameter or claim. value is "" if the parameter or claim is missing.
 func refuseValue(sentinel error, name, value string) error {
 	if value == "" {
 		return refuse(sentinel, name+" is missing or empty", "")

@@ -48,7 +48,7 @@ type KeySource interface {
 	// keys that
 	//
 	//   - are for the algorithm of the token, and
-	//   - have the ID kid or no ID. Every ID will do if kid is "".
+	//   - have the ID kid or no ID; if kid is "", they may have any ID.
 	//
 	// Neither the gate nor the source may change the slice afterwards.
 	//

@@ -209,6 +209,26 @@ func newSettings(o Options) (*settings, error) {
 		s.now = time.Now
 	}
 
+	p.check(o)
+	if len(p) > 0 {
+		return nil, errors.Join(p...)
+	}
+	v.headers = newCache[header](rememberedHeaders)
+	v.tokens = newCache[rememberedToken](o.CacheSize)
+	v.scratch.New = func() any { return new(scratch) }
+	return s, nil
+}
+
+// problems has one error for each mistake in Options.
+type problems []error
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, fmt.Errorf("Options."+format, args...))
+}
+
+// check adds the mistakes in o, except those in Algorithms, Types and Leeway, which
+// the methods that read these fields add.
+func (p *problems) check(o Options) {
 	p.issuers(o)
 	p.audiences(o)
 	p.rfc9068(o)
@@ -239,20 +259,6 @@ func newSettings(o Options) (*settings, error) {
 		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot contain; remove them", o.Realm)
 	}
 	p.keys(o)
-	if len(p) > 0 {
-		return nil, errors.Join(p...)
-	}
-	v.headers = newCache[header](rememberedHeaders)
-	v.tokens = newCache[rememberedToken](o.CacheSize)
-	v.scratch.New = func() any { return new(scratch) }
-	return s, nil
-}
-
-// problems has one error for each mistake in Options.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, fmt.Errorf("Options."+format, args...))
 }
 
 func (p *problems) issuers(o Options) {
