@@ -82,7 +82,13 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	s := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(s)
 
-	h, headerRemembered, err := v.decode(s, token)
+	s.token = append(s.token[:0], token...)
+	segments, err := jws.Cut(s.token)
+	if err != nil {
+		return nil, nil, malformed("token", err)
+	}
+	headerText := token[:len(segments.Header)]
+	h, headerRemembered, err := v.decode(s, &segments, headerText)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,8 +107,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	if err != nil {
 		return nil, nil, err
 	}
-	input := s.segments.SigningInput
-	key = matchingKey(keys, token[:len(input)], input, s.signature)
+	key = matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
 	if key == nil {
 		if h.KeyID == "" {
 			return nil, nil, refuse(ErrSignature, "the token names no key", "")
@@ -112,7 +117,6 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 
 	// From here on the token is known to be signed by a trusted key.
 	if !headerRemembered {
-		headerText := token[:len(s.segments.Header)]
 		v.headers.put(strings.Clone(headerText), maphash.String(hashSeed, headerText), h, nil)
 	}
 	if v.anyIssuer {
@@ -132,27 +136,22 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	return verified, key, nil
 }
 
-// decode decodes the three segments of token into s and reads the header. remembered
-// reports that the header was remembered.
-func (v *verifier) decode(s *scratch, token string) (h *header, remembered bool, err error) {
-	s.token = append(s.token[:0], token...)
-	if s.segments, err = jws.Cut(s.token); err != nil {
-		return nil, false, malformed("token", err)
-	}
-	headerText := token[:len(s.segments.Header)]
+// decode decodes the segments of s.token into s and reads the header. headerText is the
+// header's segment. remembered reports that the header was remembered.
+func (v *verifier) decode(s *scratch, segments *jws.Compact, headerText string) (h *header, remembered bool, err error) {
 	h = v.headers.find(headerText, maphash.String(hashSeed, headerText))
 	remembered = h != nil
 	// All three segments are validated before any of them is used. A remembered
 	// header was validated before it was remembered.
 	if !remembered {
-		if s.header, err = jws.AppendDecoded(s.header[:0], s.segments.Header); err != nil {
+		if s.header, err = jws.AppendDecoded(s.header[:0], segments.Header); err != nil {
 			return nil, false, notDecoded("header", s.token)
 		}
 	}
-	if s.payload, err = jws.AppendDecoded(s.payload[:0], s.segments.Payload); err != nil {
+	if s.payload, err = jws.AppendDecoded(s.payload[:0], segments.Payload); err != nil {
 		return nil, false, notDecoded("claims", s.token)
 	}
-	if s.signature, err = jws.AppendDecoded(s.signature[:0], s.segments.Signature); err != nil {
+	if s.signature, err = jws.AppendDecoded(s.signature[:0], segments.Signature); err != nil {
 		return nil, false, notDecoded("signature", s.token)
 	}
 	if !remembered {
@@ -314,8 +313,7 @@ func matchingKey(keys [maxKeysTried]*Key, text string, input, signature []byte) 
 // A scratch has the buffers of one verification.
 type scratch struct {
 	token     []byte
-	segments  jws.Compact // of token, still encoded
-	header    []byte      // decoded, and so are payload and signature
+	header    []byte // decoded, like payload and signature
 	payload   []byte
 	signature []byte
 	members   []jsonobj.Field // of payload
