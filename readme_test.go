@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// prelude declares the names that snippets use without declaring them.
+// prelude declares the names that the snippets use but do not declare.
 const prelude = `package main
 
 import (
@@ -34,7 +34,7 @@ func use(...any) {}
 %s
 `
 
-// testPrelude is the prelude of the snippets of package jwttest.
+// testPrelude is the prelude for the snippets of package jwttest.
 const testPrelude = `package main
 
 import (
@@ -131,7 +131,7 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// complete makes a program of a snippet that is a few statements or a function.
+// completeProgram makes a program of a snippet that is a few statements or a function.
 func completeProgram(prelude, snippet string) string {
 	if strings.HasPrefix(snippet, "func ") {
 		prelude = strings.TrimSuffix(prelude, "\nfunc main() {}\n") + "\nfunc main() {}\n"
@@ -156,8 +156,8 @@ func completeProgram(prelude, snippet string) string {
 	return fmt.Sprintf(prelude, imports.String(), snippet)
 }
 
-// TestFreshModule does what a newcomer does first: it makes a new module with the commands of
-// the README, and puts the README's program into it.
+// TestFreshModule follows the section "Use it" of the README: it saves the program in an empty
+// directory and runs the commands, with go vet in place of go run.
 func TestFreshModule(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -165,14 +165,14 @@ func TestFreshModule(t *testing.T) {
 	}
 	readme := string(must(os.ReadFile("README.md")))
 	program := regexp.MustCompile("(?s)```go\n(package main.*?)```").FindStringSubmatch(readme)
-	commands := regexp.MustCompile("(?s)```sh\n(go mod edit.*?)```").FindStringSubmatch(readme)
+	commands := regexp.MustCompile("(?s)```sh\n(go mod init.*?)go run .\n```").FindStringSubmatch(readme)
 	require.NotNil(t, program)
 	require.NotNil(t, commands)
 
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(program[1]), 0o644))
 	root := must(filepath.Abs("."))
-	for line := range strings.Lines("go mod init example.com/service\n" + commands[1] + "go vet ./...\n") {
+	for line := range strings.Lines(commands[1] + "go vet ./...\n") {
 		words := strings.Fields(line)
 		for i := range words {
 			words[i] = strings.ReplaceAll(words[i], "../jwtgate", root)
