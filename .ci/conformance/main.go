@@ -34,14 +34,14 @@ const page = ".github/CONFORMANCE.md"
 var rules string
 
 var (
-	ruleStart = regexp.MustCompile(`^(\d+)\. `)
-	section   = regexp.MustCompile(`RFC (\d+)( section (\d+(?:\.\d+)*))?`)
-	naming    = regexp.MustCompile(`\bacceptance\s+(\d+(?:(?:\s*,\s*|\s*-\s*|\s+and\s+)\d+)*)`)
-	oneOrMore = regexp.MustCompile(`(\d+)(?:\s*-\s*(\d+))?`)
-	isTest    = regexp.MustCompile(`^(Test|Fuzz|Example|Benchmark)`)
+	ruleStart     = regexp.MustCompile(`^(\d+)\. `)
+	section       = regexp.MustCompile(`RFC (\d+)( section (\d+(?:\.\d+)*))?`)
+	naming        = regexp.MustCompile(`\bacceptance\s+(\d+(?:(?:\s*,\s*|\s*-\s*|\s+and\s+)\d+)*)`)
+	numberOrRange = regexp.MustCompile(`(\d+)(?:\s*-\s*(\d+))?`)
+	isTest        = regexp.MustCompile(`^(Test|Fuzz|Example|Benchmark)`)
 )
 
-// documentationOnly is the line below a rule that no test can show.
+// documentationOnly starts the line below a rule that no test can check.
 const documentationOnly = "    - Documentation only"
 
 func main() {
@@ -127,7 +127,7 @@ func functionAt(file *ast.File, comment *ast.CommentGroup) string {
 
 // numbers reads a list such as "13-15, 26".
 func numbers(list string) (all []int) {
-	for _, match := range oneOrMore.FindAllStringSubmatch(list, -1) {
+	for _, match := range numberOrRange.FindAllStringSubmatch(list, -1) {
 		first, _ := strconv.Atoi(match[1])
 		last, err := strconv.Atoi(match[2])
 		if err != nil {

@@ -134,7 +134,7 @@ func receiver(f *ast.FuncDecl) string {
 	}
 }
 
-// methodName removes the decoration from (*Type).Method.
+// methodName turns (*Type).Method into Type.Method.
 var methodName = strings.NewReplacer("(", "", "*", "", ")", "")
 
 // An edit replaces a part of a file.
@@ -144,8 +144,8 @@ type edit struct {
 	new        string
 }
 
-// find returns the edits that a change means. The old code must occur in its
-// declaration as often as the change says.
+// find returns the edits that make the change c. It returns an error unless the
+// old code occurs c.count times in the declaration.
 func (mod *module) find(c *change) ([]edit, error) {
 	all, err := mod.load(c.dir)
 	if err != nil {
@@ -209,9 +209,10 @@ func (p place) String() string {
 	return text
 }
 
-// places returns where the old code of c is now: in its package if it is there,
-// or else in any package of the module; unchanged if possible, or else with
-// unexported names replaced.
+// places returns where the old code of c is now. It searches in this order:
+//   - the package of c, for the unchanged code
+//   - this package, for the code with other unexported names
+//   - all packages of the module, in the same two ways
 func (mod *module) places(c *change) []place {
 	dirs := mod.directories()
 	for _, scope := range [][]string{{c.dir}, dirs} {
@@ -300,7 +301,7 @@ func (mod *module) mutate(m *mutation) (files map[string]string, diff string, er
 	if err := errors.Join(errs...); err != nil {
 		return nil, "", fmt.Errorf("%q does not fit: %w", m.breaks, err)
 	}
-	// The last edit of a file comes first, so that it moves no other.
+	// The last edit of a file comes first, so the offsets of the others stay right.
 	slices.SortFunc(edits, func(a, b edit) int { return b.start - a.start })
 	files = map[string]string{}
 	for _, e := range edits {

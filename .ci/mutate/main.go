@@ -3,15 +3,15 @@
 // mutations list them, and runs the tests that should fail. A mutation that no
 // test notices is a survivor.
 //
-//	go run ./.ci/mutate                          all mutations, which takes about half an hour
+//	go run ./.ci/mutate                          all mutations; about 25 minutes on an idle machine with 2 cores
 //	go run ./.ci/mutate -sample 8 -seed COMMIT   eight of them, chosen by the commit
 //	go run ./.ci/mutate -run 'exp|nbf'           those whose name matches
 //	go run ./.ci/mutate -check                   run no test: check that each mutation fits the code
-//	go run ./.ci/mutate -refit                   write into mutations where moved or renamed code is now
+//	go run ./.ci/mutate -refit                   update the tables for code that was moved or renamed
 //
 // The working tree does not change: go test gets the broken files as an
 // overlay. The exit status is 1 if a mutation survives, does not fit the code or
-// does not compile, or if a test hangs that should not.
+// does not compile, or if a test hangs unexpectedly.
 package main
 
 import (
@@ -49,8 +49,8 @@ func main() {
 	}
 }
 
-// start does what the flags ask for, in the module that the working directory
-// belongs to.
+// start runs the command with the given flags, in the module of the working
+// directory.
 func start(ctx context.Context, run string, sample int, seed string, check, refit bool) error {
 	output, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
@@ -108,8 +108,8 @@ func choose(tables []*table, run string, sample int, seed string) (chosen []*mut
 	return chosen, nil
 }
 
-// refit updates the anchors that do not fit, where exactly one place has their
-// code. It returns an error for the others.
+// refit updates each anchor that does not fit if exactly one place has its code.
+// It returns an error for the other anchors that do not fit.
 func (mod *module) refit(dir string, tables []*table) error {
 	identifier := regexp.MustCompile(`[\pL_][\pL_\d]*`)
 	var errs []error
@@ -153,7 +153,7 @@ func (mod *module) refit(dir string, tables []*table) error {
 	return errors.Join(errs...)
 }
 
-// test runs the tests with one mutation after the other and reports on each.
+// test runs the tests with each mutation in turn, and writes the outcome of each to w.
 func (mod *module) test(ctx context.Context, w io.Writer, chosen []*mutation) error {
 	temporary, err := os.MkdirTemp("", "mutate")
 	if err != nil {
@@ -189,13 +189,13 @@ func (mod *module) test(ctx context.Context, w io.Writer, chosen []*mutation) er
 	return nil
 }
 
-// testMutation tests the packages of m until one fails. passing holds the tests
-// that are known to pass without a mutation.
+// testMutation runs the tests of m, package by package, until one fails. passing
+// records the tests that pass without a mutation.
 func (mod *module) testMutation(ctx context.Context, m *mutation, overlay string, passing map[string]bool) (outcome, detail string) {
 	changed := packagePath(m.changes[0].dir)
 	steps := [][]string{m.packages}
 	if m.packages == nil {
-		steps = [][]string{{changed}, nil} // its importers are looked up if they are needed
+		steps = [][]string{{changed}, nil} // nil: the importers of changed, looked up only if its own tests pass
 	}
 	var tested []string
 	for i, packages := range steps {
@@ -209,8 +209,8 @@ func (mod *module) testMutation(ctx context.Context, m *mutation, overlay string
 		if m.run != "" {
 			arguments = append([]string{"-run=" + m.run}, packages...)
 		}
-		// Tests that fail anyway would notice everything. These have the flags of a
-		// plain go test, whose result go has often cached.
+		// A test that fails without a mutation would seem to notice every mutation.
+		// This run has the flags of a plain go test, so go can often use a cached result.
 		if key := strings.Join(arguments, " "); !passing[key] {
 			if outcome, detail = mod.goTest(ctx, arguments...); outcome != passed {
 				return outcome + " UNMUTATED", detail
@@ -222,7 +222,7 @@ func (mod *module) testMutation(ctx context.Context, m *mutation, overlay string
 			return outcome, detail
 		}
 	}
-	return "SURVIVED", "the tests pass of " + strings.Join(tested, " ")
+	return "SURVIVED", "all tests pass in " + strings.Join(tested, " ")
 }
 
 // The outcomes of goTest.
@@ -234,7 +234,7 @@ const (
 	notMatched = "RUNS NO TEST"
 )
 
-// timeout is for the tests of one package with a mutation.
+// timeout limits the tests of one package with a mutation.
 const timeout = 3 * time.Minute
 
 var (
@@ -289,8 +289,8 @@ func goCommand(ctx context.Context, dir string, arguments ...string) *exec.Cmd {
 // packagePath returns a directory as an argument for go test.
 func packagePath(dir string) string { return "./" + path.Clean(dir) }
 
-// importers returns the packages of the module that import the one in dir,
-// their tests included.
+// importers returns the packages of the module that import the package in dir,
+// in their tests or elsewhere.
 func (mod *module) importers(ctx context.Context, dir string) (packages []string) {
 	list := func(arguments ...string) []string {
 		output, err := goCommand(ctx, mod.root, append([]string{"list", "-f"}, arguments...)...).Output()

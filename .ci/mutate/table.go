@@ -13,7 +13,7 @@ import (
 // A mutation is one way to break a promise of the library.
 type mutation struct {
 	breaks   string   // what is wrong afterwards; also its name
-	packages []string // whose tests should notice; nil: those of the changed package and of its importers
+	packages []string // whose tests should fail; nil: the changed package and its importers
 	run      string   // the -run pattern for these tests; "" runs all of them
 	hangs    bool     // a test that never ends is the expected way to notice
 	changes  []*change
@@ -40,8 +40,8 @@ type table struct {
 // mutation, and its lines are:
 //
 //	breaks:  what is wrong afterwards; no two mutations have the same text
-//	tests:   the packages whose tests should notice, such as ./keys; without
-//	         this line the changed package, and then those that import it
+//	tests:   the packages whose tests should fail, such as ./keys; without this
+//	         line, the changed package and the packages that import it
 //	run:     the -run pattern for these tests; without this line all of them run
 //	hangs:   true if a test that never ends is the expected way to notice
 //	in:      the directory of the package and the declaration: a function,
