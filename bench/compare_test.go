@@ -136,7 +136,7 @@ func TestDifferences(t *testing.T) {
 					}
 					token := sign(alg, ours[alg]().private, header(alg, test.header), claims)
 					got := newResponse().serve(handler, newRequest(token))
-					// On a machine that paused for so long the times of the token have passed.
+					// After a pause as long as limit, the times in the token may have passed: try again.
 					if time.Since(now) < limit {
 						assert.Equal(t, want, got)
 						return

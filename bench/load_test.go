@@ -58,7 +58,7 @@ func loadGuards() []peer {
 	return guards
 }
 
-// Each of the clients has one connection.
+// clients have one connection each.
 type clients []*client
 
 type client struct {

@@ -1,11 +1,13 @@
-// Bench compares jwtgate with other libraries, in one run on one machine, and
-// reports which of jwtgate's limits are met. A run takes about four minutes. The
-// machine should be idle meanwhile:
+// Bench compares jwtgate with other libraries, in one run on one machine. It also
+// reports whether jwtgate stays within the limits that it sets for its own time
+// and memory. A run takes about four minutes, during which the machine should be
+// idle:
 //
 //	go -C bench run .
 //	go -C bench run . -o results.txt -svg chart.svg
 //
-// The command go -C bench run ./own compares own code with the standard library.
+// The command go -C bench run ./own compares jwtgate's own decoder and
+// parser with the standard library.
 //
 // The benchmarks are in the tests of this package. A run compiles them once and
 // runs all of them in several rounds, so that the libraries alternate. Each number

@@ -56,7 +56,7 @@ func accept(alg, lib string) string   { return "Accept/alg=" + alg + "/lib=" + l
 func parallel(alg, lib string) string { return "AcceptParallel/alg=" + alg + "/lib=" + lib }
 func refuse(bad, lib string) string   { return "Refuse/case=" + bad + "/lib=" + lib }
 
-// writeReport prints the results, and which limits are met.
+// writeReport prints the results, and whether jwtgate stays within its limits.
 func writeReport(w io.Writer, d description, s *samples) error {
 	fmt.Fprintf(w, "%s, %s, %s\n%s\nmedians of %d rounds\n", d.machine, d.platform, d.date, strings.Join(d.versions, ", "), d.rounds)
 	tables := []func(*tabwriter.Writer, *samples){accepted, refused, scaling, load, limits}
@@ -145,7 +145,8 @@ func load(t *tabwriter.Writer, s *samples) {
 	}
 }
 
-// limits prints the limits that jwtgate has set itself, and whether they are met.
+// limits prints the limits that jwtgate sets for its own time and memory, and whether
+// they are met.
 // A row without a limit explains the row above.
 func limits(t *tabwriter.Writer, s *samples) {
 	section := func(title string) { row(t, title, "", "", "") }

@@ -30,7 +30,7 @@ const (
 	allocated   = "B/op"
 )
 
-// on returns the series of nanoseconds of a benchmark on so many processors.
+// on returns the series of nanoseconds of a benchmark on the given number of processors.
 func on(cpus int, name string) series { return series{name, cpus, nanoseconds} }
 
 // in returns the series of the same benchmark in another unit.
@@ -75,7 +75,7 @@ func (s *samples) add(output io.Reader) error {
 	return reader.Err()
 }
 
-// of returns the values of a series. There are none if it was not measured.
+// of returns the values of a series. The result is empty if the series was not measured.
 func (s *samples) of(key series) spread { return s.values[key] }
 
 // ratio returns, for each round, the value of key divided by the value of to.

@@ -34,8 +34,8 @@ const (
 // A keyPair signs and verifies for one algorithm. With HS256 both are the secret.
 type keyPair struct{ private, public any }
 
-// ours are the keys of the issuer, strangers the keys of somebody else. A key is made
-// at first use, because each run of a few benchmarks is a separate process.
+// ours are the keys of the issuer. strangers are keys that no gate trusts. A key is made
+// at first use, because each process runs only a few of the benchmarks.
 var ours, strangers = newKeys(), newKeys()
 
 func newKeys() map[string]func() keyPair {
@@ -104,7 +104,7 @@ func goodToken(alg string) string {
 	return sign(alg, ours[alg]().private, header(alg, nil), payload(nil))
 }
 
-// tokenWithClaims returns a good HS256 token with so many claims. Its length is size,
+// tokenWithClaims returns a good HS256 token with the given number of claims. Its length is size,
 // or up to three bytes less.
 func tokenWithClaims(claims, size int) string {
 	now := time.Now()

@@ -96,7 +96,7 @@ func TestRefusals(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	p := startProvider(t)
-	// With these values the test would not end if Refresh kept to a limit.
+	// With these values the test would hang if Refresh obeyed MinInterval.
 	remote := &keys.Remote{MinInterval: time.Hour, Timeout: time.Hour}
 	a := startAPI(t, optionsFor(p, remote))
 	require.NoError(t, a.gate.Ready(t.Context()))

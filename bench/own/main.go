@@ -35,7 +35,7 @@ import (
 
 const benchmarks = "github.com/jwtgate/jwtgate/bench/own" // this package
 
-// A replacement does with the standard library what code of jwtgate does.
+// A replacement does the work of jwtgate's own code with the standard library.
 type replacement struct {
 	name    string // of its folder in testdata
 	own     string // what it replaces
@@ -142,7 +142,7 @@ func (r replacement) writeOverlay(file, library string) error {
 		}
 		replaced := filepath.Join(library, name)
 		overlay.Replace[replaced] = path
-		_, err = os.Stat(replaced) // a file that replaces nothing proves nothing
+		_, err = os.Stat(replaced) // without the replaced file, nothing would be compared
 		return err
 	})
 	if err != nil {
