@@ -42,8 +42,8 @@ func TestDenyWithoutError(t *testing.T) {
 	assert.Equal(t, 503, w.Code)
 }
 
-// Deny removes headers that describe a body the handler meant to send.
-func TestDenyDropsWhatWasSaidOfAnotherBody(t *testing.T) {
+// Deny removes headers that describe the body that the handler meant to send.
+func TestDenyRemovesHeadersOfAnotherBody(t *testing.T) {
 	t.Parallel()
 	body := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) { io.WriteString(w, "no") }
 	for _, onDeny := range []func(http.ResponseWriter, *http.Request, *jwtgate.Error){nil, body} {
@@ -59,7 +59,7 @@ func TestDenyDropsWhatWasSaidOfAnotherBody(t *testing.T) {
 }
 
 // A ResponseWriter that embeds another one and overrides Write sees the body that Deny writes.
-func TestDenyWrites(t *testing.T) {
+func TestDenyCallsWriteOfTheResponseWriter(t *testing.T) {
 	t.Parallel()
 	w := &recordingWriter{ResponseRecorder: httptest.NewRecorder()}
 	newGate(t).Deny(w, request("GET"), jwtgate.ErrClaim)

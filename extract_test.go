@@ -121,15 +121,15 @@ func TestExtractors(t *testing.T) {
 		{"cookie in another case", cookie, []string{"Cookie: Session=abc"}, "", nil},
 		{"cookie with a longer name", cookie, []string{"Cookie: xsession=abc; session2=def"}, "", nil},
 		{"cookie with an equals sign", cookie, []string{"Cookie: session=a=b"}, "a=b", nil},
-		{"first, none", first, nil, "", jwtgate.ErrNoToken},
-		{"first, cookie", first, []string{"Cookie: session=c"}, "c", nil},
-		{"first, header before cookie", first, []string{"Cookie: session=c", "X-Token: h"}, "h", nil},
-		{"first, bearer before all", first, []string{"Cookie: session=c", "X-Token: h", "Authorization: Bearer b"}, "b", nil},
-		{"first, Basic is none", first, []string{"Cookie: session=c", "Authorization: Basic eDp5"}, "c", nil},
-		{"first, a bad token is not skipped", first, []string{"Cookie: session=c", "Authorization: Bearer b b"}, "", jwtgate.ErrRequest},
+		{"FirstOf: none", first, nil, "", jwtgate.ErrNoToken},
+		{"FirstOf: cookie", first, []string{"Cookie: session=c"}, "c", nil},
+		{"FirstOf: header before cookie", first, []string{"Cookie: session=c", "X-Token: h"}, "h", nil},
+		{"FirstOf: bearer before all", first, []string{"Cookie: session=c", "X-Token: h", "Authorization: Bearer b"}, "b", nil},
+		{"FirstOf: Basic is none", first, []string{"Cookie: session=c", "Authorization: Basic eDp5"}, "c", nil},
+		{"FirstOf: a bad token is not skipped", first, []string{"Cookie: session=c", "Authorization: Bearer b b"}, "", jwtgate.ErrRequest},
 		{"too many cookies", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 3000)}, "", jwtgate.ErrRequest},
 		{"largest number of cookies", cookie, []string{"Cookie: session=abc" + strings.Repeat(";", 2999)}, "abc", nil},
-		{"first, two cookies", first, []string{"Cookie: session=c; session=d"}, "", jwtgate.ErrRequest},
+		{"FirstOf: two cookies", first, []string{"Cookie: session=c; session=d"}, "", jwtgate.ErrRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,7 @@ import (
 	"github.com/jwtgate/jwtgate/keys"
 )
 
-// What all tests of the package share: the clock, keys, tokens that a gate accepts, gates, and
+// The tests of the package share these: the clock, keys, tokens that a gate accepts, gates, and
 // requests.
 
 const (

@@ -173,7 +173,7 @@ func TestNewKeyRefuses(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestNewKeyTakesWhatIsStrongEnough(t *testing.T) {
+func TestNewKeyAcceptsStrongKeys(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range append(allAlgorithms, "Ed25519") {
 		private := privateKey(strings.Replace(algorithm, "Ed25519", "EdDSA", 1))

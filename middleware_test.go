@@ -67,7 +67,7 @@ func Example() {
 	// 403 {"error":"insufficient_scope","error_description":"The access token does not grant what this request needs."}
 }
 
-// The gate guards one route. The other one is public.
+// The gate guards one route. The other route is public.
 func ExampleGate_Handler() {
 	gate, err := jwtgate.New(options())
 	if err != nil {
@@ -95,7 +95,7 @@ func ExampleGate_Handler() {
 	// /me 200 hello alice
 }
 
-// One scope allows reading orders and another one deleting them. The challenge of a refusal lists
+// One scope allows reading orders, and another scope allows deleting them. The challenge of a refusal lists
 // the required scopes.
 func ExampleGate_Require() {
 	gate, err := jwtgate.New(options())
@@ -217,9 +217,9 @@ func TestHandlerAnswers(t *testing.T) {
 		status    int
 		challenge string
 	}{
-		{"good", []string{"Authorization: Bearer " + good}, 200, ""},
+		{"good token", []string{"Authorization: Bearer " + good}, 200, ""},
 		// acceptance 1
-		{"nothing", nil, 401, bare},
+		{"no header", nil, 401, bare},
 		// acceptance 3
 		{"lower case", []string{"Authorization: bearer " + good}, 200, ""},
 		{"upper case", []string{"Authorization: BEARER " + good}, 200, ""},
@@ -260,7 +260,7 @@ func TestHandlerAnswers(t *testing.T) {
 		{"base64 alphabet", []string{"Authorization: Bearer a+/~b="}, 401, invalid},
 		{"expired", []string{"Authorization: Bearer " + hs256Token(map[string]any{"exp": 0})}, 401, expired},
 		// acceptance 41
-		{"too little", []string{"Authorization: Bearer " + good, "X-Strict: yes"}, 403, forbidden},
+		{"scope missing", []string{"Authorization: Bearer " + good, "X-Strict: yes"}, 403, forbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -286,7 +286,7 @@ func TestHandlerAnswers(t *testing.T) {
 
 // The gate reads no token from the query, the body, a cookie or another header.
 // acceptance 7
-func TestHandlerLooksAtNothingElse(t *testing.T) {
+func TestHandlerReadsOnlyAuthorization(t *testing.T) {
 	t.Parallel()
 	good := hs256Token(nil)
 	form := url.Values{"access_token": {good}}.Encode()
@@ -315,7 +315,7 @@ func TestHandlerHEAD(t *testing.T) {
 
 // A CORS preflight without a token is refused, unless middleware outside the gate answers it.
 // acceptance 12
-func TestHandlerExemptsNoPreflight(t *testing.T) {
+func TestHandlerRefusesPreflight(t *testing.T) {
 	t.Parallel()
 	r := request("OPTIONS", "Origin: https://app.example.com", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization")
 	gate := newGate(t)
@@ -389,7 +389,7 @@ func TestOptional(t *testing.T) {
 
 // A mistake in the code that sets up a gate panics with a message that says how to correct it.
 // acceptance 49
-func TestMistakesAtSetUp(t *testing.T) {
+func TestSetUpMistakesPanic(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)
 	var nilGate *jwtgate.Gate
@@ -410,7 +410,7 @@ func TestMistakesAtSetUp(t *testing.T) {
 		"Require of a nil func":   {"rule 1 is nil", func() { gate.Require(jwtgate.RuleFunc(nil)) }},
 		"Scope of nothing":        {"at least one scope", func() { jwtgate.Scope() }},
 		"Scope of a list":         {"not one scope", func() { jwtgate.Scope("a b") }},
-		"Scope of emptiness":      {"not one scope", func() { jwtgate.Scope("a", "") }},
+		"Scope of empty text":     {"not one scope", func() { jwtgate.Scope("a", "") }},
 		"Scope with a quote":      {"not one scope", func() { jwtgate.Scope(`a"`) }},
 		"Claim without name":      {"name the claim", func() { jwtgate.Claim("", "x") }},
 		"Claim without values":    {"no check would be left", func() { jwtgate.Claim("roles") }},
@@ -495,7 +495,7 @@ func TestReady(t *testing.T) {
 
 // Handlers behind a gate can panic, hijack, flush, and use trailers and uploads as without a gate.
 // acceptance 46
-func TestHandlerStaysOutOfTheWay(t *testing.T) {
+func TestHandlerKeepsServerFeatures(t *testing.T) {
 	gate := newGate(t)
 	good := "Bearer " + hs256Token(nil)
 
@@ -579,8 +579,8 @@ func TestHandlerStaysOutOfTheWay(t *testing.T) {
 	assert.Equal(t, "42", response.Trailer.Get("X-Sum"))
 }
 
-// What exists only as bytes on the wire. acceptance 3, 4, 6
-func TestHandlerOnTheWire(t *testing.T) {
+// These requests are sent as bytes over TCP, so that net/http parses their headers. acceptance 3, 4, 6
+func TestHandlerOverTCP(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(newGate(t).Handler(writeSubject))
 	t.Cleanup(server.Close)
@@ -725,8 +725,8 @@ func TestConcurrentRequestsWhileKeysRotate(t *testing.T) {
 	serving.Wait()
 }
 
-// The source waits, as it does for a fetch, until the client's context ends. acceptance 47
-func TestClientsCancellationEndsTheWait(t *testing.T) {
+// The source waits until the request's context ends, as keys.Remote waits for a fetch. acceptance 47
+func TestCancelledRequestStopsWaiting(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, func(o *jwtgate.Options) {
 		o.Keys = jwtgate.KeySourceFunc(func(ctx context.Context, _, _ string) ([]*jwtgate.Key, error) {
@@ -766,7 +766,7 @@ func BenchmarkHandler(b *testing.B) {
 }
 
 // Require changes neither the gate it is called on nor other gates derived from that gate.
-func TestRequireLeavesTheGateAlone(t *testing.T) {
+func TestRequireDoesNotChangeTheGate(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t).Require(jwtgate.Scope("orders:read"), jwtgate.Scope("orders:write")).Require(jwtgate.Claim("iss", issuer))
 	admin, other := gate.Require(jwtgate.Scope("admin")), gate.Require(jwtgate.Claim("sub", "alice"))

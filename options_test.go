@@ -106,7 +106,7 @@ func ExampleOptions_onDeny() {
 	// 403
 }
 
-// Each tenant has its own issuer. Tenants are added and removed while the service runs.
+// Each tenant has its own issuer. Tenants are added and removed while the service is running.
 func ExampleOptions_trustIssuer() {
 	var tenants sync.Map // from issuer to tenant, kept up to date by you
 	tenants.Store("https://acme.example.com/", "acme")
@@ -136,16 +136,16 @@ func TestNewRefuses(t *testing.T) {
 		{"no keys", func(o *jwtgate.Options) { o.Keys = nil }, "Options.Keys: there is no key source; use one of package keys"},
 		{"keys a nil func", func(o *jwtgate.Options) { o.Keys = jwtgate.KeySourceFunc(nil) }, "Options.Keys: there is no key source"},
 		{"keys a nil pointer", func(o *jwtgate.Options) { o.Keys = nilSource }, "Options.Keys: there is no key source"},
-		{"keys not usable", func(o *jwtgate.Options) { o.Keys = keys.PEM([]byte("x")) }, "Options.Keys: keys.PEM: it has no PEM block"},
-		{"keys complain", func(o *jwtgate.Options) { o.Keys = &recordingSource{err: errors.New("no route")} }, "Options.Keys: no route"},
+		{"unusable PEM", func(o *jwtgate.Options) { o.Keys = keys.PEM([]byte("x")) }, "Options.Keys: keys.PEM: it has no PEM block"},
+		{"CheckIssuers fails", func(o *jwtgate.Options) { o.Keys = &recordingSource{err: errors.New("no route")} }, "Options.Keys: no route"},
 		{"no issuers", func(o *jwtgate.Options) { o.Issuers = nil }, "Options.Issuers: no issuer is trusted; list the iss values"},
 		{"empty issuers", func(o *jwtgate.Options) { o.Issuers = []string{} }, "Options.Issuers: the list is empty"},
 		{"empty issuer", func(o *jwtgate.Options) { o.Issuers = []string{issuer, ""} }, "Options.Issuers: one value is the empty string"},
 		{"issuer not trimmed", func(o *jwtgate.Options) { o.Issuers = []string{issuer + "\n"} }, "trim it"},
 		{"issuer too long", func(o *jwtgate.Options) { o.Issuers = []string{strings.Repeat("i", 1025)} }, "longer than 1024 bytes"},
-		{"issuers and any", func(o *jwtgate.Options) { o.AnyIssuer = true }, "keep one"},
-		{"issuers and function", func(o *jwtgate.Options) { o.TrustIssuer = func(string) bool { return true } }, "keep one"},
-		{"function and any", func(o *jwtgate.Options) {
+		{"Issuers and AnyIssuer", func(o *jwtgate.Options) { o.AnyIssuer = true }, "keep one"},
+		{"Issuers and TrustIssuer", func(o *jwtgate.Options) { o.TrustIssuer = func(string) bool { return true } }, "keep one"},
+		{"TrustIssuer and AnyIssuer", func(o *jwtgate.Options) {
 			o.Issuers = nil
 			o.AnyIssuer = true
 			o.TrustIssuer = func(string) bool { return true }
@@ -154,7 +154,7 @@ func TestNewRefuses(t *testing.T) {
 		{"empty audiences", func(o *jwtgate.Options) { o.Audiences = []string{} }, "Options.Audiences: no audience is accepted"},
 		{"empty audience", func(o *jwtgate.Options) { o.Audiences = []string{""} }, "Options.Audiences: one value is the empty string"},
 		{"audience not trimmed", func(o *jwtgate.Options) { o.Audiences = []string{" " + audience} }, "trim it"},
-		{"audiences and any", func(o *jwtgate.Options) { o.AnyAudience = true }, "turns the check of aud off"},
+		{"Audiences and AnyAudience", func(o *jwtgate.Options) { o.AnyAudience = true }, "turns the check of aud off"},
 		{"nil rule", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} }, "Options.Rules: rule 2 is nil"},
 		{"nil rule func", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{nilRule} }, "Options.Rules: rule 1 is nil"},
 		{"nil confirm func", func(o *jwtgate.Options) { o.Confirm = nilRule }, "Options.Confirm"},
@@ -164,11 +164,11 @@ func TestNewRefuses(t *testing.T) {
 		{"empty algorithms", func(o *jwtgate.Options) { o.Algorithms = []string{} }, "Options.Algorithms: the list is empty"},
 		{"empty types", func(o *jwtgate.Options) { o.Types = []string{} }, "Options.Types: the list is empty"},
 		{"type not trimmed", func(o *jwtgate.Options) { o.Types = []string{"JWT "} }, "not a media type"},
-		{"types and profile", func(o *jwtgate.Options) { o.Types = []string{"JWT"}; o.RFC9068 = true }, "Options.Types: RFC9068 accepts only at+jwt"},
-		{"profile and any issuer", func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true; o.RFC9068 = true }, "Options.AnyIssuer: RFC9068"},
-		{"profile and any audience", func(o *jwtgate.Options) { o.Audiences = nil; o.AnyAudience = true; o.RFC9068 = true }, "Options.AnyAudience: RFC9068"},
-		{"profile and no subject", func(o *jwtgate.Options) { o.AllowNoSubject = true; o.RFC9068 = true }, "Options.AllowNoSubject: RFC9068"},
-		{"profile and no expiry", func(o *jwtgate.Options) { o.AllowNoExpiry = true; o.RFC9068 = true }, "Options.AllowNoExpiry: RFC9068"},
+		{"Types and RFC9068", func(o *jwtgate.Options) { o.Types = []string{"JWT"}; o.RFC9068 = true }, "Options.Types: RFC9068 accepts only at+jwt"},
+		{"RFC9068 and AnyIssuer", func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true; o.RFC9068 = true }, "Options.AnyIssuer: RFC9068"},
+		{"RFC9068 and AnyAudience", func(o *jwtgate.Options) { o.Audiences = nil; o.AnyAudience = true; o.RFC9068 = true }, "Options.AnyAudience: RFC9068"},
+		{"RFC9068 and AllowNoSubject", func(o *jwtgate.Options) { o.AllowNoSubject = true; o.RFC9068 = true }, "Options.AllowNoSubject: RFC9068"},
+		{"RFC9068 and AllowNoExpiry", func(o *jwtgate.Options) { o.AllowNoExpiry = true; o.RFC9068 = true }, "Options.AllowNoExpiry: RFC9068"},
 		{"leeway too long", func(o *jwtgate.Options) { o.Leeway = 5*time.Minute + 1 }, "Options.Leeway"},
 		{"subject claim a path", func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" }, "Options.SubjectClaim"},
 		{"subject claim not trimmed", func(o *jwtgate.Options) { o.SubjectClaim = " sub" }, "Options.SubjectClaim"},
@@ -274,15 +274,16 @@ func (s *recordingSource) CheckIssuers(issuers []string) error {
 	return s.err
 }
 
-func TestNewAsksTheSource(t *testing.T) {
+// New calls CheckIssuers once: with Issuers, with "" for AnyIssuer, or with nil for TrustIssuer.
+func TestNewCallsCheckIssuers(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*jwtgate.Options)
 		want   []string
 	}{
-		"listed":   {func(o *jwtgate.Options) { o.Issuers = []string{"a", "b"} }, []string{"a", "b"}},
-		"any":      {func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }, []string{""}},
-		"function": {func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }, nil},
+		"Issuers":     {func(o *jwtgate.Options) { o.Issuers = []string{"a", "b"} }, []string{"a", "b"}},
+		"AnyIssuer":   {func(o *jwtgate.Options) { o.Issuers = nil; o.AnyIssuer = true }, []string{""}},
+		"TrustIssuer": {func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }, nil},
 	} {
 		s := &recordingSource{}
 		newGate(t, tt.change, func(o *jwtgate.Options) { o.Keys = s })

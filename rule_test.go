@@ -146,7 +146,7 @@ type structRule struct{ err error }
 
 func (r structRule) Check(*http.Request, *jwtgate.Token) error { return r.err }
 
-func TestRuleOfAnyKind(t *testing.T) {
+func TestRuleOfStructType(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)
 	_, err := gate.Require(structRule{}).Verify(t.Context(), hs256Token(nil))
@@ -174,11 +174,11 @@ func TestAnyOf(t *testing.T) {
 		errs []error
 		want error
 	}{
-		"one passes":              {[]error{first, nil}, nil},
-		"one passes, one unsure":  {[]error{down, nil}, nil},
-		"none":                    {[]error{first, second}, first},
-		"one could not tell":      {[]error{first, down, second}, down},
-		"one could not tell, 503": {[]error{first, &jwtgate.Error{Status: 503, Err: second}}, second},
+		"one passes":                  {[]error{first, nil}, nil},
+		"one passes, one unavailable": {[]error{down, nil}, nil},
+		"all refuse":                  {[]error{first, second}, first},
+		"one unavailable":             {[]error{first, down, second}, down},
+		"one with status 503":         {[]error{first, &jwtgate.Error{Status: 503, Err: second}}, second},
 	} {
 		var rules []jwtgate.Rule
 		for _, err := range tt.errs {

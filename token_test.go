@@ -244,7 +244,7 @@ func TestHandler_Context(t *testing.T) {
 }
 
 // Printing the context does not print the fields of a context that it wraps.
-func TestHandler_ContextInside(t *testing.T) {
+func TestHandler_ContextPrintsNoFields(t *testing.T) {
 	t.Parallel()
 	type tenant struct {
 		context.Context
@@ -261,7 +261,7 @@ func TestHandler_ContextInside(t *testing.T) {
 
 // Every call of FromContext within one request returns the same Token, whether the gate remembers
 // the token or not, and also if the first calls are concurrent.
-func TestOneTokenForARequest(t *testing.T) {
+func TestOneTokenPerRequest(t *testing.T) {
 	type otherKey struct{}
 	t.Parallel()
 	for _, size := range []int{0, 16} {
@@ -296,7 +296,7 @@ func TestOneTokenForARequest(t *testing.T) {
 }
 
 // Changing one Token does not change another Token of the same remembered token. acceptance 53
-func TestTokensAreApart(t *testing.T) {
+func TestTokensAreIndependent(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 16} {
 		gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = size })

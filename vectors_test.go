@@ -54,8 +54,8 @@ func readVector(t testing.TB, name string) vector {
 	return v
 }
 
-// newGate returns a gate with the keys of v. It checks only the signature and the times, one minute
-// before the examples expire, unless change asks for more.
+// newGate returns a gate with the keys of v. Its clock is one minute before the examples expire. It
+// checks only the signature and the times, unless change asks for more.
 func (v vector) newGate(t testing.TB, change ...func(*jwtgate.Options)) *jwtgate.Gate {
 	t.Helper()
 	return newGate(t, append([]func(*jwtgate.Options){func(o *jwtgate.Options) {
@@ -160,8 +160,8 @@ func TestVectorsWithClaims(t *testing.T) {
 	}
 }
 
-// An example whose payload is plain text is refused although its signature is good. The payload is
-// read after the signature was verified, so the error names the claims.
+// An example whose payload is plain text is refused although its signature is good. The error is about
+// the claims, because the gate reads the payload only after it has verified the signature.
 func TestVectorsWithText(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -189,7 +189,7 @@ func TestVectorsWithText(t *testing.T) {
 }
 
 // RFC 7520 gives its RSA key and its EC key the same ID.
-func TestVectorsOfOneKeyID(t *testing.T) {
+func TestVectorsWithTheSameKeyID(t *testing.T) {
 	t.Parallel()
 	gate := readVector(t, "RFC 7520 4.8").newGate(t)
 	// acceptance 29

@@ -215,8 +215,8 @@ func TestVerifyMaxTokenBytes(t *testing.T) {
 	assert.ErrorContains(t, e, "more than")
 }
 
-// The key decides the algorithm. A header with another alg is refused.
-func TestVerifyAlgorithmIsTheKeys(t *testing.T) {
+// The key decides the algorithm. A token with another alg is refused.
+func TestVerifyKeyDecidesAlgorithm(t *testing.T) {
 	t.Parallel()
 	rsaPublic := publicKey(rsaKey()).(*rsa.PublicKey)
 
@@ -419,10 +419,10 @@ func TestVerifyType(t *testing.T) {
 		{"listed, another", []string{"secevent+jwt"}, false, `"JWT"`, false},
 		{"only absent listed", []string{""}, false, ``, true},
 		{"only absent listed, JWT", []string{""}, false, `"JWT"`, false},
-		{"profile", nil, true, `"at+jwt"`, true},
-		{"profile, long form", nil, true, `"application/at+jwt"`, true},
-		{"profile, JWT", nil, true, `"JWT"`, false},
-		{"profile, absent", nil, true, ``, false},
+		{"RFC9068", nil, true, `"at+jwt"`, true},
+		{"RFC9068, long form", nil, true, `"application/at+jwt"`, true},
+		{"RFC9068, JWT", nil, true, `"JWT"`, false},
+		{"RFC9068, absent", nil, true, ``, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -443,7 +443,7 @@ func TestVerifyType(t *testing.T) {
 
 // The gate asks the source for no key of an iss that is only similar to a trusted one, because the
 // source might fetch.
-func TestSourceIsAskedForTrustedIssuersOnly(t *testing.T) {
+func TestVerifyAsksForNoSimilarIssuer(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	gate := newGate(t, func(o *jwtgate.Options) {
@@ -489,11 +489,11 @@ func TestVerifyKeys(t *testing.T) {
 		{"no kid, fourth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", secret)), "", nil},
 		{"no kid, fifth key", source(hs("a", other), hs("b", other), hs("c", other), hs("d", other), hs("e", secret)), "", jwtgate.ErrSignature},
 		{"keys for other algorithms or IDs do not count", source(newKey("a", "RS256"), newKey("a", "ES256"), hs("b", other), hs("c", other), hs("d", other), hs("a", secret)), "a", nil},
-		{"none", source(), "a", jwtgate.ErrUnknownKey},
+		{"no keys", source(), "a", jwtgate.ErrUnknownKey},
 		{"nil and zero keys", source(nil, &jwtgate.Key{}), "a", jwtgate.ErrUnknownKey},
 		{"nil and zero keys beside a good one", source(nil, &jwtgate.Key{}, right), "a", nil},
-		{"of another algorithm", source(newKey("a", "RS256")), "a", jwtgate.ErrAlgorithm},
-		{"wrong", source(wrong), "a", jwtgate.ErrSignature},
+		{"key for another algorithm", source(newKey("a", "RS256")), "a", jwtgate.ErrAlgorithm},
+		{"wrong key", source(wrong), "a", jwtgate.ErrSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -512,8 +512,8 @@ func TestVerifyKeys(t *testing.T) {
 	}
 }
 
-// The gate asks the source only for keys of trusted issuers, and not at all if it refuses the token
-// whatever the keys are.
+// The gate asks the source only for keys of trusted issuers. It asks for no keys if it refuses the
+// token without them.
 func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {
 	t.Parallel()
 	type question struct{ issuer, kid string }
