@@ -323,7 +323,7 @@ func (a *api) ask(ctx context.Context, token string) (answer, error) {
 	return got, err
 }
 
-// crowd sends a request with each of the tokens, all at the same time.
+// crowd sends one request for each token, all at the same time.
 func (a *api) crowd(t *testing.T, tokens []string, want answer) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -337,7 +337,7 @@ func (a *api) crowd(t *testing.T, tokens []string, want answer) {
 	wg.Wait()
 }
 
-// eventually sends requests until the answer is want. Earlier answers must be meanwhile.
+// eventually sends requests until the answer is want. Each earlier answer must equal meanwhile.
 func (a *api) eventually(t *testing.T, token string, want, meanwhile answer) {
 	t.Helper()
 	require.Eventually(t, func() bool {

@@ -25,8 +25,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The service and the user exist in the example storage. startProvider adds the web
-// client.
+// The example storage has the service and the user. startProvider adds the web client.
 const (
 	serviceID, serviceSecret = "sid1", "verysecret"
 	userName, userPassword   = "test-user2", "verysecure"
