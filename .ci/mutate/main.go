@@ -3,7 +3,7 @@
 // mutations list them, and runs the tests that should fail. A mutation that no
 // test notices is a survivor.
 //
-//	go run ./.ci/mutate                          all mutations; about 25 minutes on an idle machine with 2 cores
+//	go run ./.ci/mutate                          all mutations
 //	go run ./.ci/mutate -sample 8 -seed COMMIT   eight of them, chosen by the commit
 //	go run ./.ci/mutate -run 'exp|nbf'           those whose name matches
 //	go run ./.ci/mutate -check                   run no test: check that each mutation fits the code
