@@ -181,15 +181,15 @@ var badTokens = []struct {
 	{ErrRevoked, "revoked"},
 }
 
-// badToken returns the first sentinel of badTokens that err wraps, and its reason.
-// Both are empty if err wraps none of them.
-func badToken(err error) (sentinel error, reason string) {
+// badToken returns the first sentinel of badTokens that err wraps, and its reason. Both
+// results are zero if err wraps none of them.
+func badToken(err error) (reason string, sentinel error) {
 	for _, b := range badTokens {
 		if errors.Is(err, b.err) {
-			return b.err, b.reason
+			return b.reason, b.err
 		}
 	}
-	return nil, ""
+	return "", nil
 }
 
 // The error codes of RFC 6750 section 3.1.
@@ -285,7 +285,7 @@ func (e *Error) Reason() string {
 		if errors.Is(e.Err, ErrNoToken) {
 			return "no_token"
 		}
-		if _, reason := badToken(e.Err); reason != "" {
+		if reason, _ := badToken(e.Err); reason != "" {
 			return reason
 		}
 		return "claim"
@@ -343,7 +343,7 @@ func sentinelOf(err error) error {
 			return sentinel
 		}
 	}
-	sentinel, _ := badToken(err)
+	_, sentinel := badToken(err)
 	return sentinel
 }
 
