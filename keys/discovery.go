@@ -29,9 +29,9 @@ func (c client) discover(ctx context.Context, issuer string) (address string, er
 	address, err = c.readMetadata(ctx, issuer, origin+path+"/.well-known/openid-configuration")
 	var status *statusError
 	if errors.As(err, &status) && status.status >= 400 && status.status < 500 && status.status != http.StatusTooManyRequests {
-		var err2 error
-		if address, err2 = c.readMetadata(ctx, issuer, origin+"/.well-known/oauth-authorization-server"+path); err2 != nil {
-			return "", fmt.Errorf("%w; %w", err, err2)
+		var fallbackErr error
+		if address, fallbackErr = c.readMetadata(ctx, issuer, origin+"/.well-known/oauth-authorization-server"+path); fallbackErr != nil {
+			return "", fmt.Errorf("%w; %w", err, fallbackErr)
 		}
 		err = nil
 	}

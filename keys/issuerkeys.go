@@ -22,14 +22,15 @@ import (
 //
 //	state    request for a known key         request for an unknown key
 //	NO KEYS  -                               starts a fetch, and waits for it
-//	FRESH    gets the key                    the same, as far as unknownKeys allows;
-//	                                         beyond that it learns that there is no such key
+//	FRESH    gets the key                    starts a fetch, and waits for it;
+//	                                         beyond the limit of unknownKeys, gets no key
 //	DUE      gets the key, starts a fetch    starts a fetch, and waits for it
 //	FAILING  gets the key                    gets the error of the last fetch
 //
 // After a failure refreshAt is the end of the backoff. From then on FAILING is
 // like DUE. NO KEYS has a backoff too, in which requests get the error of the last
-// fetch.
+// fetch. In any state, a request for an unknown key waits for a fetch in flight. A
+// request gets the keys without ID, if there are any, in place of an error or no key.
 //
 // In any state at most one fetch is in flight. A request starts it (see
 // maybeStart), or Refresh. It runs on its own goroutine, goes on if all
@@ -65,7 +66,7 @@ type issuerKeys struct {
 	unknownKeys    bucket // limits the fetches for unknown key IDs; other fetches count too
 	newcomerTokens int    // taken from newcomers; 0 if this issuer is not a newcomer
 
-	counters RemoteStats // without those that stats adds
+	counters RemoteStats // without Issuer, Keys, Age, Fetches and Err, which stats adds
 	hadKeys  bool        // keys were in use when the last fetch ended
 
 	last fetchResult // of the last fetch that succeeded
@@ -157,7 +158,8 @@ func (k *issuerKeys) unneeded(now time.Time) (since time.Time, ok bool) {
 }
 
 // nextFetch returns the number of the first fetch that begins after the call. An
-// earlier fetch may have missed a key that the issuer has added meanwhile.
+// earlier fetch may have missed a key that the issuer has added meanwhile. nextFetch
+// needs no lock: start increments lastStarted before the fetch sends a request.
 func (k *issuerKeys) nextFetch() uint64 { return k.lastStarted.Load() + 1 }
 
 // answer decides about a request: it returns keys, an error, neither if there is
@@ -253,8 +255,8 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // start starts a fetch. The caller holds mu, and no fetch is in flight. With
 // revalidate the server may answer that the keys have not changed. A fetch for an
 // unknown key does not allow that, since a cache on the way may not know of the
-// key yet. Nor does a fetch after a failure, since the failure may be how a server
-// answers such a request.
+// key yet. A fetch after a failure does not allow that either, since a server may
+// fail only if it is asked whether the keys have changed.
 func (k *issuerKeys) start(now time.Time, revalidate bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
 	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{})}

@@ -61,7 +61,8 @@ import (
 // second, then twice as long for each further failure up to 30 seconds, minus a
 // random part of up to half of it.
 //
-// A program starts while its issuer is down. To have it fail instead, call
+// New does not fetch, so a program starts even if its issuer is down. To make the
+// start fail, call
 // Refresh or [jwtgate.Gate.Ready].
 //
 // # With TrustIssuer
@@ -73,8 +74,8 @@ import (
 //
 // The first limit is on fetches for issuers that only a token has named and whose
 // keys were never fetched: a hundred of these fetches may fail, and then there is
-// one each second, for whichever request comes first. The others are answered with
-// 503. The limit is for all these issuers together. Fetches that succeed do not
+// one each second, for whichever request comes first. Requests beyond the limit are
+// answered with 503. The limit is for all these issuers together. Fetches that succeed do not
 // count, and neither do issuers that New or Refresh has named. Issuers whose keys
 // are there are not affected.
 //
