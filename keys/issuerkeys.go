@@ -83,7 +83,7 @@ type settings struct {
 	logger      *slog.Logger // nil means slog.Default
 }
 
-// fromIssuer returns the keys for a request that fromMemory cannot answer. It
+// fromIssuer returns the keys for a request that the snapshot alone cannot answer. It
 // waits for a fetch if need be, and for a second fetch if the first one began before
 // the request came, but not longer than ctx and the timeout.
 func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
@@ -103,16 +103,6 @@ func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwt
 			return nil, k.withIssuer(fmt.Errorf("waiting for keys: %w", err))
 		}
 	}
-}
-
-// fromMemory returns the keys for a request that the snapshot alone can answer. If
-// ok is false, the request has to call fromIssuer.
-func (k *issuerKeys) fromMemory(issuer, kid string) (found []*jwtgate.Key, ok bool) {
-	s := k.current.Load()
-	if s.actionDue.Load() {
-		return nil, false
-	}
-	return s.find(issuer, kid)
 }
 
 // refresh waits for a fetch that begins after the call, and returns its error.
