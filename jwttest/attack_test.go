@@ -141,6 +141,9 @@ func TestAttack(t *testing.T) {
 
 	t.Run("cache", func(t *testing.T) {
 		t.Parallel()
+		if testing.Short() {
+			t.Skip("short: the cases are those of HS256")
+		}
 		target := attackTarget("HS256")
 		target.Skip = []string{"size"}
 		o := attackOptions(target)
@@ -178,6 +181,9 @@ func TestAttack(t *testing.T) {
 	// Nearly every field of the Target differs from its default.
 	t.Run("profile of RFC 9068", func(t *testing.T) {
 		t.Parallel()
+		if testing.Short() {
+			t.Skip("short: the cases are those of HS256")
+		}
 		target := attackTarget("HS256")
 		target.KeyID = ""
 		target.Header = map[string]any{"typ": "at+jwt"}
@@ -330,6 +336,9 @@ const childProcess = "JWTTEST_ATTACK_ON_BROKEN"
 // attacked only with the families of the cases that the table names.
 func TestAttackFindsHoles(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: attacks some thirty handlers, in another process")
+	}
 	hs, rs := attackTarget("HS256"), attackTarget("RS256")
 	for _, target := range []*jwttest.Target{&hs, &rs} {
 		target.Strict, target.Skip = false, []string{"size", "carriage", "json-header", "json-claims"}
@@ -501,10 +510,10 @@ func TestAttackFindsHoles(t *testing.T) {
 var finding = regexp.MustCompile(`^ +(?:\S+: )?((?:GOT IN|REFUSED ALTHOUGH VALID|FETCHED|PANICKED): \S+)$`)
 
 // withFamiliesOf returns target with only the families that texts name. If a text is
-// "GOT IN", which is about all cases, it returns target unchanged. In long mode it also
-// returns a target that skips no family unchanged.
+// "GOT IN", which is about all cases, or target skips no family, it returns target
+// unchanged.
 func withFamiliesOf(target jwttest.Target, texts []string) jwttest.Target {
-	if len(target.Skip) == 0 && !testing.Short() {
+	if len(target.Skip) == 0 {
 		return target
 	}
 	named := map[string]bool{}
@@ -525,7 +534,7 @@ var familyOf = regexp.MustCompile(`^[A-Z ]+: ([a-z-]+)/`)
 // reportsOfChild runs TestAttackFindsHoles in another process, where it fails, and
 // returns the report of each subtest by its name.
 var reportsOfChild = sync.OnceValue(func() map[string]string {
-	command := exec.Command(os.Args[0], "-test.run=^TestAttackFindsHoles$", fmt.Sprintf("-test.short=%t", testing.Short()))
+	command := exec.Command(os.Args[0], "-test.run=^TestAttackFindsHoles$")
 	command.Env = append(os.Environ(), childProcess+"=1")
 	output, _ := command.CombinedOutput() // the tests of the process fail
 	reports := map[string]string{}
@@ -553,6 +562,9 @@ func byHand(good func(token string) bool) http.Handler {
 // The test is not parallel, because it counts all allocations of the process. It logs
 // the slowest refusal, and fails only for a refusal that takes a minute.
 func TestAttackCosts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: measures each refusal alone, which is slow")
+	}
 	const (
 		perByte = 64
 		// The answer has a few headers and a line of JSON. sync.Pool may have
@@ -563,11 +575,7 @@ func TestAttackCosts(t *testing.T) {
 	// A garbage collection would empty the pools of the gate.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
-	algorithms := []string{"HS256", "RS256"}
-	if testing.Short() {
-		algorithms = algorithms[:1]
-	}
-	for _, algorithm := range algorithms {
+	for _, algorithm := range []string{"HS256", "RS256"} {
 		target := attackTarget(algorithm)
 		handler := attackGate(t, attackOptions(target))
 		cases, err := attackCorpora[algorithm]()

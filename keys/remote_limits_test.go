@@ -149,6 +149,9 @@ func tenants(url string, set []byte) http.HandlerFunc {
 // A Remote keeps the keys of 1,000 issuers. The next issuer gets 503 until the keys of another are unused.
 func TestRemote_ManyTenants(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: simulates a thousand issuers")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := newDirectServer(nil)
 		server.respond(afterDelay(50*time.Millisecond, tenants(server.url, oneKeySet("1", edKey()))))
@@ -188,6 +191,9 @@ func TestRemote_ManyTenants(t *testing.T) {
 // acceptance 56: TrustIssuer accepts any name below a URL, and somebody makes names up.
 func TestRemote_FloodOfIssuers(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: simulates a thousand issuers")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := newDirectServer(nil)
 		server.respond(tenants(server.url, oneKeySet("1", edKey())))
@@ -228,6 +234,9 @@ func TestRemote_FloodOfIssuers(t *testing.T) {
 // Issuers that CheckIssuers was given are never replaced by others, and their fetches are not limited.
 func TestRemote_ListedIssuers(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: simulates a thousand issuers")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := newDirectServer(nil)
 		server.respond(tenants(server.url, oneKeySet("1", edKey())))
@@ -334,6 +343,9 @@ func TestRemote_WhoGivesWay(t *testing.T) {
 // recover, each gets its keys, and their fetches do not count any more.
 func TestRemote_RetriesOfNewcomers(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: simulates a thousand issuers")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := newDirectServer(nil)
 		good := tenants(server.url, oneKeySet("1", edKey()))

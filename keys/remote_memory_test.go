@@ -26,6 +26,9 @@ import (
 
 // A document costs a bounded amount of memory, whatever the server sends.
 func TestRemote_MemoryOfAFetch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: measures the heap, which is slow")
+	}
 	var members []byte
 	for i := 0; len(members) < 1_000_000; i++ {
 		members = fmt.Appendf(members, `"%x":0,`, i)
@@ -57,6 +60,9 @@ func TestRemote_MemoryOfAFetch(t *testing.T) {
 
 // The client of a Remote without Client reads at most 64 KiB of response header. The header here has 5 MB.
 func TestRemote_MemoryOfAHeader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: measures the heap, which is slow")
+	}
 	var header bytes.Buffer
 	for i := 0; header.Len() < 5_000_000; i++ {
 		fmt.Fprintf(&header, "%x:\r\n", i)
