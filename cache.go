@@ -83,6 +83,6 @@ type rememberedToken struct {
 	key *Key // verified the signature
 
 	// Inside [validFrom, validUntil) the checks of the times cannot fail, so they
-	// are skipped. Outside they are made, because the token may pass by the leeway.
+	// are skipped. Outside they are made, because Leeway may still accept the token.
 	validFrom, validUntil time.Time
 }

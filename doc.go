@@ -21,9 +21,9 @@
 //
 // A token can be read in one way only: compact serialisation, canonical base64url,
 // and a JSON header and JSON claims without duplicate members at any depth (RFC
-// 7515, RFC 7519). The signature is verified before any claim is used. The key is
-// for exactly one algorithm and belongs to the token's issuer. Only iss is read
-// before the signature is verified, to compare it with the trusted issuers.
+// 7515, RFC 7519). Before the signature is verified, the gate uses one claim: it compares
+// iss with the trusted issuers, and asks for the keys of that issuer. Each key is for
+// exactly one algorithm.
 //
 // Then the gate checks exp, nbf, iat, iss, aud, the typ of the header, the subject,
 // and the rules of [Options]. To leave out a check, set a field of Options whose
@@ -33,7 +33,7 @@
 // # What is answered
 //
 //   - no credentials, or credentials of another scheme: 401 without error code
-//   - several tokens, or a header that is not one Bearer token: 400 invalid_request
+//   - several tokens, or a malformed Authorization header: 400 invalid_request
 //   - a token that is not accepted: 401 invalid_token
 //   - a token that does not grant enough: 403 insufficient_scope
 //   - the token cannot be verified now, for example because keys are unavailable: 503

@@ -207,12 +207,14 @@ const (
 // or [ErrUnavailable].
 //
 // A [Rule], an [Extractor], a [KeySource] and Options.Validate choose the answer by
-// the error they return: a sentinel, an error that wraps one, or an *Error.
+// the error they return: a sentinel, an error that wraps one, or an *Error. See [Rule]
+// for one exception.
 // Construct an Error by field name; fields will be added.
 type Error struct {
 	_ struct{}
 
-	// Status is 400, 401, 403 or 503.
+	// Status is 400, 401, 403 or 503. An Error with another status is treated like an
+	// error that is not an *Error.
 	Status int
 	// Code is the error code of the challenge (RFC 6750 section 3.1). It is empty
 	// if the request had no credentials, and with status 503.
@@ -294,8 +296,8 @@ func (e *Error) Reason() string {
 	}
 }
 
-// An errorOrigin is the part of a gate that returned an error. The answer to an
-// error that wraps no sentinel depends on it.
+// An errorOrigin is the part of a gate that returned an error. The answer depends on it
+// for an error that wraps no sentinel, or that wraps ErrForbidden.
 type errorOrigin int
 
 const (

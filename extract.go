@@ -60,7 +60,8 @@ func cutBearer(r *http.Request) (string, error) {
 }
 
 // Header returns an extractor for a header whose whole value is the token. Some
-// gateways set such a header. An empty value and a second line are bad requests.
+// gateways set such a header. An empty value is a bad request, and so is a second line
+// of the header.
 //
 // Header panics if name is not the name of a header. It also panics for
 // Authorization, whose value is more than a token: use [Bearer].
@@ -90,8 +91,9 @@ func Header(name string) Extractor {
 // change something against CSRF, for example by [http.CrossOriginProtection] outside
 // the gate.
 //
-// Let the cookie expire with its token, and do not guard the handler that signs
-// users out. Otherwise a user with an expired token can neither sign in nor out.
+// Let the cookie expire with its token, and do not guard the handlers that sign users
+// in and out: a gate refuses an expired token, even in [Gate.Optional], so a user with
+// an old cookie reaches no guarded handler.
 //
 // Cookie panics if name is not the name of a cookie.
 func Cookie(name string) Extractor {

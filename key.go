@@ -33,7 +33,7 @@ import (
 // common ones.
 //
 // A KeySource must be safe for concurrent use. It should answer from memory, because
-// a gate calls it once for each token. A KeySource that can detect mistakes in its own
+// a gate calls it for each token, remembered tokens included. A KeySource that can detect mistakes in its own
 // configuration should also implement [IssuerChecker].
 type KeySource interface {
 	// Keys returns the keys of issuer that may have signed a token with the given
@@ -44,8 +44,9 @@ type KeySource interface {
 	// bytes. Compare it with key IDs and use it for nothing else: it must not
 	// become part of a path, a URL or a query.
 	//
-	// Keys may return other keys too. The gate tries, in their order, at most four
-	// keys that
+	// Keys may also return keys of issuer with another ID or another algorithm. It
+	// must not return keys of another issuer. The gate tries, in their order, at most
+	// four keys that
 	//
 	//   - are for the algorithm of the token, and
 	//   - have the ID kid or no ID; if kid is "", they may have any ID.
@@ -54,7 +55,7 @@ type KeySource interface {
 	//
 	// No keys and a nil error mean that the issuer has no such key: the token is
 	// refused with 401. An error means that the source cannot find out now: the answer
-	// is 503. If ctx ends while Keys waits, Keys must return an error, never an empty
+	// is 503, unless the error wraps an [*Error] or a sentinel of this package. If ctx ends while Keys waits, Keys must return an error, never an empty
 	// result.
 	Keys(ctx context.Context, issuer, kid string) ([]*Key, error)
 }
@@ -107,11 +108,13 @@ type verifyFunc func(text string, input, signature []byte) bool
 //   - ES256, ES384, ES512: an *ecdsa.PublicKey;
 //   - EdDSA, or its newer name Ed25519: an ed25519.PublicKey.
 //
-// NewKey copies the material. It returns an error for a nil key, a private key,
-// material of the wrong kind, and weak material:
+// NewKey copies the material. It returns an error for an unsupported algorithm, an ID
+// of more than 256 bytes, a nil key, a private key, material of the wrong kind, and
+// weak material:
 //
 //   - a secret that is shorter than the hash (RFC 7518 section 3.2);
-//   - a secret that looks like a public key, which anybody may know;
+//   - a secret that looks like a public key, a certificate, a PEM text or a JWK:
+//     anybody may know a public key;
 //   - an RSA key under 2048 or over 8192 bits, or with an exponent that is even,
 //     less than 3 or greater than 2^31-1;
 //   - an ECDSA key on a curve that is not the algorithm's, or a point that is not
@@ -296,11 +299,11 @@ func checkSecret(alg *algorithm, secret []byte) error {
 	return nil
 }
 
-// looksPublic reports whether a secret is a public key or a certificate, in any of
-// the forms that people copy. With a public key as the HMAC secret, everybody who
+// looksPublic reports whether a secret looks like a public key, a certificate, a PEM
+// text or a JWK, in any of the forms that people copy. With a public key as the HMAC secret, everybody who
 // reads the key can sign tokens (RFC 8725 section 2.1).
 func looksPublic(secret []byte) bool {
-	if isPublic(secret) {
+	if isKeyFile(secret) {
 		return true
 	}
 	// Some settings hold a PEM text in base64 or hex, and some consoles show only
@@ -310,16 +313,16 @@ func looksPublic(secret []byte) bool {
 		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
 		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
 	} {
-		if decoded, err := decode(text); err == nil && isPublic(decoded) {
+		if decoded, err := decode(text); err == nil && isKeyFile(decoded) {
 			return true
 		}
 	}
 	return false
 }
 
-// isPublic reports whether b is a public key or a certificate as DER, PEM, JWK, JWK
-// Set or SSH public key.
-func isPublic(b []byte) bool {
+// isKeyFile reports whether b is a public key or certificate in DER, an SSH public key,
+// any PEM text, or any JWK or JWK Set.
+func isKeyFile(b []byte) bool {
 	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
 	switch {
 	case isPublicDER(b), strings.Contains(text, "-----BEGIN "):

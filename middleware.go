@@ -13,8 +13,8 @@ import (
 	"github.com/jwtgate/jwtgate/internal/typednil"
 )
 
-// A Gate lets requests through whose token meets its [Options], and refuses all
-// others. Make a Gate with [New]; the zero Gate refuses everything. A Gate is
+// A Gate lets a request through if its token meets the [Options], and refuses all
+// other requests. Make a Gate with [New]; the zero Gate refuses everything. A Gate is
 // immutable and safe for concurrent use.
 type Gate struct {
 	settings *settings // nil in the zero Gate
@@ -52,8 +52,8 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return g.handler("Handler", next, false)
 }
 
-// Optional is like Handler, but also calls next for requests without credentials,
-// with no token in the context. A request with a bad token is refused.
+// Optional is like Handler, but also calls next for requests without credentials or
+// with credentials of another scheme, with no token in the context. A request with a bad token is refused.
 //
 // If a cacheable response depends on the caller, next must set the Vary header.
 func (g *Gate) Optional(next http.Handler) http.Handler {
@@ -129,7 +129,7 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 // Check decides about a request and writes nothing. It is for frameworks with their
 // own handlers: put the token into their context with [NewContext], or answer the
 // error with [Gate.Deny]. The error is always an [*Error]. If the request has no
-// credentials, the error wraps [ErrNoToken].
+// credentials, or credentials of another scheme, the error wraps [ErrNoToken].
 //
 // Prefer [Gate.Handler] where you can wrap an [http.Handler]. If you replace the
 // request's context yourself, net/http does not delete the temporary files of an
@@ -150,7 +150,7 @@ func (g *Gate) Check(r *http.Request) (*Token, error) {
 // not come with an HTTP request: in gRPC metadata, or in a message of a queue.
 //
 // Verify applies all [Options] and the rules of [Gate.Require]. Rules see a request
-// that has ctx, and no method, URL or header. ctx limits the wait for keys and is
+// with ctx whose method, URL and header are empty. ctx limits the wait for keys and is
 // passed to Validate. The error is always an [*Error].
 func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	if e := g.unusable(); e != nil {
@@ -235,7 +235,7 @@ type decision struct {
 }
 
 // decide takes the token out of a request, decides whether the request passes, and
-// reports the decision to Options.Observe. A request without credentials passes if
+// reports the decision to Options.Observe. A request without a token passes if
 // allowAnonymous is set.
 func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
 	if e := g.unusable(); e != nil {
@@ -350,7 +350,7 @@ func (g *Gate) addScopes(e *Error) *Error {
 	return e
 }
 
-// startTime returns the start of a decision for report.
+// startTime returns the current time, or the zero time if Options.Observe is nil.
 func (s *settings) startTime() (start time.Time) {
 	if s.observe != nil {
 		start = time.Now()

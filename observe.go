@@ -46,12 +46,14 @@ func (e Event) Format(f fmt.State, _ rune) {
 // A record has the decision (allow, anonymous or deny), its duration, the method
 // and path of the request as the gate saw it, and the issuer, subject and ID of a
 // verified token. A refusal also has its status, its [Error.Reason] and the text of
-// its error. Claims of unverified tokens are never logged.
+// its error. Of an unverified token, at most iss, alg and kid are logged, in the text
+// of the error.
 //
 // The level is Info for a request that was let through, Warn for a refusal, and
 // Error for a 503.
 //
-// AuditLog never logs the query, a header or a token. If a client puts a token into
+// AuditLog never logs the query, the value of a header, or a token. It may log the
+// scheme of an Authorization header that is not Bearer. If a client puts a token into
 // the path, AuditLog replaces it by "[token]"; it does not recognise other secrets
 // in a path. Values from the client and texts of errors are escaped and cut.
 //
@@ -64,8 +66,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Event) {
 // AuditLogPseudonymous is like [AuditLog], with two differences: it logs the
 // [Pseudonym] of a subject instead of the subject, and it does not log the texts of
 // errors, because the error of a rule or of Options.Validate may name the subject.
-// Status and reason are logged. Errors about keys are also logged by the key
-// source.
+// Status and reason are logged. A keys.Remote logs its own errors.
 //
 // AuditLogPseudonymous copies key. It panics if key has less than 32 bytes.
 //

@@ -28,9 +28,9 @@ type Options struct {
 	// Issuers lists the trusted values of iss. They are compared character by
 	// character: a slash at the end matters.
 	//
-	// With several issuers, each may sign with any key that Keys has for it.
-	// keys.ByIssuer, and a keys.Remote that discovers its keys, keep the keys of
-	// different issuers apart.
+	// If Keys returns one key for two issuers, as keys.Static does, each of them can
+	// sign tokens in the name of the other. keys.ByIssuer, and a keys.Remote that
+	// discovers its keys, keep the keys of different issuers apart.
 	//
 	// One of Issuers, TrustIssuer and AnyIssuer is required.
 	Issuers []string
@@ -73,8 +73,8 @@ type Options struct {
 	// tokens. Many issuers do not follow the profile.
 	RFC9068 bool
 	// SubjectClaim is the name of the claim that has the user's ID. "" means "sub".
-	// In any other claim a non-negative integer is accepted too: its digits are then
-	// the subject.
+	// If SubjectClaim names another claim, the claim may also be a non-negative
+	// integer. Its digits are then the subject.
 	SubjectClaim string
 	// AllowNoSubject accepts tokens without a subject, which some issuers give to
 	// machines. [Subject] then returns "".
@@ -86,8 +86,9 @@ type Options struct {
 	// tokens are accepted for this long. 0 means 30 seconds, a negative value means
 	// none, and the maximum is 5 minutes.
 	Leeway time.Duration
-	// MaxAge is the maximum time since iat, plus Leeway, for issuers whose tokens
-	// live too long. It makes iat required. 0 means no limit.
+	// MaxAge limits the age of tokens, for issuers whose tokens live too long. A token
+	// is refused if it has no iat, or if its iat is longer ago than MaxAge plus Leeway.
+	// 0 means no limit.
 	MaxAge time.Duration
 	// MaxTokenBytes is the maximum length of a token as sent, in bytes. 0 means 16
 	// KiB, and the maximum is 1 MiB. Longer tokens are rejected before they are
@@ -138,8 +139,8 @@ type Options struct {
 	// OnDeny must not call [Gate.Deny], and must not show Error.Err to the client.
 	OnDeny func(http.ResponseWriter, *http.Request, *Error)
 	// Observe is called with every decision, for logs ([AuditLog]), metrics and
-	// traces. A gate inside another gate derived from the same New reports only
-	// refusals. Observe runs on the request's goroutine and must be safe for
+	// traces. A gate that relies on the checks of an outer gate (see [Gate.Handler])
+	// reports only refusals. Observe runs on the request's goroutine and must be safe for
 	// concurrent use.
 	Observe func(context.Context, Event)
 	// Now returns the current time, for tests. nil means [time.Now].
@@ -152,7 +153,7 @@ const (
 	defaultMaxTokenBytes = 16 << 10
 	maxMaxTokenBytes     = 1 << 20
 	maxCacheSize         = 1 << 20
-	rememberedHeaders    = 64
+	headerCacheSize      = 64
 )
 
 // New returns a gate that accepts the tokens that o describes. It copies the slices
@@ -213,7 +214,7 @@ func newSettings(o Options) (*settings, error) {
 	if len(p) > 0 {
 		return nil, errors.Join(p...)
 	}
-	v.headers = newCache[header](rememberedHeaders)
+	v.headers = newCache[header](headerCacheSize)
 	v.tokens = newCache[rememberedToken](o.CacheSize)
 	v.scratch.New = func() any { return new(scratch) }
 	return s, nil
@@ -226,14 +227,14 @@ func (p *problems) add(format string, args ...any) {
 	*p = append(*p, fmt.Errorf("Options."+format, args...))
 }
 
-// check adds the mistakes in o, except those in Algorithms, Types and Leeway, which
-// the methods that read these fields add.
+// check adds the mistakes in o. newSettings has already added those in Algorithms,
+// Types and Leeway.
 func (p *problems) check(o Options) {
-	p.issuers(o)
-	p.audiences(o)
-	p.rfc9068(o)
+	p.checkIssuers(o)
+	p.checkAudiences(o)
+	p.checkRFC9068(o)
 	if o.SubjectClaim != "" {
-		p.value("SubjectClaim", o.SubjectClaim)
+		p.checkValue("SubjectClaim", o.SubjectClaim)
 	}
 	if strings.HasPrefix(o.SubjectClaim, "/") {
 		p.add("SubjectClaim: %q is a path into a claim, which is not followed; name a claim of the top level, such as \"id\"", o.SubjectClaim)
@@ -258,10 +259,10 @@ func (p *problems) check(o Options) {
 	if strings.ContainsFunc(o.Realm, func(c rune) bool { return c < ' ' || c > '~' }) {
 		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot contain; remove them", o.Realm)
 	}
-	p.keys(o)
+	p.checkKeys(o)
 }
 
-func (p *problems) issuers(o Options) {
+func (p *problems) checkIssuers(o Options) {
 	var set []string
 	for _, way := range []struct {
 		field string
@@ -284,14 +285,14 @@ func (p *problems) issuers(o Options) {
 		p.add("Issuers: the list is empty; list the iss values to trust, or set AnyIssuer if the tokens have no iss")
 	}
 	for _, issuer := range o.Issuers {
-		p.value("Issuers", issuer)
+		p.checkValue("Issuers", issuer)
 		if len(issuer) > maxIssuerBytes {
 			p.add("Issuers: %s is longer than %d bytes, the longest iss that is accepted; list the iss of the tokens", logtext.Quote(issuer), maxIssuerBytes)
 		}
 	}
 }
 
-func (p *problems) audiences(o Options) {
+func (p *problems) checkAudiences(o Options) {
 	switch {
 	case len(o.Audiences) > 0 && o.AnyAudience:
 		p.add("Audiences: AnyAudience is set too, which turns the check of aud off; keep one of the two")
@@ -299,12 +300,12 @@ func (p *problems) audiences(o Options) {
 		p.add("Audiences: no audience is accepted; list the aud values that name this service, or set AnyAudience if the tokens have no aud")
 	}
 	for _, audience := range o.Audiences {
-		p.value("Audiences", audience)
+		p.checkValue("Audiences", audience)
 	}
 }
 
-// value checks a string that names a claim or that claims are compared with.
-func (p *problems) value(field, s string) {
+// checkValue checks a string that names a claim or that claims are compared with.
+func (p *problems) checkValue(field, s string) {
 	if s == "" {
 		p.add("%s: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value", field)
 	} else if strings.TrimSpace(s) != s {
@@ -363,8 +364,8 @@ func (p *problems) types(o Options) map[string]bool {
 	return accepted
 }
 
-// rfc9068 refuses options that waive a claim which RFC9068 requires.
-func (p *problems) rfc9068(o Options) {
+// checkRFC9068 refuses options that waive a claim which RFC9068 requires.
+func (p *problems) checkRFC9068(o Options) {
 	if !o.RFC9068 {
 		return
 	}
@@ -394,8 +395,8 @@ func (p *problems) leeway(d time.Duration) time.Duration {
 	return max(d, 0)
 }
 
-// keys lets the source report its own problems.
-func (p *problems) keys(o Options) {
+// checkKeys lets the source report its own problems.
+func (p *problems) checkKeys(o Options) {
 	if typednil.Is(o.Keys) {
 		p.add("Keys: there is no key source; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM")
 		return

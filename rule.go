@@ -18,10 +18,11 @@ import (
 // The answer to a rule's error depends on where the rule is used. In
 // [Options.Rules] the error means that the token is not meant for this service:
 // 401. In [Gate.Require] it means that the token does not grant enough: 403. An
-// error that wraps a sentinel of this package, or is an [*Error], chooses its own
-// answer.
+// error that wraps an [*Error] or a sentinel of this package chooses its own answer,
+// with one exception: in Options.Rules, ErrForbidden is answered with 401.
 //
-// Under [Gate.Verify] the request has a context, and no method, URL or header.
+// Under [Gate.Verify] the method, the URL and the header of the request are empty. The
+// URL and the header are not nil.
 type Rule interface {
 	// Check returns nil if t is sufficient for r, and otherwise the reason.
 	Check(r *http.Request, t *Token) error
@@ -37,9 +38,9 @@ func (f RuleFunc) Check(r *http.Request, t *Token) error { return f(r, t) }
 // are none, and for a scope that is not a scope-token (RFC 6749 section 3.3), such
 // as a list in one string.
 //
-// If you pass Scope directly to [Gate.Require], every challenge lists its scopes.
-// If you call it inside your own Rule, return its error unchanged: then the 403
-// lists them.
+// If you pass Scope directly to [Gate.Require], the challenges for a missing token and
+// for a missing scope list its scopes. If your own Rule calls Check of the rule that
+// Scope returns, return the error or wrap it: then the 403 lists the scopes.
 func Scope(all ...string) Rule {
 	if len(all) == 0 {
 		panic("jwtgate.Scope: name at least one scope; without any, every token would pass")

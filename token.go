@@ -27,14 +27,14 @@ import (
 //      v             created when somebody asks for the Token
 //   requestToken     one for each request; contains the Token
 //
-// The field origin of a Token points to the requestToken that contains it. It is nil
+// requestToken.verified points to the verifiedToken too. The field origin of a Token points to the requestToken that contains it. It is nil
 // in a Token made by hand. In a copy it points to a requestToken that contains
 // another Token.
 
 // A Token is an access token that a gate verified. Each request has its own Token:
 // changing its fields or slices does not affect other requests.
 //
-// For the user's ID alone, call [Subject]. For the fields below, call [FromContext].
+// For the user's ID alone, call [Subject]. For the fields of Token, call [FromContext].
 // For other claims, call [Decode] or [Token.Decode].
 //
 // A test of a handler can make a Token by hand and put it into a context with
@@ -201,9 +201,9 @@ type requestToken struct {
 	listSpace [4]string // memory for Audience and Scopes of token, if they are short
 }
 
-// A tokenContext is the context that a guarded handler gets. It is the only memory
-// that the gate allocates for a request, except the Token, which few handlers ask
-// for.
+// A tokenContext is the context that a guarded handler gets. For a request with a
+// remembered token, the gate allocates only the tokenContext and the copy of the
+// request, and the Token if a handler asks for it.
 type tokenContext struct {
 	context.Context // of the request; nil until the request has passed
 
@@ -284,8 +284,10 @@ func verifiedIn(ctx context.Context) (*verifiedToken, *requestIdentity) {
 	return nil, nil
 }
 
-// A requestIdentity has the parts of a request that the decision about its token may
-// depend on. The zero value equals the identity of no request.
+// A requestIdentity has the parts of a request by which a nested gate recognises it:
+// method, host, URI and DPoP headers. A decision of Confirm that depended on other
+// parts is reused even if these have changed. The zero value equals the identity of no
+// request.
 type requestIdentity struct {
 	isSet  bool   // false in the zero value
 	proofs uint64 // the hash of the DPoP headers
@@ -295,8 +297,8 @@ type requestIdentity struct {
 }
 
 // hashSeed is random and known to this process only, so clients cannot choose tokens
-// with equal hashes. A client that found two such tokens would gain nothing: the
-// second is taken for the first, and the first is a valid token of that client.
+// with equal hashes. A client that found two such tokens would gain nothing: a nested
+// gate would take the second for the first, which is a valid token of that client.
 var hashSeed = maphash.MakeSeed()
 
 // hashCredential returns the hash of a whole token.

@@ -21,11 +21,13 @@ import (
 //
 //  1. its length
 //  2. three segments, each canonical base64url
-//  3. the header: strict JSON, alg, kid, typ, no crit
-//  4. the claims: strict JSON; iss, which is compared with the trusted issuers
+//  3. the header: strict JSON, alg, kid, no crit
+//  4. the claims: strict JSON; iss, which is compared with the trusted issuers (under
+//     AnyIssuer the claims are parsed after step 6, and iss is not compared)
 //  5. the keys of the issuer that fit alg and kid
 //  6. the signature
-//  7. the claims: types, times, audience, typ, subject, cnf, RFC 9068
+//  7. the JSON types of the claims, the times, iss, aud, the typ of the header, the
+//     subject, cnf, RFC 9068
 type verifier struct {
 	family     *family
 	source     KeySource
@@ -58,7 +60,7 @@ func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time)
 	// unique and cannot be guessed.
 	hash := maphash.String(hashSeed, token[max(0, len(token)-32):])
 	if remembered := v.tokens.find(token, hash); remembered != nil {
-		if valid, err := v.checkRemembered(ctx, remembered, now); valid || err != nil {
+		if keyFound, err := v.checkRemembered(ctx, remembered, now); keyFound || err != nil {
 			return remembered.verifiedToken, true, err
 		}
 		// The source no longer has the key, or has it under another ID. The token is
@@ -163,10 +165,10 @@ func (v *verifier) decode(s *scratch, segments *jws.Compact, headerText string) 
 }
 
 // checkRemembered makes the checks of a remembered token whose outcome may have
-// changed: the issuer under TrustIssuer, the key, and the times. It returns false
-// and no error if the source no longer returns the key for the token, which must
-// then be verified as a new one.
-func (v *verifier) checkRemembered(ctx context.Context, r *rememberedToken, now time.Time) (valid bool, err error) {
+// changed: the issuer under TrustIssuer, the key, and the times. If keyFound is false
+// and err is nil, the source no longer returns the key, and the token must be verified
+// as a new one.
+func (v *verifier) checkRemembered(ctx context.Context, r *rememberedToken, now time.Time) (keyFound bool, err error) {
 	issuer := ""
 	if !v.anyIssuer {
 		issuer = r.token.Issuer

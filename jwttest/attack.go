@@ -50,8 +50,8 @@ import (
 //
 //   - valid: good requests in every form that a service has to accept
 //   - authorization: malformed, repeated and folded Authorization headers, and trailers
-//   - carriage: good tokens in the query, the body, cookies and other headers, which
-//     the service must ignore
+//   - carriage: good tokens outside the Authorization header, in the query, the body,
+//     cookies and other headers, which the service must ignore
 //   - none, algorithm, confusion, guessed-secret: unsigned tokens, and tokens that
 //     choose how they are verified
 //   - header-key, kid: tokens that contain their own key, or say where to find it

@@ -30,7 +30,7 @@ type requirementLevel int
 const (
 	required    requirementLevel = iota // an RFC says MUST
 	recommended                         // an RFC says SHOULD, or allows exceptions
-	stricter                            // no RFC decides; jwtgate is strict
+	jwtgateOnly                         // no RFC decides; the case tests what jwtgate does
 )
 
 func (l requirementLevel) String() string {

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 )
 
-// A family adds cases of one family to a corpus. The methods that do so have the
-// names in the list of families.
+// A family adds the cases of one family to a corpus. The variable families maps the
+// name of each family to the method that adds its cases.
 type family struct {
 	*corpus
 	name string
@@ -36,7 +36,7 @@ func (f *family) refuseRequest(level requirementLevel, name, sends string, r req
 // add adds a case, unless Target.Strict excludes it or an earlier case sends the
 // same bytes.
 func (f *family) add(c attackCase) {
-	if c.level == stricter && !f.target.Strict {
+	if c.level == jwtgateOnly && !f.target.Strict {
 		return
 	}
 	c.family, c.rule = f.name, cmp.Or(c.rule, f.rule)

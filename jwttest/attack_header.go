@@ -63,7 +63,7 @@ func (f *family) headerKeys() {
 		address += "-good"
 		good := f.header.with(parameter, value(address))
 		if parameter != "kid" { // a token with another kid is not good
-			f.add(attackCase{name: name + "-good", sends: "the right key, and an address in the header's " + parameter, accept: true, level: stricter, namesServer: true,
+			f.add(attackCase{name: name + "-good", sends: "the right key, and an address in the header's " + parameter, accept: true, level: jwtgateOnly, namesServer: true,
 				rule: "RFC 7515 sections 4.1.2 and 4.1.5; RFC 8725 section 3.10", request: bearer(f.tokenWithHeader(good.String()))})
 		}
 	}
@@ -169,9 +169,9 @@ func (f *family) keyIDs() {
 	} {
 		f.refuse(recommended, "a-"+tt.name, "the right key, and a kid that is not a string: "+tt.kid, f.tokenWithHeader(f.headerWith("kid", tt.kid)))
 	}
-	f.refuse(stricter, "257-bytes", "the right key, and a kid of 257 bytes", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 257)))))
-	f.refuse(stricter, "257-bytes-by-escapes", "the right key, and a kid of 257 escapes", f.tokenWithHeader(f.headerWith("kid", `"`+strings.Repeat(`\u006b`, 257)+`"`)))
-	f.refuse(stricter, "8-kilobytes", "the right key, and a kid of 8 KB", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 8000)))))
+	f.refuse(jwtgateOnly, "257-bytes", "the right key, and a kid of 257 bytes", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 257)))))
+	f.refuse(jwtgateOnly, "257-bytes-by-escapes", "the right key, and a kid of 257 escapes", f.tokenWithHeader(f.headerWith("kid", `"`+strings.Repeat(`\u006b`, 257)+`"`)))
+	f.refuse(jwtgateOnly, "8-kilobytes", "the right key, and a kid of 8 KB", f.tokenWithHeader(f.headerWith("kid", quote(strings.Repeat("k", 8000)))))
 
 	if f.target.KeyID == "" {
 		return // the key has no ID, so the service may accept any kid
@@ -198,7 +198,7 @@ func (f *family) keyIDs() {
 		if tt.kid == id || tt.kid == "" {
 			continue
 		}
-		f.refuse(stricter, "near-"+tt.name, "the right key, and a kid that differs slightly from its ID", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
+		f.refuse(jwtgateOnly, "near-"+tt.name, "the right key, and a kid that differs slightly from its ID", f.tokenWithHeader(f.headerWith("kid", quote(tt.kid))))
 	}
 }
 
@@ -246,13 +246,13 @@ func (f *family) critical() {
 		header object
 	}{
 		{"b64-false-and-critical", required, f.header.with("b64", `false`).with("crit", `["b64"]`)},
-		{"b64-true-and-critical", stricter, f.header.with("b64", `true`).with("crit", `["b64"]`)},
+		{"b64-true-and-critical", jwtgateOnly, f.header.with("b64", `true`).with("crit", `["b64"]`)},
 		{"b64-false", recommended, f.header.with("b64", `false`)},
-		{"b64-null", stricter, f.header.with("b64", `null`)},
-		{"b64-zero", stricter, f.header.with("b64", `0`)},
-		{"b64-as-text", stricter, f.header.with("b64", `"false"`)},
-		{"b64-true-as-text", stricter, f.header.with("b64", `"true"`)},
-		{"b64-array", stricter, f.header.with("b64", `[false]`)},
+		{"b64-null", jwtgateOnly, f.header.with("b64", `null`)},
+		{"b64-zero", jwtgateOnly, f.header.with("b64", `0`)},
+		{"b64-as-text", jwtgateOnly, f.header.with("b64", `"false"`)},
+		{"b64-true-as-text", jwtgateOnly, f.header.with("b64", `"true"`)},
+		{"b64-array", jwtgateOnly, f.header.with("b64", `[false]`)},
 		{"b64-false-escaped", recommended, f.header.with(`\u00624`, `1`).with(`b\u00364`, `false`)},
 	} {
 		f.refuse(tt.level, tt.name, "an encoded payload under a header with b64", f.tokenWithHeader(tt.header.String()))

@@ -20,7 +20,7 @@ func (f *family) authorization() {
 	none.refuseRequest(required, "none", "no credentials at all", requestWith())
 	none.refuseRequest(required, "none-by-post", "no credentials, with POST", request{method: "POST"})
 	none.refuseRequest(required, "none-by-head", "no credentials, with HEAD", request{method: "HEAD"})
-	none.refuseRequest(stricter, "none-by-options", "a preflight request without credentials", request{method: "OPTIONS", lines: []string{
+	none.refuseRequest(jwtgateOnly, "none-by-options", "a preflight request without credentials", request{method: "OPTIONS", lines: []string{
 		"Origin: https://app.example", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}})
 	none.refuseRequest(required, "method-overridden", "no credentials, and a header that asks for another method", requestWith("X-HTTP-Method-Override: OPTIONS"))
 
@@ -249,7 +249,7 @@ func (f *family) sizes() {
 		{"1-megabyte", "a good token of a megabyte", 1<<20 - 1000},
 		{"2-megabytes", "a good token of two megabytes", 2 << 20},
 	} {
-		f.refuse(stricter, tt.name, tt.sends, padded(tt.bytes))
+		f.refuse(jwtgateOnly, tt.name, tt.sends, padded(tt.bytes))
 	}
 	header, claims, signature := splitToken(f.good())
 	for _, tt := range []struct{ name, sends, token string }{
@@ -268,8 +268,8 @@ func (f *family) sizes() {
 	} {
 		f.refuse(required, tt.name, tt.sends, tt.token)
 	}
-	f.refuse(stricter, "long-number", "an exp of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1"+strings.Repeat("0", 10_000))))
-	f.refuse(stricter, "long-exponent", "an exp with an exponent of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1e"+strings.Repeat("9", 10_000))))
+	f.refuse(jwtgateOnly, "long-number", "an exp of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1"+strings.Repeat("0", 10_000))))
+	f.refuse(jwtgateOnly, "long-exponent", "an exp with an exponent of ten thousand digits", f.tokenWithClaims(f.claimsWith("exp", "1e"+strings.Repeat("9", 10_000))))
 	good := "Authorization: Bearer " + f.good()
 	f.withRule("RFC 9110 section 5.3; RFC 6750 section 3.1").refuseRequest(recommended, "many-lines", "the header a thousand times", request{lines: strings.Split(strings.TrimSuffix(strings.Repeat(good+"\n", 1000), "\n"), "\n")})
 	f.refuseRequest(required, "long-scheme", "a scheme of a hundred kilobytes", requestWith("Authorization: "+strings.Repeat("Bearer", 17_000)+" "+f.good()))

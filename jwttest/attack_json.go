@@ -22,7 +22,7 @@ func (f *family) jsonClaims() {
 
 // malformedJSON adds tokens with a good signature whose header or claims are not a
 // JSON object (RFC 8259), or an object that two parsers read differently. o is the
-// good object, and signed returns a token with another text for it.
+// good object, and signed returns a signed token with the given text in place of o.
 func (f *family) malformedJSON(what string, o object, signed func(string) string) {
 	good := o.String()
 	inner := good[1 : len(good)-1]
@@ -173,9 +173,9 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 	for _, tt := range []struct{ name, text string }{
 		{"high", `\ud800`}, {"low", `\udc00`}, {"reversed", `\udc00\ud800`}, {"high-and-letter", `\ud800\u0041`}, {"two-high", `\ud800\ud800`},
 	} {
-		surrogates.refuse(stricter, "lone-surrogate-"+tt.name, what+" with a lone surrogate", signed(extra(`"`+tt.text+`"`)))
+		surrogates.refuse(jwtgateOnly, "lone-surrogate-"+tt.name, what+" with a lone surrogate", signed(extra(`"`+tt.text+`"`)))
 	}
-	surrogates.refuse(stricter, "lone-surrogate-in-name", what+" with a lone surrogate in a name", signed(o.with(`x\ud800`, "1").String()))
+	surrogates.refuse(jwtgateOnly, "lone-surrogate-in-name", what+" with a lone surrogate in a name", signed(o.with(`x\ud800`, "1").String()))
 
 	limits := f.withRule("RFC 8259 sections 6 and 9; RFC 7493 section 2.2")
 	for _, tt := range []struct{ name, sends, value string }{
@@ -189,7 +189,7 @@ func (f *family) malformedJSON(what string, o object, signed func(string) string
 		{"1000-levels-of-objects", "a thousand levels of objects", strings.Repeat(`{"x":`, 1000) + "1" + strings.Repeat("}", 1000)},
 		{"1000-levels-mixed", "a thousand levels of arrays and objects", strings.Repeat(`[{"x":`, 500) + "1" + strings.Repeat("}]", 500)},
 	} {
-		limits.refuse(stricter, tt.name, what+" with "+tt.sends, signed(extra(tt.value)))
+		limits.refuse(jwtgateOnly, tt.name, what+" with "+tt.sends, signed(extra(tt.value)))
 	}
 }
 
@@ -214,29 +214,29 @@ func (f *family) duplicates() {
 		header object
 	}{
 		{"alg-none-last", required, "alg twice, none last", f.header.withLast("alg", `"none"`)},
-		{"alg-none-first", stricter, "alg twice, none first", f.header.withFirst("alg", `"none"`)},
-		{"alg-same", stricter, "alg twice, the same", f.header.withLast("alg", own)},
+		{"alg-none-first", jwtgateOnly, "alg twice, none first", f.header.withFirst("alg", `"none"`)},
+		{"alg-same", jwtgateOnly, "alg twice, the same", f.header.withLast("alg", own)},
 		{"alg-escaped-last", required, "alg twice, none last and escaped", f.header.withLast(`\u0061lg`, `"none"`)},
-		{"alg-escaped-first", stricter, "alg twice, none first and escaped", f.header.withFirst(`al\u0067`, `"none"`)},
-		{"alg-case-last", stricter, "alg and ALG, which says none", f.header.withLast("ALG", `"none"`)},
-		{"alg-case-first", stricter, "Alg, which says none, and alg", f.header.withFirst("Alg", `"none"`)},
-		{"alg-case-escaped", stricter, "alg and escaped ALG", f.header.withLast(`\u0041LG`, `"none"`)},
+		{"alg-escaped-first", jwtgateOnly, "alg twice, none first and escaped", f.header.withFirst(`al\u0067`, `"none"`)},
+		{"alg-case-last", jwtgateOnly, "alg and ALG, which says none", f.header.withLast("ALG", `"none"`)},
+		{"alg-case-first", jwtgateOnly, "Alg, which says none, and alg", f.header.withFirst("Alg", `"none"`)},
+		{"alg-case-escaped", jwtgateOnly, "alg and escaped ALG", f.header.withLast(`\u0041LG`, `"none"`)},
 		{"alg-case-only", required, "ALG and no alg", f.header.without("alg").withFirst("ALG", own)},
 		{"alg-case-only-title", required, "Alg and no alg", f.header.without("alg").withFirst("Alg", own)},
 		{"alg-none-and-case", required, "alg, which says none, and ALG", f.header.with("alg", `"none"`).withLast("ALG", own)},
 		{"alg-none-and-case-first", required, "ALG, and alg, which says none", f.header.with("alg", `"none"`).withFirst("aLg", own)},
-		{"kid-twice", stricter, "kid twice", f.header.without("kid").withLast("kid", `"a"`).withLast("kid", quote(cmp.Or(f.target.KeyID, "b")))},
-		{"kid-case", stricter, "kid and KID", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("KID", `"a"`)},
-		{"kid-kelvin", stricter, "kid with a Kelvin sign for k", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("\u212aid", `"a"`)},
-		{"typ-twice", stricter, "typ twice", f.header.withFirst("typ", `"dpop+jwt"`).with("typ", `"JWT"`).withLast("typ", cmp.Or(f.header.value("typ"), `"JWT"`))},
+		{"kid-twice", jwtgateOnly, "kid twice", f.header.without("kid").withLast("kid", `"a"`).withLast("kid", quote(cmp.Or(f.target.KeyID, "b")))},
+		{"kid-case", jwtgateOnly, "kid and KID", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("KID", `"a"`)},
+		{"kid-kelvin", jwtgateOnly, "kid with a Kelvin sign for k", f.header.with("kid", quote(cmp.Or(f.target.KeyID, "b"))).withLast("\u212aid", `"a"`)},
+		{"typ-twice", jwtgateOnly, "typ twice", f.header.withFirst("typ", `"dpop+jwt"`).with("typ", `"JWT"`).withLast("typ", cmp.Or(f.header.value("typ"), `"JWT"`))},
 		{"typ-twice-bad-last", recommended, "typ twice, of another kind last", f.header.withLast("typ", `"dpop+jwt"`).withLast("typ", `"logout+jwt"`)},
-		{"typ-case", stricter, "typ and TYP", f.header.withLast("TYP", `"at+jwt"`).withLast("Typ", `"x"`)},
+		{"typ-case", jwtgateOnly, "typ and TYP", f.header.withLast("TYP", `"at+jwt"`).withLast("Typ", `"x"`)},
 		{"crit-twice", recommended, "crit twice", f.header.withLast("crit", `["a"]`).withLast("crit", `[]`)},
-		{"unknown-twice", stricter, "an unknown parameter twice", f.header.withLast("x", "1").withLast("x", "1")},
-		{"unknown-case", stricter, "an unknown parameter in two letter cases", f.header.withLast("x", "1").withLast("X", "1")},
-		{"within-a-parameter", stricter, "a member twice within a parameter", f.header.with("jwk", `{"kty":"oct","kty":"RSA"}`)},
-		{"within-an-array", stricter, "a member twice within an array", f.header.with("x", `[1,{"a":1,"a":2}]`)},
-		{"empty-name", stricter, "two members with an empty name", f.header.withLast("", "1").withLast("", "2")},
+		{"unknown-twice", jwtgateOnly, "an unknown parameter twice", f.header.withLast("x", "1").withLast("x", "1")},
+		{"unknown-case", jwtgateOnly, "an unknown parameter in two letter cases", f.header.withLast("x", "1").withLast("X", "1")},
+		{"within-a-parameter", jwtgateOnly, "a member twice within a parameter", f.header.with("jwk", `{"kty":"oct","kty":"RSA"}`)},
+		{"within-an-array", jwtgateOnly, "a member twice within an array", f.header.with("x", `[1,{"a":1,"a":2}]`)},
+		{"empty-name", jwtgateOnly, "two members with an empty name", f.header.withLast("", "1").withLast("", "2")},
 	} {
 		f.refuse(tt.level, "header-"+tt.name, tt.sends, f.tokenWithHeader(tt.header.String()))
 	}
@@ -264,15 +264,15 @@ func (f *family) duplicates() {
 			claims object
 		}{
 			{"bad-last", required, "a good " + p.name + ", then a bad " + p.name, o.withFirst(p.name, p.good).withLast(p.name, p.bad)},
-			{"bad-first", stricter, "a bad " + p.name + ", then a good " + p.name, o.withFirst(p.name, p.bad).withLast(p.name, p.good)},
-			{"same", stricter, "the same " + p.name + " twice", o.withFirst(p.name, p.good).withLast(p.name, p.good)},
+			{"bad-first", jwtgateOnly, "a bad " + p.name + ", then a good " + p.name, o.withFirst(p.name, p.bad).withLast(p.name, p.good)},
+			{"same", jwtgateOnly, "the same " + p.name + " twice", o.withFirst(p.name, p.good).withLast(p.name, p.good)},
 			{"escaped-bad-last", required, "a good " + p.name + ", then a bad " + p.name + " with an escaped name", o.withFirst(p.name, p.good).withLast(escaped, p.bad)},
-			{"escaped-bad-first", stricter, "a bad " + p.name + " with an escaped name, then a good " + p.name, o.withFirst(escaped, p.bad).withLast(p.name, p.good)},
+			{"escaped-bad-first", jwtgateOnly, "a bad " + p.name + " with an escaped name, then a good " + p.name, o.withFirst(escaped, p.bad).withLast(p.name, p.good)},
 			{"bad-and-upper", required, "a bad " + p.name + ", then a good " + upper, o.withFirst(p.name, p.bad).withLast(upper, p.good)},
 			{"upper-and-bad", required, "a good " + upper + ", then a bad " + p.name, o.withFirst(upper, p.good).withLast(p.name, p.bad)},
 			{"bad-and-title", required, "a bad " + p.name + ", then a good " + title, o.withFirst(p.name, p.bad).withLast(title, p.good)},
-			{"good-and-upper", stricter, "a good " + p.name + ", then a bad " + upper, o.withFirst(p.name, p.good).withLast(upper, p.bad)},
-			{"upper-and-good", stricter, "a bad " + upper + ", then a good " + p.name, o.withFirst(upper, p.bad).withLast(p.name, p.good)},
+			{"good-and-upper", jwtgateOnly, "a good " + p.name + ", then a bad " + upper, o.withFirst(p.name, p.good).withLast(upper, p.bad)},
+			{"upper-and-good", jwtgateOnly, "a bad " + upper + ", then a good " + p.name, o.withFirst(upper, p.bad).withLast(p.name, p.good)},
 		} {
 			f.refuse(tt.level, p.name+"-"+tt.name, tt.sends, f.tokenWithClaims(tt.claims.String()))
 		}
@@ -310,6 +310,6 @@ func (f *family) duplicates() {
 		{"empty-name", "two claims with an empty name", f.claims.withLast("", "1").withLast("", "2")},
 		{"act", "sub twice in the actor", f.claims.withLast("act", `{"sub":"a","sub":"b"}`)},
 	} {
-		f.refuse(stricter, tt.name, tt.sends, f.tokenWithClaims(tt.claims.String()))
+		f.refuse(jwtgateOnly, tt.name, tt.sends, f.tokenWithClaims(tt.claims.String()))
 	}
 }

@@ -378,7 +378,7 @@ func (f *family) eddsaSignatures() {
 	digest512 := sha512.Sum512([]byte(input))
 	r, s := raw[:32], raw[32:]
 	with := func(signature ...[]byte) string { return input + "." + encode(slices.Concat(signature...)) }
-	// order is the order of the group, with its least byte first (RFC 8032 section 5.1).
+	// order is L, the order of the base point (RFC 8032 section 5.1), little-endian.
 	order := must(base64.StdEncoding.DecodeString("7dP1XBpjEljWnPei3vneFAAAAAAAAAAAAAAAAAAAABA="))
 	plus := func(s []byte, times int) []byte {
 		n := new(big.Int).SetBytes(reversed(s))
@@ -414,7 +414,7 @@ func (f *family) eddsaSignatures() {
 	} {
 		f.refuse(required, tt.name, "a wrong signature: "+tt.sends, tt.token)
 	}
-	for i, text := range smallPoints {
+	for i, text := range smallOrderPoints {
 		point := must(hex.DecodeString(text))
 		f.refuse(required, "r-of-small-order-"+strconv.Itoa(i), "a point of small order for R", with(point, s))
 		f.refuse(required, "r-of-small-order-s-zero-"+strconv.Itoa(i), "a point of small order for R and zero for S", with(point, make([]byte, 32)))
@@ -422,9 +422,9 @@ func (f *family) eddsaSignatures() {
 	f.refuse(required, "curve-in-header", "the right key, and a header with a curve and alg Ed448", f.tokenWithHeader(f.header.with("alg", `"Ed448"`).with("crv", `"Ed25519"`).String()))
 }
 
-// smallPoints are the encodings of the points of small order, which is an order that
-// divides the cofactor (RFC 8032 section 5.1), except the neutral point.
-var smallPoints = []string{
+// smallOrderPoints has the encodings of all points of small order except the neutral
+// point. A small order is one that divides the cofactor (RFC 8032 section 5.1).
+var smallOrderPoints = []string{
 	"ec" + strings.Repeat("ff", 30) + "7f",
 	strings.Repeat("00", 32),
 	strings.Repeat("00", 31) + "80",

@@ -41,8 +41,8 @@ type Target struct {
 	// 400 if the token is good. The defaults are GET and "/".
 	Method, Path string
 
-	// Strict adds the cases where an RFC leaves the choice to the service and
-	// jwtgate is strict, for example duplicate members. Set Strict for a service
+	// Strict adds the cases that no RFC decides. They test that the service does what
+	// jwtgate does, for example that it refuses duplicate members. Set Strict for a service
 	// behind a [github.com/jwtgate/jwtgate.Gate]. Without Strict, Attack runs only
 	// the cases that an RFC decides with MUST or SHOULD.
 	Strict bool

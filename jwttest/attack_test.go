@@ -111,7 +111,7 @@ func perAlgorithm() []string {
 	return slices.DeleteFunc(jwttest.Families(), func(family string) bool { return slices.Contains(sameForAllAlgorithms, family) })
 }
 
-// A gate withstands all cases, including those where jwtgate is stricter than the
+// A gate withstands all cases, including those where jwtgate is jwtgateOnly than the
 // RFCs.
 //
 // HS256 runs in full, directly and over TCP. net/http reads a request in the same way

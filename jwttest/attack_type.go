@@ -56,7 +56,7 @@ func (f *family) types() {
 		{"array", `["JWT"]`},
 		{"object", `{"typ":"JWT"}`},
 	} {
-		f.refuse(stricter, "a-"+tt.name, "a token whose typ is "+abbreviated(tt.typ), f.tokenWithHeader(f.headerWith("typ", tt.typ)))
+		f.refuse(jwtgateOnly, "a-"+tt.name, "a token whose typ is "+abbreviated(tt.typ), f.tokenWithHeader(f.headerWith("typ", tt.typ)))
 	}
 }
 
@@ -82,12 +82,12 @@ func (f *family) bound() {
 		{"array", `[{"jkt":"a"}]`},
 		{"empty-array", `[]`},
 	} {
-		f.refuse(stricter, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", without a proof", f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
+		f.refuse(jwtgateOnly, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", without a proof", f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
 	}
 	token := f.tokenWithClaims(f.claimsWith("cnf", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`))
-	f.refuseRequest(stricter, "jkt-under-dpop", "a token bound to a key, with the DPoP scheme and without a proof", requestWith("Authorization: DPoP "+token))
+	f.refuseRequest(jwtgateOnly, "jkt-under-dpop", "a token bound to a key, with the DPoP scheme and without a proof", requestWith("Authorization: DPoP "+token))
 	proof := f.forged(object{{"typ", `"dpop+jwt"`}, {"jwk", key}}, "ES256", attackersKey("ES256"))
-	f.refuseRequest(stricter, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", requestWith("Authorization: Bearer "+token, "DPoP: "+proof))
+	f.refuseRequest(jwtgateOnly, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", requestWith("Authorization: Bearer "+token, "DPoP: "+proof))
 	certificate := f.tokenWithClaims(f.claimsWith("cnf", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`))
-	f.refuseRequest(stricter, "x5t-with-header", "a token bound to a certificate, and a certificate in a header that any client can set", requestWith("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
+	f.refuseRequest(jwtgateOnly, "x5t-with-header", "a token bound to a certificate, and a certificate in a header that any client can set", requestWith("Authorization: Bearer "+certificate, "X-Client-Cert: "+encode("certificate")))
 }

@@ -345,7 +345,7 @@ func ExampleAttack() {
 		Issuer:    "https://auth.example.com/",
 		Audience:  "https://api.example.com",
 		Path:      "/me",
-		Strict:    true, // a gate is stricter than the RFCs
+		Strict:    true, // a gate is jwtgateOnly than the RFCs
 	})
 }
 

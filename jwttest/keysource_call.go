@@ -147,9 +147,9 @@ func (r reply) check() error {
 	return nil
 }
 
-// checkError returns an error if text, of an error of the source, would let a key ID
-// break a line of a log or make the line long. Text without a key ID may have several
-// lines, like the text of errors.Join.
+// checkError returns an error if text, the text of an error of the source, must not be
+// logged: if it is not printable, or has more than maxErrorBytes and repeats the key ID.
+// A text without the key ID may have line breaks, like the text of errors.Join.
 func checkError(text string) error {
 	repeatsKeyID := strings.Contains(text, kidMark)
 	if repeatsKeyID && len(text) > maxErrorBytes {

@@ -34,8 +34,8 @@ type response struct {
 	body   []byte
 }
 
-// get makes one GET request. With an etag it asks for the document only if that
-// has another etag (RFC 9110 section 13.1.2).
+// get makes one GET request. If etag is not empty, the server may answer 304 if the
+// document still has that etag (RFC 9110 section 13.1.2).
 func (c client) get(ctx context.Context, target *url.URL, accept, etag string) (*response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c client) get(ctx context.Context, target *url.URL, accept, etag string) (
 	}
 	if got.ContentLength <= maxDocumentBytes {
 		var body bytes.Buffer
-		body.Grow(33 << 10) // doubled five times, this is just enough for maxDocumentBytes
+		body.Grow(33 << 10) // doubled five times, the buffer holds maxDocumentBytes
 		limited := io.LimitReader(&contextReader{ctx, got.Body}, maxDocumentBytes+1)
 		if _, err := body.ReadFrom(limited); err != nil {
 			return nil, fmt.Errorf("GET %s: %w", target.Redacted(), err)
@@ -105,7 +105,8 @@ func (s *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", s
 
 // defaultTransport returns the transport for a Remote without Client. It is a
 // copy of http.DefaultTransport that limits the size of response headers, which
-// by default may have 10 MB.
+// by default may have 10 MB. If http.DefaultTransport is of another type, it is
+// used itself, without that limit.
 var defaultTransport = sync.OnceValue(func() http.RoundTripper {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -116,8 +117,8 @@ var defaultTransport = sync.OnceValue(func() http.RoundTripper {
 	return t
 })
 
-// A contextReader reads until a context ends, even from a body whose Read goes on
-// to return 0, nil.
+// A contextReader reads until a context ends, even from a body whose Read
+// keeps returning 0, nil.
 type contextReader struct {
 	ctx  context.Context
 	body io.Reader

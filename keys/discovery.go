@@ -56,8 +56,8 @@ func (c client) parseIssuer(issuer string) (*url.URL, error) {
 	if strings.ContainsAny(issuer, "?#") {
 		return nil, errors.New("it has a query or a fragment")
 	}
-	// Servers resolve dot segments. The metadata would be that of another path
-	// than Options.TrustIssuer may have checked.
+	// A server resolves dot segments. The metadata would then come from a path that
+	// Options.TrustIssuer has not checked.
 	for _, segment := range strings.FieldsFunc(u.Path, func(c rune) bool { return c == '/' || c == '\\' }) {
 		if segment == "." || segment == ".." {
 			return nil, errors.New("it has a dot segment")

@@ -40,7 +40,7 @@ type fetchResult struct {
 const maxEtagBytes = 1024
 
 // fetch fetches the keys of issuer. last is the result of the last fetch that
-// succeeded; its etag is sent to its url only, and not at all if it is empty.
+// succeeded. The etag of last is sent only to the url of last. An empty etag is not sent.
 // The text of an error is fit for one line of a log.
 func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult) (result fetchResult, err error) {
 	defer func() {

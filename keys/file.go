@@ -66,9 +66,9 @@ const (
 // Format prints the path, whatever the verb.
 func (f *File) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.File %s", f.Path) }
 
-// Keys returns the keys of the file as it was at most a second ago. Once a second
-// one request waits while the file is checked, for at most a second; the other
-// requests do no I/O. As long as there are no keys, requests wait for up to ten
+// Keys returns the keys of the last check that succeeded. If the last check is a
+// second old, one request starts a new one and waits for it, for at most a second; the
+// other requests do no I/O. As long as there are no keys, requests wait for up to ten
 // seconds.
 //
 // If the file does not have kid, Keys checks the file again, at most ten times a
@@ -119,7 +119,8 @@ func (f *File) age() time.Duration {
 
 // check starts a check of the file if the last one is old enough, and waits until
 // it has ended. A request that misses its key also waits for a check that another
-// request has started. first is set if there are no keys yet. check returns false
+// request has started. Otherwise check returns true at once. first is set if there are
+// no keys yet, and missing if the key of the request was not found. check returns false
 // if ctx or the timeout ended the wait.
 func (f *File) check(ctx context.Context, first, missing bool) bool {
 	f.mu.Lock()

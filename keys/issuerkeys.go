@@ -21,7 +21,7 @@ import (
 //	if it has keys:  failure -> FAILING
 //
 //	state    request for a known key         request for an unknown key
-//	NO KEYS  -                               starts a fetch, and waits for it
+//	NO KEYS  cannot occur                    starts a fetch, and waits for it
 //	FRESH    gets the key                    starts a fetch, and waits for it;
 //	                                         beyond the limit of unknownKeys, gets no key
 //	DUE      gets the key, starts a fetch    starts a fetch, and waits for it
@@ -29,8 +29,9 @@ import (
 //
 // After a failure refreshAt is the end of the backoff. From then on FAILING is
 // like DUE. NO KEYS has a backoff too, in which requests get the error of the last
-// fetch. In any state, a request for an unknown key waits for a fetch in flight. A
-// request gets the keys without ID, if there are any, in place of an error or no key.
+// fetch. In any state, a request for an unknown key waits for a fetch in flight. If
+// the set has keys without ID, a request for an unknown key gets them where the table
+// says an error or no key.
 //
 // In any state at most one fetch is in flight. A request starts it (see
 // maybeStart), or Refresh. It runs on its own goroutine, goes on if all
@@ -87,10 +88,10 @@ type settings struct {
 // waits for a fetch if need be, and for a second fetch if the first one began before
 // the request came, but not longer than ctx and the timeout.
 func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
-	newer := k.nextFetch()
+	minFetch := k.nextFetch()
 	var waiting context.Context // has the timeout for both fetches together
 	for {
-		found, pending, err := k.answer(issuer, kid, newer)
+		found, pending, err := k.answer(issuer, kid, minFetch)
 		if pending == nil {
 			return found, err
 		}
@@ -107,9 +108,9 @@ func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwt
 
 // refresh waits for a fetch that begins after the call, and returns its error.
 func (k *issuerKeys) refresh(ctx context.Context) error {
-	newer := k.nextFetch()
+	minFetch := k.nextFetch()
 	for {
-		pending, err := k.ensureFetch(newer)
+		pending, err := k.ensureFetch(minFetch)
 		if pending == nil {
 			return err
 		}
@@ -154,8 +155,9 @@ func (k *issuerKeys) nextFetch() uint64 { return k.lastStarted.Load() + 1 }
 
 // answer decides about a request: it returns keys, an error, neither if there is
 // no such key, or the fetch that the request has to wait for before it asks again.
-// newer is the result of nextFetch when the request came.
-func (k *issuerKeys) answer(issuer, kid string, newer uint64) (found []*jwtgate.Key, pending *pendingFetch, err error) {
+// minFetch is the number of the first fetch that is new enough for the request: the
+// result of nextFetch when the request came.
+func (k *issuerKeys) answer(issuer, kid string, minFetch uint64) (found []*jwtgate.Key, pending *pendingFetch, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
@@ -165,7 +167,7 @@ func (k *issuerKeys) answer(issuer, kid string, newer uint64) (found []*jwtgate.
 		k.current.Store(s)
 	}
 	found, conclusive := s.find(issuer, kid)
-	done := k.lastDone >= newer // a fetch that began after the request came has ended
+	done := k.lastDone >= minFetch // a fetch that began after the request came has ended
 	if k.inFlight == nil && !done {
 		k.maybeStart(now, conclusive)
 	}
@@ -207,11 +209,12 @@ func (k *issuerKeys) maybeStart(now time.Time, conclusive bool) {
 }
 
 // ensureFetch returns a fetch to wait for, which it starts if none is in flight.
-// If fetch number newer has ended, it returns the error of the last fetch instead.
-func (k *issuerKeys) ensureFetch(newer uint64) (pending *pendingFetch, err error) {
+// If a fetch with the number minFetch or a later one has ended, it returns the error of
+// the last fetch instead.
+func (k *issuerKeys) ensureFetch(minFetch uint64) (pending *pendingFetch, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.lastDone >= newer {
+	if k.lastDone >= minFetch {
 		return nil, k.lastErr
 	}
 	if k.inFlight == nil {
@@ -246,7 +249,7 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // revalidate the server may answer that the keys have not changed. A fetch for an
 // unknown key does not allow that, since a cache on the way may not know of the
 // key yet. A fetch after a failure does not allow that either, since a server may
-// fail only if it is asked whether the keys have changed.
+// answer plain requests and fail on conditional ones.
 func (k *issuerKeys) start(now time.Time, revalidate bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
 	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{})}

@@ -94,8 +94,8 @@ func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string
 	return ks, parsed.Issuer, nil
 }
 
-// choose returns those of possible that are among wanted, or the first of
-// possible, which is the usual one, if wanted is nil.
+// choose returns those of possible that are among wanted. If wanted is nil, it returns
+// only the first of possible, which is the usual one.
 func choose(possible, wanted []string) (names []string) {
 	if wanted == nil {
 		return possible[:1]

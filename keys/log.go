@@ -20,7 +20,7 @@ type fetchReport struct {
 
 	first      bool // the first fetch that succeeded
 	wasFailing bool // the fetch before it failed
-	changed    bool // the keys differ from those of the last fetch that succeeded
+	changed    bool // the document differs from that of the last fetch that succeeded
 	hadKeys    bool // keys were in use when the fetch before it ended
 	hasKeys    bool // keys are in use now
 }

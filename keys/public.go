@@ -35,7 +35,7 @@ func Public(public ...crypto.PublicKey) jwtgate.KeySource {
 
 // publicKey returns a key without ID for the usual algorithm of its kind.
 func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
-	algorithm := "RS256" // NewKey names it in its error about a private key
+	algorithm := "RS256" // the algorithm that the error of NewKey names for a private key
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
 		if p == nil {

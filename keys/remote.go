@@ -36,7 +36,8 @@ import (
 //
 // Requests are answered from memory. These trigger a fetch:
 //
-//   - The first request of an issuer. It waits for the keys.
+//   - A request while there are no keys: the first request of an issuer, or the first
+//     one after the end of StaleFor. It waits for the keys.
 //   - The first request after four fifths of FreshFor. It is answered with the
 //     keys that are there, and the fetch runs in the background.
 //   - An unknown kid: a token names a key that is not there. Its request waits for
@@ -86,9 +87,9 @@ import (
 //  2. the issuer whose keys have been due for a refresh for the longest time,
 //     without a request for them.
 //
-// It never forgets an issuer that New has named, whose keys are in use, or whose
-// keys could not be refreshed. If that leaves no room, requests of the new issuer
-// are answered with 503.
+// It never forgets an issuer that New has named, an issuer whose keys are not yet due
+// for a refresh, or an issuer with keys whose last fetch failed. If that leaves no
+// room, requests of the new issuer are answered with 503.
 //
 // # What it refuses
 //
@@ -112,8 +113,8 @@ type Remote struct {
 	// logs, so it must not contain a secret.
 	URL string
 	// Client makes the requests. Set it for a private CA, credentials or a proxy.
-	// nil means a client with a copy of [http.DefaultTransport], made at the first
-	// fetch. A Client that adds credentials must check the host of each request:
+	// nil means a client with a copy of [http.DefaultTransport], which all Remotes
+	// share. The copy is made at the first fetch of the process. A Client that adds credentials must check the host of each request:
 	// redirects to another origin are not followed, but a discovery document may
 	// name keys on any host.
 	Client *http.Client
@@ -143,9 +144,9 @@ type Remote struct {
 	// path can then replace the keys, so set it only in a network that is trusted
 	// as a whole.
 	InsecureHTTP bool
-	// Parse returns the keys of a response that is not a JWK Set. It is called on
-	// a goroutine of the Remote, and only if the response differs from that of the
-	// last successful fetch.
+	// Parse returns the keys of a response. nil means that responses are JWK Sets.
+	// Parse is called on a goroutine of the Remote, and only if the response differs
+	// from that of the last successful fetch.
 	Parse func([]byte) ([]*jwtgate.Key, error)
 	// Logger receives a record of the first fetch, of changed keys, of the first
 	// failure, of recovery, and of each skipped key: once, and not for each

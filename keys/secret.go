@@ -40,8 +40,8 @@ func newSecrets(algorithm string, secrets [][]byte) jwtgate.KeySource {
 }
 
 // looksUntrimmed reports whether secret is printable text that ends with a line
-// break, as a program reads it from a file. Random bytes look like that once in
-// 10^13.
+// break, as a program reads it from a file. 32 random bytes look like that once in
+// 10^15.
 func looksUntrimmed(secret []byte) bool {
 	text := bytes.TrimRight(secret, "\r\n")
 	return len(text) < len(secret) && !bytes.ContainsFunc(text, func(c rune) bool {

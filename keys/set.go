@@ -68,14 +68,14 @@ func (s *set) find(issuer, kid string) (found []*jwtgate.Key, known bool) {
 		found, known = s.anyID, len(s.anyID) > 0
 	}
 	if s.issuers != nil {
-		found = s.only(issuer, found)
+		found = s.serving(issuer, found)
 	}
 	return found, known
 }
 
-// mayNameNewKey reports whether kid, which is known to find, may also name a key
-// that the issuer has added since the set was fetched. That is so if find returns
-// only keys without ID, while other keys of the issuer do have IDs.
+// mayNameNewKey reports whether kid may also name a key that the issuer has added since
+// the set was fetched. Call it only if find has returned known. The result is true if
+// find returns only keys without ID, while other keys of the issuer do have IDs.
 func (s *set) mayNameNewKey(kid string) bool {
 	if !s.mixed {
 		return false
@@ -84,9 +84,9 @@ func (s *set) mayNameNewKey(kid string) bool {
 	return !named
 }
 
-// only returns those of keys that serve issuer. It allocates only if some of
+// serving returns those of keys that serve issuer. It allocates only if some of
 // keys serve issuer and others do not.
-func (s *set) only(issuer string, keys []*jwtgate.Key) []*jwtgate.Key {
+func (s *set) serving(issuer string, keys []*jwtgate.Key) []*jwtgate.Key {
 	serves := func(k *jwtgate.Key) bool {
 		pattern, bound := s.issuers[k]
 		return !bound || matchIssuer(pattern, issuer)
@@ -103,13 +103,13 @@ func (s *set) only(issuer string, keys []*jwtgate.Key) []*jwtgate.Key {
 	case len(keys):
 		return keys
 	}
-	serving := make([]*jwtgate.Key, 0, n)
+	ours := make([]*jwtgate.Key, 0, n)
 	for _, k := range keys {
 		if serves(k) {
-			serving = append(serving, k)
+			ours = append(ours, k)
 		}
 	}
-	return serving
+	return ours
 }
 
 // checkIssuers returns an error for each of issuers that no key serves.

@@ -18,8 +18,8 @@ type RemoteStats struct {
 	Fetches uint64
 	// Failures is the number of fetches that have failed.
 	Failures uint64
-	// LimitedLookups is the number of lookups of an unknown key ID that were
-	// answered without a fetch, because the limit of MinInterval was reached.
+	// LimitedLookups is the number of lookups that found no key and started no
+	// fetch, because the limit of MinInterval was reached.
 	LimitedLookups uint64
 	// Err is the error of the last fetch. It is nil if that fetch succeeded.
 	Err error

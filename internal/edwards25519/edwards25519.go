@@ -28,7 +28,9 @@ func curveConstant() *big.Int {
 }
 
 // IsPoint reports whether key, which has 32 bytes, encodes a point on the curve
-// (RFC 8032 section 5.1.3): y is less than p, and (y^2-1)/(dy^2+1) is a square.
+// (RFC 8032 section 5.1.3): y is less than p, and (y^2-1)/(dy^2+1) is a square. It
+// ignores the sign of x. The RFC also refuses x = 0 with the sign bit set;
+// HasSmallOrder finds these two keys.
 func IsPoint(key ed25519.PublicKey) bool {
 	bigEndian := withoutSign(key)
 	slices.Reverse(bigEndian)

@@ -1,5 +1,5 @@
-// Package jsonobj parses JSON objects (RFC 8259) strictly. It refuses all input that parsers are
-// known to read differently:
+// Package jsonobj parses JSON objects (RFC 8259) strictly. It refuses the following input, which parsers
+// read differently or cannot read at all:
 //
 //   - duplicate names in an object, at any depth
 //   - names in one object that differ only in letter case, which encoding/json would store in the

@@ -9,12 +9,12 @@ import (
 )
 
 // names detects duplicate names. hashes contains the hashes of the names of all objects that are
-// being parsed, from the outermost object to the innermost. The other fields are memory that is
-// used again.
+// being parsed, from the outermost object to the innermost. The other fields are buffers that
+// are reused.
 type names struct {
 	hashes []uint64
-	table  []uint64 // of distinct
-	folded []byte   // of foldedHash
+	table  []uint64 // buffer of distinct
+	folded []byte   // buffer of foldedHash
 }
 
 var (

@@ -15,7 +15,7 @@ import "math"
 // parsed text. On a syntax error a method sets err and returns a negative index.
 type parser[T text] struct {
 	src    T
-	seen   *names          // to detect duplicate names; nil: they are not detected
+	seen   *names          // to detect duplicate names; nil in find and elements, which only skip values
 	visit  func(Member[T]) // is called for each member of the outermost object; nil: fields is used
 	fields []Field         // the members of the outermost object
 	err    error
