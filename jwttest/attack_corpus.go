@@ -8,14 +8,6 @@ import (
 	"strings"
 )
 
-// A corpus collects the cases for one target.
-type corpus struct {
-	*minter
-	attackersURL string // of the attackersServer
-	cases        []attackCase
-	seen         map[[sha256.Size]byte]bool // digests of the requests of cases
-}
-
 // newCases returns the cases for a target, in the order of families. attackersURL is
 // the address of the attackersServer.
 func newCases(target Target, attackersURL string) ([]attackCase, error) {

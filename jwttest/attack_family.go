@@ -51,6 +51,14 @@ func (f *family) add(c attackCase) {
 	f.cases = append(f.cases, c)
 }
 
+// A corpus collects the cases for one target.
+type corpus struct {
+	*minter
+	attackersURL string // of the attackersServer
+	cases        []attackCase
+	seen         map[[sha256.Size]byte]bool // digests of the requests of cases
+}
+
 // abbreviated returns s, cut to 40 bytes for a report.
 func abbreviated(s string) string {
 	if len(s) > 40 {

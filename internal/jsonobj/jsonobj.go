@@ -1,5 +1,5 @@
-// Package jsonobj parses JSON objects (RFC 8259) strictly. It refuses the following input, which parsers
-// read differently or cannot read at all:
+// Package jsonobj parses JSON objects (RFC 8259) strictly. It refuses the following input, which
+// parsers read differently or cannot read at all:
 //
 //   - duplicate names in an object, at any depth
 //   - names in one object that differ only in letter case, which encoding/json would store in the
@@ -15,65 +15,6 @@
 // All functions accept a string or a byte slice. The results are slices of the input, except for
 // names and strings with escapes, which are decoded into new memory.
 package jsonobj
-
-import "errors"
-
-// MaxDepth is the maximum nesting depth. The outermost object is the first level.
-const MaxDepth = 32
-
-// Reasons for a refusal. Their texts contain no part of the input.
-var (
-	ErrSyntax    = errors.New("not a JSON object")
-	ErrTrailing  = errors.New("data after the JSON object")
-	ErrDepth     = errors.New("JSON nested too deeply")
-	ErrUTF8      = errors.New("JSON is not valid UTF-8")
-	ErrNumber    = errors.New("JSON number out of range")
-	ErrDuplicate = errors.New("JSON member stands twice")
-)
-
-type text interface{ string | []byte }
-
-// A Member is a name with its value.
-type Member[T text] struct {
-	Name  T // without quotes, with escapes decoded
-	Value T // raw, without surrounding whitespace
-}
-
-// A Field is the position of a member in the input of Scan. It contains offsets rather than
-// pointers, so it also applies to a copy of the input.
-type Field struct {
-	nameStart, nameEnd   uint32 // without the quotes
-	valueStart, valueEnd uint32
-	nameEscaped          bool // the name has escapes
-	valueEscaped         bool // the value is a string with escapes
-}
-
-// Name returns the name of the member without quotes and with escapes decoded. src is the input of
-// Scan or a copy of it.
-func Name[T text](src T, f *Field) T {
-	name := src[f.nameStart:f.nameEnd]
-	if f.nameEscaped {
-		return T(unescape(name))
-	}
-	return name
-}
-
-// Value returns the raw value of the member, without surrounding whitespace. src is the input of
-// Scan or a copy of it.
-func Value[T text](src T, f *Field) T { return src[f.valueStart:f.valueEnd] }
-
-// Text returns the value of the member as a string with escapes decoded. ok is false if the value
-// is not a string. src is the input of Scan or a copy of it.
-func Text[T text](src T, f *Field) (t T, ok bool) {
-	if src[f.valueStart] != '"' {
-		return t, false
-	}
-	t = src[f.valueStart+1 : f.valueEnd-1]
-	if f.valueEscaped {
-		t = T(unescape(t))
-	}
-	return t, true
-}
 
 // Scan parses src as one JSON object and appends the positions of its members to dst, in the order
 // of src. It checks all of src, including nested values. If it returns an error, no position is

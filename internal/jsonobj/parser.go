@@ -9,7 +9,10 @@ package jsonobj
 //
 //	go -C bench run ./own json jsonv2
 
-import "math"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // A parser parses src. Each method takes the index to start at and returns the index after the
 // parsed text. On a syntax error a method sets err and returns a negative index.
@@ -293,4 +296,39 @@ func magnitude[T text](whole, fraction T) int {
 		}
 	}
 	return -1 << 30
+}
+
+// str parses a string with its quotes. escaped reports whether the string has escapes.
+func (p *parser[T]) str(i int) (after int, escaped bool) {
+	src := p.src
+	if !has(src, i, '"') {
+		return p.fail(ErrSyntax), false
+	}
+	for i++; ; {
+		for i < len(src) && plain[src[i]] {
+			i++
+		}
+		if i == len(src) {
+			return p.fail(ErrSyntax), false
+		}
+		switch c := src[i]; {
+		case c == '"':
+			return i + 1, escaped
+		case c == '\\':
+			n := escape(src[i:])
+			if n == 0 {
+				return p.fail(ErrSyntax), false
+			}
+			escaped = true
+			i += n
+		case c < ' ':
+			return p.fail(ErrSyntax), false
+		default:
+			r, n := utf8.DecodeRuneInString(string(src[i:min(i+utf8.UTFMax, len(src))]))
+			if r == utf8.RuneError && n == 1 {
+				return p.fail(ErrUTF8), false
+			}
+			i += n
+		}
+	}
 }

@@ -6,40 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// str parses a string with its quotes. escaped reports whether the string has escapes.
-func (p *parser[T]) str(i int) (after int, escaped bool) {
-	src := p.src
-	if !has(src, i, '"') {
-		return p.fail(ErrSyntax), false
-	}
-	for i++; ; {
-		for i < len(src) && plain[src[i]] {
-			i++
-		}
-		if i == len(src) {
-			return p.fail(ErrSyntax), false
-		}
-		switch c := src[i]; {
-		case c == '"':
-			return i + 1, escaped
-		case c == '\\':
-			n := escape(src[i:])
-			if n == 0 {
-				return p.fail(ErrSyntax), false
-			}
-			escaped = true
-			i += n
-		case c < ' ':
-			return p.fail(ErrSyntax), false
-		default:
-			r, n := utf8.DecodeRuneInString(string(src[i:min(i+utf8.UTFMax, len(src))]))
-			if r == utf8.RuneError && n == 1 {
-				return p.fail(ErrUTF8), false
-			}
-			i += n
-		}
-	}
-}
+// A text is the input of a function: a string or a byte slice.
+type text interface{ string | []byte }
 
 // plain[c] reports whether c is an ASCII character that needs no escape in a string.
 var plain = func() (set [256]bool) {

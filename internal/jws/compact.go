@@ -3,19 +3,7 @@
 // header, payload and signature.
 package jws
 
-import (
-	"bytes"
-	"errors"
-)
-
-// Reasons for a refusal. Their texts contain no part of the input.
-var (
-	ErrSegments  = errors.New("not three non-empty base64url segments")
-	ErrEncoding  = errors.New("segment is not canonical base64url")
-	ErrCritical  = errors.New("header has crit")
-	ErrEncrypted = errors.New("token is encrypted")
-	ErrNested    = errors.New("content is itself a JWT")
-)
+import "bytes"
 
 // A Compact is a token split into its segments, which are still encoded.
 type Compact struct {

@@ -6,6 +6,9 @@ import (
 	"unicode/utf16"
 )
 
+// A text is the input of a function: a string or a byte slice.
+type text interface{ string | []byte }
+
 // escapes reports whether a quoted string that the decoder has accepted has
 // escapes. The decoder replaces a lone surrogate; escapes refuses it.
 func escapes[T text](quoted T) (found bool, err error) {
