@@ -94,8 +94,8 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 }
 
 // endList returns list, or nil if list is empty, and the part of freeSpace that list
-// does not use. A list that was begun in freeSpace has moved out of it if it grew
-// too long.
+// does not use. If a list has outgrown freeSpace, append has moved it to new memory, and
+// freeSpace is unused.
 func endList(list, freeSpace []string) (ended, rest []string) {
 	n := len(list)
 	switch {

@@ -39,10 +39,10 @@ import (
 //
 // Keys are in use until a fetch replaces them, or until staleAt.
 type issuerKeys struct {
-	settings  *settings
-	newcomers *newcomerLimit
-	issuer    string      // "" if Remote.URL is set
-	listed    atomic.Bool // New has named the issuer
+	settings   *settings
+	newcomers  *newcomerLimit
+	issuer     string      // "" if Remote.URL is set
+	namedByNew atomic.Bool // New has named the issuer, so it is never forgotten
 
 	// current is never nil. A request that finds its key there needs neither mu
 	// nor the time.
@@ -137,7 +137,7 @@ func (k *issuerKeys) stats() RemoteStats {
 func (k *issuerKeys) unneeded(now time.Time) (since time.Time, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.listed.Load() || k.inFlight != nil {
+	if k.namedByNew.Load() || k.inFlight != nil {
 		return since, false
 	}
 	if k.current.Load().set == nil || !now.Before(k.staleAt) {

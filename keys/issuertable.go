@@ -67,7 +67,7 @@ func (t *issuerTable) with(k *issuerKeys, shared bool, now time.Time) *issuerTab
 
 // leastNeeded returns the entry that makes room for another one: an entry without
 // keys, or else the one whose keys have not been needed for the longest time. It
-// returns nil if all entries are listed or in use.
+// returns nil if no entry may be forgotten.
 func (t *issuerTable) leastNeeded(now time.Time) *issuerKeys {
 	var least *issuerKeys
 	var leastSince time.Time

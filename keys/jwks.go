@@ -50,14 +50,14 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 	var ks []*jwtgate.Key
 	issuers := map[*jwtgate.Key]string{}
 	for i, raw := range jwks {
-		same, issuer, err := parseJWK(raw, algorithms)
+		ofJWK, issuer, err := parseJWK(raw, algorithms)
 		if err != nil {
 			skipped = append(skipped, fmt.Errorf("key %d: %w", i+1, err))
 			continue
 		}
-		ks = append(ks, same...)
+		ks = append(ks, ofJWK...)
 		if issuer != "" {
-			for _, k := range same {
+			for _, k := range ofJWK {
 				issuers[k] = issuer
 			}
 		}

@@ -329,7 +329,7 @@ func (r *Remote) admit(issuer string, by namedBy) (*issuerKeys, error) {
 	table := r.issuers.Load()
 	if k := table.find(issuer); k != nil {
 		if by == namedByOptions {
-			k.listed.Store(true)
+			k.namedByNew.Store(true)
 		}
 		return k, nil
 	}
@@ -348,7 +348,7 @@ func (r *Remote) admit(issuer string, by namedBy) (*issuerKeys, error) {
 	}
 	k := &issuerKeys{settings: r.settings, newcomers: &r.newcomers, issuer: issuer}
 	k.current.Store(new(snapshot))
-	k.listed.Store(by == namedByOptions)
+	k.namedByNew.Store(by == namedByOptions)
 	if by == namedByToken {
 		k.newcomerTokens = 1
 	}

@@ -25,7 +25,6 @@ func Split(token []byte) (Compact, error) {
 // Unlike Split, it does not validate characters: callers must decode every segment. A third dot is
 // part of the signature; AppendDecoded refuses it.
 func Cut(token []byte) (c Compact, err error) {
-	// A token of five segments is a JWE (RFC 7516 section 3.1).
 	first := bytes.IndexByte(token, '.')
 	if first <= 0 {
 		return c, ErrSegments
