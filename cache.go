@@ -36,15 +36,13 @@ func newCache[T any](size int) cache[T] {
 	return cache[T]{places: make([]atomic.Pointer[cacheEntry[T]], size), ways: ways}
 }
 
-// enabled reports whether the cache remembers anything.
+// enabled reports whether the cache remembers anything. The other methods must not be
+// called if it does not.
 func (c *cache[T]) enabled() bool { return c.ways > 0 }
 
 // find returns the value of key, or nil. hash is a keyed hash of key or of a part
 // of it.
 func (c *cache[T]) find(key string, hash uint64) *T {
-	if !c.enabled() {
-		return nil
-	}
 	set := c.set(hash)
 	for i := range set {
 		if entry := set[i].Load(); entry != nil && entry.hash == hash && entry.key == key {

@@ -90,7 +90,9 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		return nil, nil, malformed("token", err)
 	}
 	headerText := token[:len(segments.Header)]
-	h, headerRemembered, err := v.decode(s, &segments, headerText)
+	headerHash := maphash.String(hashSeed, headerText)
+	remembered := v.headers.find(headerText, headerHash)
+	h, err := v.decode(s, &segments, remembered)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,8 +120,8 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	}
 
 	// From here on the token is known to be signed by a trusted key.
-	if !headerRemembered {
-		v.headers.put(strings.Clone(headerText), maphash.String(hashSeed, headerText), h, nil)
+	if remembered == nil {
+		v.headers.put(strings.Clone(headerText), headerHash, h, nil)
 	}
 	if v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
@@ -138,30 +140,26 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	return verified, key, nil
 }
 
-// decode decodes the segments of s.token into s and reads the header. headerText is the
-// header's segment. remembered reports that the header was remembered.
-func (v *verifier) decode(s *scratch, segments *jws.Compact, headerText string) (h *header, remembered bool, err error) {
-	h = v.headers.find(headerText, maphash.String(hashSeed, headerText))
-	remembered = h != nil
+// decode decodes the segments of s.token into s and returns the header: remembered, or
+// what it reads if remembered is nil.
+func (v *verifier) decode(s *scratch, segments *jws.Compact, remembered *header) (_ *header, err error) {
 	// All three segments are validated before any of them is used. A remembered
 	// header was validated before it was remembered.
-	if !remembered {
+	if remembered == nil {
 		if s.header, err = jws.AppendDecoded(s.header[:0], segments.Header); err != nil {
-			return nil, false, notDecoded("header", s.token)
+			return nil, notDecoded("header", s.token)
 		}
 	}
 	if s.payload, err = jws.AppendDecoded(s.payload[:0], segments.Payload); err != nil {
-		return nil, false, notDecoded("claims", s.token)
+		return nil, notDecoded("claims", s.token)
 	}
 	if s.signature, err = jws.AppendDecoded(s.signature[:0], segments.Signature); err != nil {
-		return nil, false, notDecoded("signature", s.token)
+		return nil, notDecoded("signature", s.token)
 	}
-	if !remembered {
-		if h, err = v.readHeader(s.header); err != nil {
-			return nil, false, err
-		}
+	if remembered == nil {
+		return v.readHeader(s.header)
 	}
-	return h, remembered, nil
+	return remembered, nil
 }
 
 // checkRemembered makes the checks of a remembered token whose outcome may have
