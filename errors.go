@@ -378,7 +378,8 @@ func newError(err, sentinel error, from errorOrigin) *Error {
 type refusal struct {
 	sentinel error
 	detail   string
-	value    string // untrusted, from the request or the token; quoted in the text
+	value    string        // untrusted, from the request or the token; quoted in the text
+	explain  func() string // not nil: returns the details instead of detail and value
 }
 
 // refuse returns a refusal. value is "" if there is none to log.
@@ -395,7 +396,18 @@ func refuseValue(sentinel error, name, value string) error {
 	return refuse(sentinel, name+" is", value)
 }
 
+// refuseWith returns a refusal whose details explain returns. Use it where the details
+// take time to write. explain may be called at any time, by several goroutines at
+// once, so it must not keep memory that is used for another token. It must quote
+// untrusted text with logtext.Quote.
+func refuseWith(sentinel error, explain func() string) error {
+	return &refusal{sentinel: sentinel, explain: explain}
+}
+
 func (r *refusal) Error() string {
+	if r.explain != nil {
+		return r.sentinel.Error() + ": " + r.explain()
+	}
 	if r.value == "" {
 		return r.sentinel.Error() + ": " + r.detail
 	}
