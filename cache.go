@@ -78,7 +78,6 @@ func (c *cache[T]) set(hash uint64) []atomic.Pointer[cacheEntry[T]] {
 // A rememberedToken is a verified token with the data that checkRemembered needs.
 type rememberedToken struct {
 	*verifiedToken
-	key *Key // verified the signature
 
 	// Inside [validFrom, validUntil) the checks of the times cannot fail, so they
 	// are skipped. Outside they are made, because Leeway may still accept the token.

@@ -44,7 +44,8 @@ var ErrMalformed = errors.New("malformed token")
 // ErrAlgorithm: alg is missing, unsupported, not in Options.Algorithms, or not
 // the algorithm of the key. Status 401, reason algorithm.
 //
-// In the log: algorithm not accepted: the key is for another one than "RS512"
+// In the log: algorithm not accepted: the token is signed with RS512, the keys of this
+// issuer are for HS256
 //
 // What to do: if the issuer signs with that algorithm, add a key for it: with
 // [NewKey] and keys.Static, or by naming it in Remote.Algorithms for a JWK Set
@@ -54,7 +55,7 @@ var ErrAlgorithm = errors.New("algorithm not accepted")
 // ErrUnknownKey: the issuer has no key with the ID that kid names. Status 401,
 // reason unknown_key.
 //
-// In the log: unknown key: kid is "2026-01"
+// In the log: unknown key: kid is "2026-01", and this issuer has no key with that ID
 //
 // What to do: compare kid with the key IDs that the issuer publishes. If the key
 // is new, a keys.Remote finds it within MinInterval. If the issuer never had the
@@ -64,7 +65,8 @@ var ErrUnknownKey = errors.New("unknown key")
 // ErrSignature: none of the keys that were tried made the signature. Status 401,
 // reason signature.
 //
-// In the log: bad signature: of key "2026-01"
+// In the log: bad signature: not made with the only key for kid "2026-01": the key is of
+// another environment, or the token was changed
 //
 // What to do: if all tokens are refused, this service has the wrong key: one of
 // another environment, a secret with a line break at its end, or a secret whose
@@ -93,11 +95,11 @@ var ErrNotYetValid = errors.New("token not yet valid")
 
 // ErrIssuer: iss is missing or not trusted. Status 401, reason issuer.
 //
-// In the log: issuer not trusted: iss is "https://auth.example.com"
+// In the log: issuer not trusted: iss is "https://auth.example.com" and trusted is
+// "https://auth.example.com/": they differ in the slash at the end
 //
-// What to do: compare iss with Options.Issuers character by character; often the
-// slash at the end is missing. If it is not your issuer, the client has a token
-// of another environment.
+// What to do: if iss is your issuer, write it into Options.Issuers as the token has it,
+// character by character. Otherwise the client has a token of another environment.
 var ErrIssuer = errors.New("issuer not trusted")
 
 // ErrAudience: the token is meant for another service: aud contains none of
@@ -149,17 +151,26 @@ var ErrRevoked = errors.New("token revoked")
 // "/realm_access/roles".
 var ErrForbidden = errors.New("not enough rights")
 
+// ErrCanceled: the client went away while its token was checked, or the context of
+// [Gate.Verify] was canceled. Status 503, which nobody receives, and reason canceled.
+// A deadline that passes is not this error but ErrUnavailable.
+//
+// In the log: client went away: getting keys: context canceled
+//
+// What to do: nothing. If many clients go away, look for what makes the check slow,
+// such as a Validate that waits for a database.
+var ErrCanceled = errors.New("client went away")
+
 // ErrUnavailable: the token cannot be verified now, because keys are unavailable,
-// Options.Validate failed, or the client did not wait. Status 503 with
-// Retry-After, reason unavailable.
+// Options.Validate failed, or a deadline passed. Status 503 with Retry-After, reason
+// unavailable.
 //
 // In the log: getting keys: keys.Remote: issuer "https://auth.example.com": GET
 // https://auth.example.com/.well-known/openid-configuration: status 502
 //
 // What to do: alert on it; the fault is on the side of this service. The text
 // names what failed. [Gate.Ready] also fails if keys are unavailable: call it in a
-// readiness probe. A text that ends in "context canceled" means that the client went
-// away.
+// readiness probe.
 var ErrUnavailable = errors.New("cannot verify now")
 
 // badTokens has the sentinels that mean 401 invalid_token, and for each the result of
@@ -203,8 +214,8 @@ const (
 // of [Gate.Check] and [Gate.Verify] is an *Error, and matches one of the sentinels
 // with [errors.Is]: [ErrNoToken], [ErrRequest], [ErrMalformed],
 // [ErrAlgorithm], [ErrUnknownKey], [ErrSignature], [ErrExpired], [ErrNotYetValid],
-// [ErrIssuer], [ErrAudience], [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden]
-// or [ErrUnavailable].
+// [ErrIssuer], [ErrAudience], [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden],
+// [ErrCanceled] or [ErrUnavailable].
 //
 // A [Rule], an [Extractor], a [KeySource] and Options.Validate choose the answer by
 // the error they return: a sentinel, an error that wraps one, or an *Error. See [Rule]
@@ -252,7 +263,7 @@ func (e *Error) Unwrap() error {
 //
 //   - 400 matches ErrRequest
 //   - 403 matches ErrForbidden
-//   - 503 matches ErrUnavailable
+//   - 503 matches ErrUnavailable, unless Err wraps ErrCanceled
 //   - 401 matches ErrClaim, if Err wraps no sentinel with status 401
 func (e *Error) Is(target error) bool {
 	if e == nil {
@@ -264,7 +275,7 @@ func (e *Error) Is(target error) bool {
 	case http.StatusForbidden:
 		return target == ErrForbidden
 	case http.StatusServiceUnavailable:
-		return target == ErrUnavailable
+		return target == ErrUnavailable && !errors.Is(e.Err, ErrCanceled)
 	case http.StatusUnauthorized:
 		return target == ErrClaim && e.Reason() == "claim"
 	}
@@ -273,7 +284,7 @@ func (e *Error) Is(target error) bool {
 
 // Reason returns a label for metrics. It is one of: no_token, request, malformed,
 // algorithm, unknown_key, signature, expired, not_yet_valid, issuer, audience,
-// type, claim, revoked, forbidden, unavailable.
+// type, claim, revoked, forbidden, canceled, unavailable.
 func (e *Error) Reason() string {
 	if e == nil {
 		return "unavailable"
@@ -291,9 +302,12 @@ func (e *Error) Reason() string {
 			return reason
 		}
 		return "claim"
-	default:
-		return "unavailable"
+	case http.StatusServiceUnavailable:
+		if errors.Is(e.Err, ErrCanceled) {
+			return "canceled"
+		}
 	}
+	return "unavailable"
 }
 
 // An errorOrigin is the part of a gate that returned an error. The answer depends on it
@@ -333,10 +347,33 @@ func toError(err error, from errorOrigin) *Error {
 	return e
 }
 
+// canceled returns e. If e is about a failure of this service and ctx has been canceled,
+// the service has not failed: the client went away. canceled then makes ErrCanceled the
+// reason. It does so whatever the error is, because drivers of databases return errors
+// of their own if a context ends.
+func canceled(ctx context.Context, e *Error) *Error {
+	if e.Status == http.StatusServiceUnavailable && ctx.Err() == context.Canceled {
+		e.Err = &canceledError{e.Err}
+	}
+	return e
+}
+
+// A canceledError is ErrCanceled with the error that the check ended with. It does not
+// wrap that error, which may be ErrUnavailable.
+type canceledError struct{ err error }
+
+func (c *canceledError) Error() string { return fmt.Sprintf("%v: %v", ErrCanceled, c.err) }
+func (c *canceledError) Is(target error) bool {
+	return target == ErrCanceled || target == context.Canceled
+}
+
 // sentinelOf returns the sentinel that decides the answer to err, or nil. If err
 // wraps several, ErrUnavailable decides: an extractor that failed does not know
 // whether there is a token.
 func sentinelOf(err error) error {
+	if errors.Is(err, ErrCanceled) {
+		return ErrCanceled
+	}
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ErrUnavailable
 	}
@@ -353,7 +390,7 @@ func sentinelOf(err error) error {
 func newError(err, sentinel error, from errorOrigin) *Error {
 	e := &Error{Status: http.StatusUnauthorized, Code: codeInvalidToken, Err: err}
 	switch {
-	case sentinel == ErrUnavailable:
+	case sentinel == ErrUnavailable, sentinel == ErrCanceled:
 		e.Status, e.Code = http.StatusServiceUnavailable, ""
 	case sentinel == ErrNoToken:
 		e.Code = ""
@@ -369,6 +406,9 @@ func newError(err, sentinel error, from errorOrigin) *Error {
 		e.Status, e.Code = http.StatusBadRequest, codeInvalidRequest
 	default:
 		e.Status, e.Code = http.StatusServiceUnavailable, ""
+		if from == fromValidate {
+			e.Err = fmt.Errorf("Options.Validate failed: %w; to refuse the token, wrap ErrRevoked or ErrForbidden", err)
+		}
 	}
 	return e
 }

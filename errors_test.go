@@ -196,6 +196,7 @@ func TestReason(t *testing.T) {
 		jwtgate.ErrExpired: "expired", jwtgate.ErrNotYetValid: "not_yet_valid", jwtgate.ErrIssuer: "issuer",
 		jwtgate.ErrAudience: "audience", jwtgate.ErrType: "type", jwtgate.ErrClaim: "claim",
 		jwtgate.ErrRevoked: "revoked", jwtgate.ErrForbidden: "forbidden", jwtgate.ErrUnavailable: "unavailable",
+		jwtgate.ErrCanceled: "canceled",
 	} {
 		gate := newGate(t, func(o *jwtgate.Options) {
 			o.Validate = func(context.Context, *jwtgate.Token) error { return fmt.Errorf("wrapped: %w", err) }
@@ -332,6 +333,7 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 			}
 		}, with("sub", "alice")},
 		"ErrForbidden": {none, with("scope", "orders:read")},
+		"ErrCanceled":  {func(o *jwtgate.Options) { o.Keys = failingSource(context.Canceled) }, with("sub", "alice")},
 		"ErrUnavailable": {func(o *jwtgate.Options) {
 			o.Issuers = []string{"https://auth.example.com"}
 			o.Keys = &keys.Remote{
@@ -353,7 +355,12 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 		if m[2] == "ErrForbidden" {
 			gate = gate.Require(jwtgate.Scope("orders:delete"))
 		}
-		_, err := gate.Check(request("GET", tt.lines...))
+		ctx, cancel := context.WithCancel(t.Context())
+		if m[2] == "ErrCanceled" {
+			cancel()
+		}
+		_, err := gate.Check(request("GET", tt.lines...).WithContext(ctx))
+		cancel()
 		var e *jwtgate.Error
 		require.ErrorAs(t, err, &e)
 		assert.Contains(t, comment, fmt.Sprintf("\x00In the log: %v\x00What to do: ", e.Err))

@@ -222,6 +222,9 @@ var algorithms = func() map[string]*algorithm {
 	return all
 }()
 
+// isHMAC reports whether a is HS256, HS384 or HS512.
+func (a *algorithm) isHMAC() bool { return strings.HasPrefix(a.name, "HS") }
+
 const algorithmNames = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
 
 // exactSalt returns a copy of method that accepts only a salt as long as the hash

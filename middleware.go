@@ -44,12 +44,22 @@ type settings struct {
 // other requests without a token. Put CORS middleware outside the gate: there it
 // answers preflight requests itself, and lets pages of other origins read refusals.
 //
-// Gates may be nested. A gate inside another gate derived from the same New does not
-// verify the token again if request and credential are the same: it checks only the
-// times, Options.Rules and its own rules. A request with other credentials, such as
-// one that a batch handler makes with its own context, is verified anew.
+// Gates may be nested. If a gate gets a request with the context of another gate
+// derived from the same New, and with the same token, it does not parse the token and
+// check its signature again. It makes all other checks again:
+//
+//   - the key and the times of the token
+//   - Options.Rules and its own rules
+//   - Options.Confirm, except for a DPoP proof, which may be used only once: Confirm is
+//     not asked again if method, host, RequestURI, URL and proof are the same. Put
+//     [http.StripPrefix] outside both gates, or the URL differs
+//   - Options.Validate, unless the context is the very one that the other gate made, so
+//     that nothing can have changed for it
+//
+// A request with other credentials, such as one that a batch handler makes with its own
+// context, is verified anew.
 func (g *Gate) Handler(next http.Handler) http.Handler {
-	return g.handler("Handler", next, false)
+	return g.handler("Handler", next, byHandler)
 }
 
 // Optional is like Handler, but also calls next for requests without credentials or
@@ -57,10 +67,10 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 //
 // If a cacheable response depends on the caller, next must set the Vary header.
 func (g *Gate) Optional(next http.Handler) http.Handler {
-	return g.handler("Optional", next, true)
+	return g.handler("Optional", next, byOptional)
 }
 
-func (g *Gate) handler(method string, next http.Handler, allowAnonymous bool) http.Handler {
+func (g *Gate) handler(method string, next http.Handler, by caller) http.Handler {
 	if g == nil {
 		panic("jwtgate: " + method + " of a nil *Gate; check the error of New first")
 	}
@@ -68,7 +78,7 @@ func (g *Gate) handler(method string, next http.Handler, allowAnonymous bool) ht
 		panic("jwtgate: " + method + " of a nil handler; pass the handler to guard")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d, e := g.decide(r, allowAnonymous)
+		d, e := g.decide(r, by)
 		if e != nil {
 			g.Deny(w, r, e)
 			return
@@ -131,11 +141,15 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 // error with [Gate.Deny]. The error is always an [*Error]. If the request has no
 // credentials, or credentials of another scheme, the error wraps [ErrNoToken].
 //
+// For a request that has passed a gate of the same New, Check decides again: a stream
+// that calls Check each minute ends soon after its token has expired or been revoked,
+// or after the key has been withdrawn. See [Gate.Handler] for what is not checked again.
+//
 // Prefer [Gate.Handler] where you can wrap an [http.Handler]. If you replace the
 // request's context yourself, net/http does not delete the temporary files of an
 // upload, and the handler may miss trailers.
 func (g *Gate) Check(r *http.Request) (*Token, error) {
-	d, e := g.decide(r, false)
+	d, e := g.decide(r, byCheck)
 	if e != nil {
 		return nil, e
 	}
@@ -158,7 +172,7 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	}
 	start := g.settings.startTime()
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
-	c, cached, e := g.authorize(r, token)
+	c, cached, e := g.authorize(r, token, outerToken{})
 	if g.settings.observe != nil { // creating the Token is not free
 		g.settings.report(ctx, nil, start, c.token(), cached, e)
 	}
@@ -223,6 +237,15 @@ func (g *Gate) unusable() *Error {
 	return toError(refuse(ErrUnavailable, "the gate was not made by jwtgate.New", ""), fromGate)
 }
 
+// A caller is the method that asks for a decision.
+type caller int
+
+const (
+	byCheck caller = iota
+	byHandler
+	byOptional
+)
+
 // A decision says how a request passed:
 //
 //   - with tokenContext set: with the token that decide verified, which is not yet in
@@ -235,9 +258,9 @@ type decision struct {
 }
 
 // decide takes the token out of a request, decides whether the request passes, and
-// reports the decision to Options.Observe. A request without a token passes if
-// allowAnonymous is set.
-func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
+// reports the decision to Options.Observe. A request without a token passes only if it
+// is asked for by Optional.
+func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 	if e := g.unusable(); e != nil {
 		return decision{}, e
 	}
@@ -249,33 +272,24 @@ func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
 		err = refuse(ErrNoToken, "the request has none", "")
 	}
 	if err != nil {
-		e := g.addScopes(toError(err, fromExtract))
-		if allowAnonymous && meansNoToken(err) {
+		e := canceled(r.Context(), g.addScopes(toError(err, fromExtract)))
+		if by == byOptional && meansNoToken(err) {
 			e = nil
 		}
 		s.report(r.Context(), r, start, nil, false, e)
 		return decision{}, e
 	}
 
-	if g.canReuse(r, credential) {
-		t, _ := FromContext(r.Context())
-		e := g.checkRules(r, t, s.rules, fromOptions)
-		if e == nil {
-			e = g.checkRules(r, t, g.rules, fromRequire)
-		}
-		if e != nil {
-			s.report(r.Context(), r, start, t, false, e)
-			return decision{}, e
-		}
-		return decision{reused: true}, nil
-	}
-
-	c, cached, e := g.authorize(r, credential)
+	outer := g.outerTokenOf(r, credential, by)
+	c, cached, e := g.authorize(r, credential, outer)
 	if e != nil && s.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
 		// cutBearer leaves the check for a token68 to this place, where it costs valid
 		// tokens nothing: a credential that is not a token68 is a malformed token. It
 		// is answered with 400, and other malformed tokens with 401.
 		e = g.addScopes(toError(errNotToken68, fromExtract))
+	}
+	if e == nil && c == outer.context {
+		return decision{reused: true}, nil
 	}
 	if e == nil {
 		c.setRequest(r)
@@ -289,41 +303,74 @@ func (g *Gate) decide(r *http.Request, allowAnonymous bool) (decision, *Error) {
 	return decision{tokenContext: c}, nil
 }
 
-// canReuse reports whether a gate of the same family verified credential for the
-// same request, and the token is still valid at this time.
-func (g *Gate) canReuse(r *http.Request, credential string) bool {
-	verified, request := verifiedIn(r.Context())
-	v := g.settings.verifier
-	return verified != nil && verified.family == v.family &&
-		request.matches(r) && verified.credentialHash == hashCredential(credential) &&
-		v.claims.checkTimes(&verified.token, g.settings.now()) == nil
+// An outerToken is a token in the request's context that a gate of the same family
+// verified, from a credential equal to the one of the request. In the zero value, there
+// is none.
+type outerToken struct {
+	context     *tokenContext
+	sameRequest bool // the outer gate let the same request through
+	sameProof   bool // Confirm accepted the proof that the request has, which must not be used twice
+	validated   bool // Validate has accepted the token, and nothing has run since
+}
+
+// outerTokenOf returns the outerToken of r.
+func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (outer outerToken) {
+	c := verifiedIn(r.Context())
+	if c == nil || c.verified.family != g.settings.verifier.family || c.verified.credentialHash != hashCredential(credential) {
+		return outer
+	}
+	outer.context = c
+	outer.sameRequest = c.request.matches(r)
+	outer.sameProof = c.request.proves(r)
+	// A handler that changes something for Validate, such as the tenant, puts it into
+	// a new context. A caller of Check may hold the context of the outer gate for hours.
+	current, ok := r.Context().(*tokenContext)
+	outer.validated = ok && current == c && by != byCheck
+	return outer
 }
 
 // authorize verifies a credential and checks the token against Options and the rules
 // of g. If the token is verified and then refused, authorize returns both c and e.
-func (g *Gate) authorize(r *http.Request, credential string) (c *tokenContext, cached bool, e *Error) {
+//
+// With an outer token, the credential is not verified anew: its key and its times are
+// checked, and all that depends on the request. If c is the context of outer, the
+// context of the request needs no change.
+func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (c *tokenContext, cached bool, e *Error) {
 	s := g.settings
+	ctx := r.Context()
 	if credential == "" {
 		return nil, false, g.addScopes(toError(refuse(ErrNoToken, "the credential is empty", ""), fromGate))
 	}
-	verified, cached, err := s.verifier.verifyToken(r.Context(), credential, s.now())
-	if err != nil {
-		return nil, false, toError(err, fromGate)
+	var known *verifiedToken
+	if outer.context != nil {
+		known = outer.context.verified
 	}
-	c = &tokenContext{verified: verified}
+	verified, cached, err := s.verifier.verifyToken(ctx, credential, known, s.now())
+	if err != nil {
+		return nil, false, canceled(ctx, toError(err, fromGate))
+	}
+	if verified != known { // there is none, or its key has been replaced
+		outer = outerToken{}
+	}
+	confirm := verified.hasCnf && !outer.sameProof
+	if outer.sameRequest && !(confirm && verified.isBoundByProof()) {
+		c = outer.context
+	} else {
+		c = &tokenContext{verified: verified}
+	}
 	if len(s.rules) > 0 {
 		if e := g.checkRules(r, c.token(), s.rules, fromOptions); e != nil {
 			return c, cached, e
 		}
 	}
-	if verified.hasCnf {
+	if confirm {
 		if err := s.confirm.Check(r, c.token()); err != nil {
-			return c, cached, toError(err, fromOptions)
+			return c, cached, canceled(ctx, toError(err, fromOptions))
 		}
 	}
-	if s.validate != nil {
-		if err := s.validate(r.Context(), c.token()); err != nil {
-			return c, cached, toError(err, fromValidate)
+	if s.validate != nil && !outer.validated {
+		if err := s.validate(ctx, c.token()); err != nil {
+			return c, cached, canceled(ctx, toError(err, fromValidate))
 		}
 	}
 	if len(g.rules) > 0 {
@@ -335,7 +382,7 @@ func (g *Gate) authorize(r *http.Request, credential string) (c *tokenContext, c
 func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOrigin) *Error {
 	for _, rule := range rules {
 		if err := rule.Check(r, t); err != nil {
-			return g.addScopes(toError(err, from))
+			return canceled(r.Context(), g.addScopes(toError(err, from)))
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -738,6 +739,101 @@ func TestCancelledRequestStopsWaiting(t *testing.T) {
 	cancel()
 	w := serve(gate.Handler(writeSubject), request("GET", "Authorization: Bearer "+hs256Token(nil)).WithContext(ctx))
 	assert.Equal(t, 503, w.Code)
+}
+
+// A client that goes away is no outage of the service, wherever the check waits. acceptance 61
+func TestClientThatGoesAway(t *testing.T) {
+	t.Parallel()
+	ended := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	ofDriver := func(ctx context.Context) error { <-ctx.Done(); return errors.New("driver: bad connection") }
+	slowly := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	token := "Bearer " + hs256Token(map[string]any{"cnf": 1})
+	type waiting func(*jwtgate.Options, func(context.Context) error)
+	keySource := func(o *jwtgate.Options, wait func(context.Context) error) {
+		source := o.Keys
+		o.Keys = jwtgate.KeySourceFunc(func(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+			if err := wait(ctx); err != nil {
+				return nil, err
+			}
+			return source.Keys(ctx, issuer, kid)
+		})
+	}
+	validate := func(o *jwtgate.Options, wait func(context.Context) error) {
+		o.Validate = func(ctx context.Context, _ *jwtgate.Token) error { return wait(ctx) }
+	}
+	confirm := func(o *jwtgate.Options, wait func(context.Context) error) {
+		o.Confirm = jwtgate.RuleFunc(func(r *http.Request, _ *jwtgate.Token) error { return wait(r.Context()) })
+	}
+	extract := func(o *jwtgate.Options, wait func(context.Context) error) {
+		o.Extract = func(r *http.Request) (string, error) {
+			if err := wait(r.Context()); err != nil {
+				return "", err
+			}
+			return jwtgate.Bearer(r)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		where  waiting
+		wait   func(context.Context) error
+		gone   string // the reason if the client goes away
+		late   string // the reason if a deadline passes
+		status int
+	}{
+		{"keys", keySource, ended, "canceled", "unavailable", 503},
+		{"keys, another error", keySource, ofDriver, "canceled", "unavailable", 503},
+		{"Validate", validate, ended, "canceled", "unavailable", 503},
+		{"Validate, another error", validate, ofDriver, "canceled", "unavailable", 503},
+		{"Extract", extract, ended, "canceled", "unavailable", 503},
+		{"Extract, another error", extract, ofDriver, "request", "request", 400},
+		{"Confirm", confirm, ended, "canceled", "unavailable", 503},
+		{"Confirm, another error", confirm, ofDriver, "claim", "claim", 401},
+		{"Validate, slow and content", validate, slowly, "", "", 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				for reason, end := range map[string]func() (context.Context, context.CancelFunc){
+					tt.gone: func() (context.Context, context.CancelFunc) {
+						ctx, cancel := context.WithCancel(t.Context())
+						time.AfterFunc(time.Second, cancel)
+						return ctx, cancel
+					},
+					tt.late: func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), time.Second) },
+				} {
+					var seen error
+					gate := newGate(t, func(o *jwtgate.Options) {
+						o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil })
+						o.Observe = func(_ context.Context, e jwtgate.Event) { seen = e.Err }
+						tt.where(o, tt.wait)
+					})
+					ctx, cancel := end()
+					w := serve(gate.Optional(writeSubject), request("GET", "Authorization: "+token).WithContext(ctx))
+					assert.Equal(t, tt.status, w.Code)
+					var e *jwtgate.Error
+					if errors.As(seen, &e) {
+						assert.Equal(t, reason, e.Reason(), "%v", seen)
+						assert.Equal(t, reason == "canceled", errors.Is(seen, jwtgate.ErrCanceled))
+						assert.Equal(t, reason == "canceled", errors.Is(seen, context.Canceled))
+						assert.Equal(t, reason == "unavailable", errors.Is(seen, jwtgate.ErrUnavailable))
+					} else {
+						assert.Empty(t, reason)
+					}
+					cancel()
+				}
+			})
+		})
+	}
+
+	t.Run("the context of Validate itself is canceled", func(t *testing.T) {
+		t.Parallel()
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.Validate = func(context.Context, *jwtgate.Token) error { return context.Canceled }
+		})
+		_, err := gate.Check(request("GET", "Authorization: Bearer "+hs256Token(nil)))
+		requireRefused(t, err, 503, jwtgate.ErrUnavailable)
+		assert.NotErrorIs(t, err, jwtgate.ErrCanceled, "the client has not gone away")
+	})
 }
 
 // BenchmarkHandler compares the whole middleware with a handler without a gate.

@@ -3,6 +3,7 @@ package jwtgate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,24 +16,39 @@ import (
 	"github.com/jwtgate/jwtgate"
 )
 
+// counts has how often a gate asked for keys, asked Validate, and asked Confirm.
+type counts struct{ keys, validate, confirm int }
+
+// countInto returns a change of options that adds to n.
+func countInto(n *counts) func(*jwtgate.Options) {
+	return func(o *jwtgate.Options) {
+		source := o.Keys
+		o.Keys = jwtgate.KeySourceFunc(func(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+			n.keys++
+			return source.Keys(ctx, issuer, kid)
+		})
+		o.Validate = func(context.Context, *jwtgate.Token) error { n.validate++; return nil }
+		o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { n.confirm++; return nil })
+	}
+}
+
 // TestNestedGates puts gates inside one another. Gates derived from the same New are one family: an
-// inner gate reuses the token that the outer gate verified for the same request.
+// inner gate does not parse the token again that the outer gate verified, and decides everything else
+// again. It leaves out Validate if nothing can have changed for it.
 func TestNestedGates(t *testing.T) {
 	t.Parallel()
 
 	// nested returns two nested gates of one family. The outer one calls change on the request before
-	// the inner one sees it. verified counts the verifications of both gates.
-	nested := func(t *testing.T, cacheSize int, change func(*http.Request) *http.Request) (handler http.Handler, verified *int) {
-		verified = new(int)
-		gate := newGate(t, func(o *jwtgate.Options) {
-			o.CacheSize = cacheSize
-			o.Validate = func(context.Context, *jwtgate.Token) error { *verified++; return nil }
-		})
+	// the inner one sees it.
+	nested := func(t *testing.T, cacheSize int, change func(*http.Request) *http.Request) (handler http.Handler, asked *counts) {
+		asked = new(counts)
+		gate := newGate(t, countInto(asked), func(o *jwtgate.Options) { o.CacheSize = cacheSize })
 		inner := gate.Handler(writeSubject)
 		return gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			inner.ServeHTTP(w, change(r))
-		})), verified
+		})), asked
 	}
+	type tenant struct{}
 	alice := "Bearer " + hs256Token(nil)
 	mallory := "Bearer " + hs256Token(map[string]any{"sub": "mallory"})
 
@@ -41,90 +57,89 @@ func TestNestedGates(t *testing.T) {
 		change func(*http.Request) *http.Request
 		status int
 		body   string
-		again  bool // the inner gate verifies the token again
+		asked  counts // by both gates
 	}{
-		{"same request", func(r *http.Request) *http.Request { return r }, 200, "alice,true", false},
+		{"same request", func(r *http.Request) *http.Request { return r }, 200, "alice,true", counts{2, 1, 0}},
 		{"prefix stripped", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.URL.Path = "/"
 			return r
-		}, 200, "alice,true", false},
+		}, 200, "alice,true", counts{2, 1, 0}},
 		// acceptance 51
 		{"other credentials", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Header.Set("Authorization", mallory)
 			return r
-		}, 200, "mallory,true", true},
+		}, 200, "mallory,true", counts{2, 2, 0}},
 		{"bad credentials", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Header.Set("Authorization", alice+"x")
 			return r
-		}, 401, "", false},
+		}, 401, "", counts{2, 1, 0}},
 		{"no credentials", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Header.Del("Authorization")
 			return r
-		}, 401, "", false},
+		}, 401, "", counts{1, 1, 0}},
 		{"credentials twice", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Header.Add("Authorization", alice)
 			return r
-		}, 400, "", false},
+		}, 400, "", counts{1, 1, 0}},
 		{"other method", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Method = "DELETE"
 			return r
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 1, 0}},
 		{"other target", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.RequestURI = "/other"
 			return r
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 1, 0}},
 		{"other DPoP proof", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Header.Set("DPoP", "proof")
 			return r
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 1, 0}},
 		{"other host", func(r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.Host = "other.example.com"
 			return r
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 1, 0}},
 		{"another request with the same context", func(r *http.Request) *http.Request {
 			sub := must(http.NewRequestWithContext(r.Context(), "GET", "/path?query", nil))
 			sub.Header.Set("Authorization", alice)
 			return sub
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 1, 0}},
+		{"other context", func(r *http.Request) *http.Request {
+			return r.WithContext(context.WithValue(r.Context(), tenant{}, "other"))
+		}, 200, "alice,true", counts{2, 2, 0}},
 		// acceptance 52
 		{"token made by hand", func(r *http.Request) *http.Request {
 			return r.WithContext(jwtgate.NewContext(r.Context(), &jwtgate.Token{Subject: "root", Expires: now.Add(time.Hour)}))
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 2, 0}},
 		{"copy of the token", func(r *http.Request) *http.Request {
 			token, _ := jwtgate.FromContext(r.Context())
 			copied := *token
 			copied.Subject = "root"
 			return r.WithContext(jwtgate.NewContext(r.Context(), &copied))
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 2, 0}},
 		{"token hidden", func(r *http.Request) *http.Request {
 			return r.WithContext(jwtgate.NewContext(r.Context(), nil))
-		}, 200, "alice,true", true},
+		}, 200, "alice,true", counts{2, 2, 0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			want := 1
-			if tt.again {
-				want = 2
-			}
 			for _, cacheSize := range []int{0, 16} {
-				handler, verified := nested(t, cacheSize, tt.change)
+				handler, asked := nested(t, cacheSize, tt.change)
 				for range 3 { // a gate with a cache remembers the token from the second time on
-					*verified = 0
+					*asked = counts{}
 					w := serve(handler, request("GET", "Authorization: "+alice))
 					assert.Equal(t, tt.status, w.Code)
 					if tt.status == 200 {
 						assert.Equal(t, tt.body, w.Body.String())
 					}
-					assert.Equal(t, want, *verified)
+					assert.Equal(t, tt.asked, *asked)
 				}
 			}
 		})
@@ -258,45 +273,208 @@ func TestNestedGates(t *testing.T) {
 		assert.Equal(t, ",false", w.Body.String(), "an anonymous request must not get the identity of the outer request")
 	})
 
-	t.Run("requests without RequestURI", func(t *testing.T) {
-		t.Parallel()
-		confirmed := 0
-		gate := newGate(t, func(o *jwtgate.Options) {
-			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { confirmed++; return nil })
-		})
-		r := must(http.NewRequest("GET", "https://a.example.com/a", nil))
-		r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"cnf": 1}))
-		token, err := gate.Check(r)
-		require.NoError(t, err)
-		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
-		_, err = gate.Check(r)
-		require.NoError(t, err)
-		assert.Equal(t, 1, confirmed)
-		r.URL.Path = "/b"
-		_, err = gate.Check(r)
-		require.NoError(t, err)
-		assert.Equal(t, 2, confirmed)
-	})
-
 	t.Run("after Check", func(t *testing.T) {
 		t.Parallel()
-		verified := 0
-		gate := newGate(t, func(o *jwtgate.Options) {
-			o.Validate = func(context.Context, *jwtgate.Token) error { verified++; return nil }
-		})
+		asked := new(counts)
+		gate := newGate(t, countInto(asked))
 		r := request("GET", "Authorization: "+alice)
 		token, err := gate.Check(r)
 		require.NoError(t, err)
 		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
 		assert.Equal(t, 200, serve(gate.Handler(writeSubject), r).Code)
-		assert.Equal(t, 1, verified)
+		assert.Equal(t, counts{2, 2, 0}, *asked, "the context is not the one that a gate made")
 
-		// A token returned by Verify belongs to no request, so the gate verifies it again.
+		// The token of Verify belongs to no request.
 		token, err = gate.Verify(t.Context(), strings.TrimPrefix(alice, "Bearer "))
 		require.NoError(t, err)
 		r = request("GET", "Authorization: "+alice)
 		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
 		assert.Equal(t, 200, serve(gate.Handler(writeSubject), r).Code)
-		assert.Equal(t, 3, verified)
+		assert.Equal(t, counts{4, 4, 0}, *asked)
+	})
+
+	t.Run("tenant from the middleware in between", func(t *testing.T) {
+		t.Parallel()
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.Validate = func(ctx context.Context, token *jwtgate.Token) error {
+				if wanted, ok := ctx.Value(tenant{}).(string); ok && wanted != "alice's" {
+					return fmt.Errorf("%w: of another tenant", jwtgate.ErrForbidden)
+				}
+				return nil
+			}
+		})
+		inner := gate.Handler(writeSubject)
+		for name, status := range map[string]int{"alice's": 200, "bob's": 403} {
+			handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tenant{}, name)))
+			}))
+			assert.Equal(t, status, serve(handler, request("GET", "Authorization: "+alice)).Code, name)
+		}
+	})
+
+	// acceptance 48: a handler of a long stream calls Check on the request that has passed.
+	t.Run("stream that checks again", func(t *testing.T) {
+		t.Parallel()
+		for name, tt := range map[string]struct {
+			change func(revoke, withdraw, distrust *bool)
+			want   error
+		}{
+			"nothing has changed": {func(_, _, _ *bool) {}, nil},
+			"token revoked":       {func(revoke, _, _ *bool) { *revoke = true }, jwtgate.ErrRevoked},
+			"key withdrawn":       {func(_, withdraw, _ *bool) { *withdraw = true }, jwtgate.ErrUnknownKey},
+			"issuer distrusted":   {func(_, _, distrust *bool) { *distrust = true }, jwtgate.ErrIssuer},
+		} {
+			for _, cacheSize := range []int{0, 4} {
+				var revoked, withdrawn, distrusted bool
+				gate := newGate(t, func(o *jwtgate.Options) {
+					o.CacheSize = cacheSize
+					source := o.Keys
+					o.Keys = jwtgate.KeySourceFunc(func(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+						if withdrawn {
+							return nil, nil
+						}
+						return source.Keys(ctx, issuer, kid)
+					})
+					o.Issuers, o.TrustIssuer = nil, func(string) bool { return !distrusted }
+					o.Validate = func(context.Context, *jwtgate.Token) error {
+						if revoked {
+							return jwtgate.ErrRevoked
+						}
+						return nil
+					}
+				})
+				w := serve(gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					tt.change(&revoked, &withdrawn, &distrusted)
+					token, err := gate.Check(r)
+					if tt.want != nil {
+						assert.ErrorIs(t, err, tt.want, name)
+						return
+					}
+					if assert.NoError(t, err, name) {
+						assert.Equal(t, "alice", token.Subject)
+					}
+				})), request("GET", "Authorization: "+alice))
+				assert.Equal(t, 200, w.Code, name)
+			}
+		}
+	})
+}
+
+// TestNestedGates_Confirm checks that each gate asks Confirm about a key-bound token. Only the proof
+// of a request that has passed is not asked about again, because it may be used only once.
+func TestNestedGates_Confirm(t *testing.T) {
+	t.Parallel()
+	jkt := map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}
+	certificate := map[string]any{"x5t#S256": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}
+	clone := func(change func(*http.Request)) func(*http.Request) *http.Request {
+		return func(r *http.Request) *http.Request {
+			r = r.Clone(r.Context())
+			change(r)
+			return r
+		}
+	}
+	same := func(r *http.Request) *http.Request { return r }
+	for _, tt := range []struct {
+		name      string
+		cnf       any
+		proofs    []string
+		change    func(*http.Request) *http.Request
+		confirmed int
+	}{
+		{"proof of the same request", jkt, []string{"p1"}, same, 1},
+		{"a copy of the request", jkt, []string{"p1"}, clone(func(*http.Request) {}), 1},
+		{"other context", jkt, []string{"p1"}, func(r *http.Request) *http.Request {
+			return r.WithContext(context.WithValue(r.Context(), counts{}, 1))
+		}, 1},
+		{"other method", jkt, []string{"p1"}, clone(func(r *http.Request) { r.Method = "DELETE" }), 2},
+		{"other host", jkt, []string{"p1"}, clone(func(r *http.Request) { r.Host = "other.example.com" }), 2},
+		{"other RequestURI", jkt, []string{"p1"}, clone(func(r *http.Request) { r.RequestURI = "/other" }), 2},
+		{"other path", jkt, []string{"p1"}, clone(func(r *http.Request) { r.URL.Path = "/other" }), 2},
+		{"other query", jkt, []string{"p1"}, clone(func(r *http.Request) { r.URL.RawQuery = "other" }), 2},
+		{"no URL", jkt, []string{"p1"}, clone(func(r *http.Request) { r.URL = nil }), 2},
+		{"other proof", jkt, []string{"p1"}, clone(func(r *http.Request) { r.Header.Set("DPoP", "p2") }), 2},
+		{"second proof", jkt, []string{"p1"}, clone(func(r *http.Request) { r.Header.Add("DPoP", "p1") }), 2},
+		{"proof removed", jkt, []string{"p1"}, clone(func(r *http.Request) { r.Header.Del("DPoP") }), 2},
+		{"two proofs", jkt, []string{"p1", "p2"}, same, 2},
+		{"no proof", jkt, nil, same, 2},
+		{"certificate", certificate, nil, same, 2},
+		{"certificate, and a proof that nobody asked for", certificate, []string{"p1"}, same, 2},
+		{"certificate from another header", certificate, []string{"p1"}, clone(func(r *http.Request) { r.Header.Set("Client-Cert", ":other:") }), 2},
+		{"certificate and key", map[string]any{"jkt": "a", "x5t#S256": "b"}, []string{"p1"}, same, 2},
+		{"cnf is no object", 1, []string{"p1"}, same, 2},
+		{"key under another name", map[string]any{"jkt ": "a"}, []string{"p1"}, same, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			token := hs256Token(map[string]any{"cnf": tt.cnf})
+			for _, cacheSize := range []int{0, 4} {
+				asked := new(counts)
+				gate := newGate(t, countInto(asked), func(o *jwtgate.Options) { o.CacheSize = cacheSize })
+				innermost := gate.Handler(writeSubject)
+				inner := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					before := asked.confirm
+					innermost.ServeHTTP(w, r)
+					// The proof that the gate in the middle has accepted counts for the innermost gate.
+					if proof, _ := tt.cnf.(map[string]any); proof["jkt"] != nil && len(proof) == 1 && len(r.Header["Dpop"]) == 1 && r.URL != nil {
+						assert.Equal(t, before, asked.confirm)
+					} else {
+						assert.Equal(t, before+1, asked.confirm)
+					}
+					asked.confirm = before
+				}))
+				handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					inner.ServeHTTP(w, tt.change(r))
+				}))
+				for range 2 {
+					*asked = counts{}
+					r := request("GET", "Authorization: Bearer "+token)
+					r.Header["Dpop"] = tt.proofs
+					w := serve(handler, r)
+					assert.Equal(t, 200, w.Code)
+					assert.Equal(t, "alice,true", w.Body.String())
+					assert.Equal(t, tt.confirmed, asked.confirm)
+				}
+			}
+		})
+	}
+
+	t.Run("refused inside", func(t *testing.T) {
+		t.Parallel()
+		var accepted string
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.Confirm = jwtgate.RuleFunc(func(r *http.Request, _ *jwtgate.Token) error {
+				if r.Header.Get("Client-Cert") != accepted {
+					return errors.New("another certificate")
+				}
+				return nil
+			})
+		})
+		accepted = ":alice:"
+		inner := gate.Handler(writeSubject)
+		handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Set("Client-Cert", ":mallory:")
+			inner.ServeHTTP(w, r)
+		}))
+		w := serve(handler, request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"cnf": certificate}), "Client-Cert: :alice:"))
+		assert.Equal(t, 401, w.Code)
+	})
+
+	t.Run("requests without RequestURI", func(t *testing.T) {
+		t.Parallel()
+		asked := new(counts)
+		gate := newGate(t, countInto(asked))
+		r := must(http.NewRequest("GET", "https://a.example.com/a", nil))
+		r.Header.Set("Authorization", "Bearer "+hs256Token(map[string]any{"cnf": jkt}))
+		r.Header.Set("DPoP", "proof")
+		token, err := gate.Check(r)
+		require.NoError(t, err)
+		r = r.WithContext(jwtgate.NewContext(r.Context(), token))
+		_, err = gate.Check(r)
+		require.NoError(t, err)
+		assert.Equal(t, 1, asked.confirm)
+		r.URL.Path = "/b"
+		_, err = gate.Check(r)
+		require.NoError(t, err)
+		assert.Equal(t, 2, asked.confirm)
 	})
 }

@@ -124,9 +124,13 @@ func logEvent(ctx context.Context, logger *slog.Logger, pseudonymKey []byte, e E
 	attrs := make([]slog.Attr, 0, 8)
 	if e.Err != nil {
 		denied := toError(e.Err, fromGate)
-		level, decision = slog.LevelWarn, "deny"
-		if denied.Status == http.StatusServiceUnavailable {
+		decision = "deny"
+		switch denied.Reason() {
+		case "canceled": // nobody is at fault
+		case "unavailable":
 			level = slog.LevelError
+		default:
+			level = slog.LevelWarn
 		}
 		attrs = append(attrs,
 			slog.Int("status", denied.Status),

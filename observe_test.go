@@ -269,7 +269,7 @@ func TestAuditLogRecords(t *testing.T) {
 			},
 			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 401.0, "reason": "signature"},
-			error: "jwtgate: bad signature: the token names no key (status 401)",
+			error: "jwtgate: bad signature: not made with the only secret tried: it is another secret, or the issuer uses the bytes that its base64 or hex text encodes (status 401)",
 		},
 		{
 			name: "too few rights",
@@ -287,7 +287,21 @@ func TestAuditLogRecords(t *testing.T) {
 			decide:   func(g *jwtgate.Gate) { serve(g.Handler(writeSubject), request("GET", good)) },
 			want: map[string]any{"level": "ERROR", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 503.0, "reason": "unavailable"},
-			error:    "jwtgate: the account of alice cannot be read (status 503)",
+			error:    "jwtgate: Options.Validate failed: the account of alice cannot be read; to refuse the token, wrap ErrRevoked or ErrForbidden (status 503)",
+			verified: true,
+		},
+		{
+			name:     "client that went away", // acceptance 61
+			validate: errors.New("pq: canceling statement due to user request"),
+			decide: func(g *jwtgate.Gate) {
+				ctx, cancel := context.WithCancel(context.Background())
+				cancel()
+				serve(g.Handler(writeSubject), request("GET", good).WithContext(ctx))
+			},
+			want: map[string]any{"level": "INFO", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
+				"status": 503.0, "reason": "canceled"},
+			error: "jwtgate: client went away: Options.Validate failed: pq: canceling statement due to user request; " +
+				"to refuse the token, wrap ErrRevoked or ErrForbidden (status 503)",
 			verified: true,
 		},
 	} {

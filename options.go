@@ -100,12 +100,14 @@ type Options struct {
 	// Confirm is called for each request whose token has the claim cnf: the token is
 	// bound to a key (RFC 7800). Confirm checks that the sender of the request holds
 	// that key. nil refuses tokens with cnf. Tokens without cnf are accepted without
-	// Confirm, unless one of Rules refuses them.
+	// Confirm, unless one of Rules refuses them. With nested gates, each gate calls
+	// Confirm, except for a DPoP proof that it has accepted (see [Gate.Handler]).
 	Confirm Rule
 	// Validate is called for each token, remembered tokens included, after all other
 	// checks of Options and before the rules of [Gate.Require]. Use it for revocation
 	// and tenancy. Its context is that of the request. It may do I/O and must be safe
-	// for concurrent use.
+	// for concurrent use. With nested gates, a gate calls Validate again if the context
+	// of the request has changed, and [Gate.Check] always calls Validate.
 	//
 	// To refuse a token, return an error that wraps [ErrRevoked] (401) or
 	// [ErrForbidden] (403). An error that wraps no sentinel of this package and no
@@ -139,8 +141,8 @@ type Options struct {
 	// OnDeny must not call [Gate.Deny], and must not show Error.Err to the client.
 	OnDeny func(http.ResponseWriter, *http.Request, *Error)
 	// Observe is called with every decision, for logs ([AuditLog]), metrics and
-	// traces. A gate that relies on the checks of an outer gate (see [Gate.Handler])
-	// reports only refusals. Observe runs on the request's goroutine and must be safe for
+	// traces. A nested gate that gets the request of the outer gate reports only
+	// refusals. Observe runs on the request's goroutine and must be safe for
 	// concurrent use.
 	Observe func(context.Context, Event)
 	// Now returns the current time, for tests. nil means [time.Now].

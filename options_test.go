@@ -121,7 +121,7 @@ func ExampleOptions_trustIssuer() {
 	_, err = gate.Verify(context.Background(), hs256Token(map[string]any{"iss": "https://other.example.com/"}))
 	fmt.Println(err)
 	// Output:
-	// jwtgate: issuer not trusted: iss is "https://other.example.com/" (status 401)
+	// jwtgate: issuer not trusted: iss is "https://other.example.com/", which Options.TrustIssuer does not trust (status 401)
 }
 
 func TestNewRefuses(t *testing.T) {

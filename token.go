@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -179,6 +180,7 @@ type header struct {
 // immutable.
 type verifiedToken struct {
 	family         *family
+	key            *Key   // verified the signature
 	credentialHash uint64 // of the whole token, keyed with hashSeed
 	header         *header
 	claims         string    // the JSON object, as it was signed
@@ -190,6 +192,20 @@ type verifiedToken struct {
 	hasSubject  bool
 	hasSub      bool // even if Options.SubjectClaim names another claim
 	hasClientID bool
+}
+
+// isBoundByProof reports whether cnf binds the token to the key of a DPoP proof, and to
+// nothing else (RFC 9449 section 6.1).
+func (v *verifiedToken) isBoundByProof() bool {
+	if !v.hasCnf {
+		return false
+	}
+	cnf, _, err := jsonobj.Find(v.claims, "cnf")
+	if err != nil {
+		return false
+	}
+	members, err := jsonobj.Parse(cnf, nil)
+	return err == nil && len(members) == 1 && members[0].Name == "jkt"
 }
 
 // A requestToken contains the Token of one request, and says from which verified
@@ -239,9 +255,13 @@ func (c *tokenContext) subject() string {
 	return c.verified.token.Subject
 }
 
-// setRequest records that the token was verified for r, and for no other request.
+// setRequest records that r passed with the token. Only then may a nested gate rely on
+// the proof that r has.
 func (c *tokenContext) setRequest(r *http.Request) {
-	c.request.set(r)
+	c.request = identify(r)
+	if c.verified.isBoundByProof() {
+		c.request.proof = proofOf(r)
+	}
 	if rt := c.created.Load().requestToken(); rt != nil {
 		rt.request = c.request
 	}
@@ -266,34 +286,34 @@ func (c *tokenContext) String() string {
 	return parent.String() + ".WithValue(jwtgate.Token)"
 }
 
-// verifiedIn returns the verified token in ctx and the request that it was verified
-// for. Both are nil if no gate verified the Token in ctx.
-func verifiedIn(ctx context.Context) (*verifiedToken, *requestIdentity) {
+// verifiedIn returns the tokenContext of the verified token in ctx. It returns nil if
+// no gate verified the Token in ctx.
+func verifiedIn(ctx context.Context) *tokenContext {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *tokenContext:
 		// A handler may have overwritten its Token, as in *t = *other. Then origin
 		// does not point to the requestToken that contains it.
 		if t := value.created.Load(); t == nil || t.requestToken() != nil {
-			return value.verified, &value.request
+			return value
 		}
 	case *Token:
 		if rt := value.requestToken(); rt != nil {
-			return rt.verified, &rt.request
+			c := &tokenContext{verified: rt.verified, request: rt.request}
+			c.created.Store(value)
+			return c
 		}
 	}
-	return nil, nil
+	return nil
 }
 
-// A requestIdentity has the parts of a request by which a nested gate recognises it:
-// method, host, URI and DPoP headers. A decision of Confirm that depended on other
-// parts is reused even if these have changed. The zero value equals the identity of no
+// A requestIdentity recognises a request. The zero value is the identity of no
 // request.
 type requestIdentity struct {
-	isSet  bool   // false in the zero value
-	proofs uint64 // the hash of the DPoP headers
+	isSet  bool // false in the zero value
 	method string
 	host   string
 	uri    string
+	proof  *provenRequest // nil if Confirm accepted no proof that can be used only once
 }
 
 // hashSeed is random and known to this process only, so clients cannot choose tokens
@@ -304,28 +324,45 @@ var hashSeed = maphash.MakeSeed()
 // hashCredential returns the hash of a whole token.
 func hashCredential(token string) uint64 { return maphash.String(hashSeed, token) }
 
-// set makes i the identity of r.
-func (i *requestIdentity) set(r *http.Request) {
-	i.isSet, i.method, i.host, i.uri = true, r.Method, r.Host, r.RequestURI
+// identify returns the identity of r, without proof.
+func identify(r *http.Request) requestIdentity {
+	i := requestIdentity{isSet: true, method: r.Method, host: r.Host, uri: r.RequestURI}
 	if i.uri == "" && r.URL != nil { // not from a server
 		i.uri = r.URL.String()
 	}
-	// A DPoP proof (RFC 9449) is valid for one request only. Confirm checked the
-	// proof that the request had then.
-	if proofs := r.Header["Dpop"]; len(proofs) > 0 {
-		var h maphash.Hash
-		h.SetSeed(hashSeed)
-		for _, proof := range proofs {
-			h.WriteString(proof)
-			h.WriteByte('\n') // a header value contains none
-		}
-		i.proofs = h.Sum64()
-	}
+	return i
 }
 
-// matches reports whether i is the identity of r.
+// matches reports whether i is the identity of r, whatever the proofs are.
 func (i *requestIdentity) matches(r *http.Request) bool {
-	var current requestIdentity
-	current.set(r)
+	current := identify(r)
+	current.proof = i.proof
 	return *i == current
+}
+
+// A provenRequest has what identifies a request with a DPoP proof (RFC 9449), beside
+// the fields of requestIdentity. Such a proof is for one request, and may be used only
+// once.
+type provenRequest struct {
+	url   string
+	proof string
+}
+
+// proofOf returns the provenRequest of r. It is nil unless r has exactly one DPoP
+// header.
+func proofOf(r *http.Request) *provenRequest {
+	proofs := r.Header["Dpop"]
+	if len(proofs) != 1 || r.URL == nil {
+		return nil
+	}
+	return &provenRequest{url: r.URL.String(), proof: proofs[0]}
+}
+
+// proves reports whether i is the identity of r, and has the proof that r has.
+func (i *requestIdentity) proves(r *http.Request) bool {
+	if i.proof == nil || !i.matches(r) {
+		return false
+	}
+	current := proofOf(r)
+	return current != nil && *current == *i.proof
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // A verifier makes the checks of a token that depend on the token, the keys and the
@@ -46,14 +48,22 @@ type verifier struct {
 	scratch sync.Pool // of *scratch
 }
 
-// verifyToken verifies token and returns its content. cached reports that the token
-// was remembered.
-func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time) (verified *verifiedToken, cached bool, err error) {
+// verifyToken verifies token and returns its content. known is the result of an earlier
+// call for the same token, or nil. cached reports that the token was remembered.
+func (v *verifier) verifyToken(ctx context.Context, token string, known *verifiedToken, now time.Time) (verified *verifiedToken, cached bool, err error) {
+	if known != nil {
+		if keyFound, err := v.checkKey(ctx, known); err != nil {
+			return nil, false, err
+		} else if keyFound {
+			return known, false, v.claims.checkTimes(&known.token, now)
+		}
+		// The source no longer has the key, or has it under another ID.
+	}
 	if len(token) > v.maxTokenBytes {
 		return nil, false, refuse(ErrMalformed, "the token has more than "+strconv.Itoa(v.maxTokenBytes)+" bytes", "")
 	}
 	if !v.tokens.enabled() {
-		verified, _, err = v.verifyNew(ctx, token, now)
+		verified, err = v.verifyNew(ctx, token, now)
 		return verified, false, err
 	}
 	// Only the last 32 bytes are hashed: they belong to the signature, which is
@@ -66,11 +76,11 @@ func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time)
 		// The source no longer has the key, or has it under another ID. The token is
 		// verified as a new one. If it is valid, it replaces the remembered one.
 	}
-	verified, key, err := v.verifyNew(ctx, token, now)
+	verified, err = v.verifyNew(ctx, token, now)
 	if err != nil {
 		return nil, false, err
 	}
-	r := &rememberedToken{verifiedToken: verified, key: key}
+	r := &rememberedToken{verifiedToken: verified}
 	r.validFrom, r.validUntil = v.claims.validWindow(&verified.token)
 	// The token is cloned because it may be a part of a longer header, and because
 	// some servers reuse the memory of a header for the next request.
@@ -78,45 +88,41 @@ func (v *verifier) verifyToken(ctx context.Context, token string, now time.Time)
 	return verified, false, nil
 }
 
-// verifyNew makes all checks of a token. It also returns the key that verified the
-// signature.
-func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (verified *verifiedToken, key *Key, err error) {
+// verifyNew makes all checks of a token.
+func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (verified *verifiedToken, err error) {
 	s := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(s)
 
 	s.token = append(s.token[:0], token...)
 	segments, err := jws.Cut(s.token)
 	if err != nil {
-		return nil, nil, malformed("token", err)
+		return nil, malformed("token", err)
 	}
 	headerText := token[:len(segments.Header)]
 	headerHash := maphash.String(hashSeed, headerText)
 	remembered := v.headers.find(headerText, headerHash)
 	h, err := v.decode(s, &segments, remembered)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	// Scan checks the JSON of the claims and finds where each member is. Before the
 	// signature is verified only iss is read.
 	issuer := ""
 	if !v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
-			return nil, nil, malformed("claims", err)
+			return nil, malformed("claims", err)
 		}
 		if issuer, err = v.readIssuer(s); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	keys, err := v.fittingKeys(ctx, issuer, h)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	key = matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
+	key := matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
 	if key == nil {
-		if h.KeyID == "" {
-			return nil, nil, refuse(ErrSignature, "the token names no key", "")
-		}
-		return nil, nil, refuse(ErrSignature, "of key", h.KeyID)
+		return nil, signatureRefused(keys, h)
 	}
 
 	// From here on the token is known to be signed by a trusted key.
@@ -125,19 +131,19 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	}
 	if v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
-			return nil, nil, malformed("claims", err)
+			return nil, malformed("claims", err)
 		}
 	}
 	verified, err = v.claims.read(string(s.payload), s.members, h)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := v.claims.check(verified, issuer, now); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	verified.family = v.family
+	verified.family, verified.key = v.family, key
 	verified.credentialHash = hashCredential(token)
-	return verified, key, nil
+	return verified, nil
 }
 
 // decode decodes the segments of s.token into s and returns the header: remembered, or
@@ -163,31 +169,37 @@ func (v *verifier) decode(s *scratch, segments *jws.Compact, remembered *header)
 }
 
 // checkRemembered makes the checks of a remembered token whose outcome may have
-// changed: the issuer under TrustIssuer, the key, and the times. If keyFound is false
-// and err is nil, the source no longer returns the key, and the token must be verified
-// as a new one.
+// changed: those of checkKey, and the times. If keyFound is false and err is nil, the
+// token must be verified as a new one.
 func (v *verifier) checkRemembered(ctx context.Context, r *rememberedToken, now time.Time) (keyFound bool, err error) {
+	keyFound, err = v.checkKey(ctx, r.verifiedToken)
+	if !keyFound || err != nil || !now.Before(r.validFrom) && now.Before(r.validUntil) {
+		return keyFound, err
+	}
+	return true, v.claims.checkTimes(&r.token, now)
+}
+
+// checkKey checks that the issuer of a verified token is still trusted, which may change
+// under TrustIssuer, and reports whether the source still returns its key.
+func (v *verifier) checkKey(ctx context.Context, t *verifiedToken) (keyFound bool, err error) {
 	issuer := ""
 	if !v.anyIssuer {
-		issuer = r.token.Issuer
+		issuer = t.token.Issuer
 		if v.trustIssuer != nil && !v.trustIssuer(issuer) {
-			return false, refuseValue(ErrIssuer, "iss", issuer)
+			return false, v.issuerRefused(issuer)
 		}
 	}
-	keys, err := v.sourceKeys(ctx, issuer, r.header)
+	keys, err := v.sourceKeys(ctx, issuer, t.header)
 	if err != nil {
 		return false, err
 	}
 	tried := 0
 	for _, k := range keys {
-		if !k.fits(r.header.algorithm, r.header.KeyID) {
+		if !k.fits(t.header.algorithm, t.header.KeyID) {
 			continue
 		}
-		if k == r.key || k.equal(r.key) {
-			if !now.Before(r.validFrom) && now.Before(r.validUntil) {
-				return true, nil
-			}
-			return true, v.claims.checkTimes(&r.token, now)
+		if k == t.key || k.equal(t.key) {
+			return true, nil
 		}
 		if tried++; tried == maxKeysTried {
 			break
@@ -204,7 +216,7 @@ func (v *verifier) readHeader(data []byte) (*header, error) {
 	}
 	h := &header{Header: parsed, algorithm: algorithms[parsed.Algorithm]}
 	if h.algorithm == nil || !v.algorithms[h.algorithm] {
-		return nil, refuseValue(ErrAlgorithm, "alg", parsed.Algorithm)
+		return nil, v.algorithmRefused(parsed.Algorithm)
 	}
 	if h.HasType {
 		h.typeAccepted = v.types[jws.MediaType(h.Type)]
@@ -234,7 +246,7 @@ func (v *verifier) readIssuer(s *scratch) (string, error) {
 		}
 		issuer, ok := v.trustedIssuer(iss)
 		if !ok {
-			return "", refuseValue(ErrIssuer, "iss", string(iss))
+			return "", v.issuerRefused(string(iss))
 		}
 		return issuer, nil
 	}
@@ -269,24 +281,24 @@ func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (k
 		return keys, err
 	}
 	n := 0
-	otherAlgorithm := false
+	var other *Key // has the right ID and is for another algorithm
 	for _, k := range all {
 		if k.fits(h.algorithm, h.KeyID) {
 			keys[n] = k
 			if n++; n == maxKeysTried {
 				break
 			}
-		} else if k != nil && k.algorithm != nil && k.fits(k.algorithm, h.KeyID) {
-			otherAlgorithm = true
+		} else if other == nil && k != nil && k.algorithm != nil && k.fits(k.algorithm, h.KeyID) {
+			other = k
 		}
 	}
 	switch {
 	case n > 0:
 		return keys, nil
-	case otherAlgorithm:
-		return keys, refuse(ErrAlgorithm, "the key is for another one than", h.Algorithm)
+	case other != nil:
+		return keys, keyRefused(other, h)
 	default:
-		return keys, refuseValue(ErrUnknownKey, "kid", h.KeyID)
+		return keys, unknownKey(h)
 	}
 }
 
@@ -317,6 +329,119 @@ type scratch struct {
 	payload   []byte
 	signature []byte
 	members   []jsonobj.Field // of payload
+}
+
+// The functions below return refusals whose texts say what came and what was wanted.
+
+// issuerRefused returns the refusal of a token whose iss is not trusted.
+func (v *verifier) issuerRefused(iss string) error {
+	return refuseWith(ErrIssuer, func() string {
+		switch {
+		case iss == "":
+			return "iss is empty"
+		case len(v.issuers) == 0:
+			return "iss is " + logtext.Quote(iss) + ", which Options.TrustIssuer does not trust"
+		}
+		for _, issuer := range v.issuers {
+			if difference := slightDifference(iss, issuer); difference != "" {
+				return "iss is " + logtext.Quote(iss) + " and trusted is " + logtext.Quote(issuer) + ": they differ in " + difference
+			}
+		}
+		return "iss is " + logtext.Quote(iss) + ", trusted is " + logtext.List(v.issuers)
+	})
+}
+
+// slightDifference says in what two different names differ, if that is easily
+// overlooked. Otherwise it returns "".
+func slightDifference(a, b string) string {
+	switch {
+	case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
+		return "the slash at the end"
+	case strings.TrimSpace(a) == strings.TrimSpace(b):
+		return "white space at the start or the end"
+	case strings.EqualFold(a, b):
+		return "upper and lower case"
+	}
+	schemeA, restA, okA := strings.Cut(a, "://")
+	schemeB, restB, okB := strings.Cut(b, "://")
+	switch {
+	case strings.TrimSuffix(restA, "/") == strings.TrimSuffix(restB, "/") && okA && okB:
+		return schemeA + ":// and " + schemeB + "://"
+	case okA && !okB && strings.TrimSuffix(restA, "/") == strings.TrimSuffix(b, "/"),
+		okB && !okA && strings.TrimSuffix(restB, "/") == strings.TrimSuffix(a, "/"):
+		return "the scheme, such as https://"
+	}
+	return ""
+}
+
+// algorithmRefused returns the refusal of a token whose alg is not accepted.
+func (v *verifier) algorithmRefused(alg string) error {
+	return refuseWith(ErrAlgorithm, func() string {
+		if alg == "" {
+			return "alg is missing or empty"
+		}
+		text := "alg is " + logtext.Quote(alg)
+		if algorithms[alg] == nil {
+			return text + ", which is not supported"
+		}
+		var names []string
+		for a := range v.algorithms {
+			names = append(names, a.name)
+		}
+		slices.Sort(names)
+		return text + ", and Options.Algorithms has " + strings.Join(names, ", ")
+	})
+}
+
+// keyRefused returns the refusal of a token with header h because key, the one that it
+// names, is for another algorithm. A token without kid names all keys.
+func keyRefused(key *Key, h *header) error {
+	return refuseWith(ErrAlgorithm, func() string {
+		text := "the token is signed with " + h.Algorithm
+		if h.KeyID == "" || key.id == "" {
+			return text + ", the keys of this issuer are for " + key.algorithm.name
+		}
+		return text + ", key " + logtext.Quote(key.id) + " is for " + key.algorithm.name
+	})
+}
+
+// unknownKey returns the refusal of a token with header h for which the issuer has no
+// key.
+func unknownKey(h *header) error {
+	return refuseWith(ErrUnknownKey, func() string {
+		if h.KeyID == "" {
+			return "the token has no kid, and this issuer has no keys"
+		}
+		return "kid is " + logtext.Quote(h.KeyID) + ", and this issuer has no key with that ID"
+	})
+}
+
+// signatureRefused returns the refusal of a token with header h whose signature none of
+// keys made.
+func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
+	return refuseWith(ErrSignature, func() string {
+		tried := 0
+		for _, k := range keys {
+			if k != nil {
+				tried++
+			}
+		}
+		what, cause := "key", "the key is of another environment, or the token was changed"
+		if h.algorithm.isHMAC() {
+			what, cause = "secret", "it is another secret, or the issuer uses the bytes that its base64 or hex text encodes"
+		}
+		text := "made with none of the " + strconv.Itoa(tried) + " " + what + "s tried"
+		if tried == 1 {
+			text = "not made with the only " + what
+			if h.KeyID == "" {
+				text += " tried"
+			}
+		}
+		if h.KeyID != "" {
+			text += " for kid " + logtext.Quote(h.KeyID)
+		}
+		return text + ": " + cause
+	})
 }
 
 // malformed returns the refusal of a token with a malformed part, such as "claims".

@@ -335,7 +335,7 @@ func TestRemote_FirstCallerCancels(t *testing.T) {
 		first.Go(func() {
 			_, err := gate.Verify(ctx, token)
 			assert.ErrorIs(t, err, context.Canceled)
-			assert.ErrorIs(t, err, jwtgate.ErrUnavailable)
+			assert.ErrorIs(t, err, jwtgate.ErrCanceled)
 			assert.Equal(t, time.Second/2, time.Since(start))
 		})
 		synctest.Wait()

@@ -48,9 +48,9 @@ func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event),
 	}, nil
 }
 
-// outcome returns the labels of a decision. result is allow, anonymous, deny, or
-// unavailable. Unavailable means that the gate could not decide, because the keys or
-// Options.Validate failed. reason is the reason of a refusal, or "none".
+// outcome returns the labels of a decision. result is allow, anonymous, deny, canceled
+// or unavailable. Canceled means that the client went away. Unavailable means that the
+// gate could not decide, because the keys or Options.Validate failed. reason is the reason of a refusal, or "none".
 func outcome(e jwtgate.Event) (result, reason string) {
 	if e.Err == nil {
 		if e.Token == nil {
@@ -60,10 +60,12 @@ func outcome(e jwtgate.Event) (result, reason string) {
 	}
 	var denied *jwtgate.Error
 	errors.As(e.Err, &denied) // Event.Err always has this type
-	if reason = denied.Reason(); reason == "unavailable" {
-		return "unavailable", reason
+	switch reason = denied.Reason(); reason {
+	case "canceled", "unavailable":
+		return reason, reason
+	default:
+		return "deny", reason
 	}
-	return "deny", reason
 }
 
 // observeKeys reads the counters of remote each time the metrics are read. The label

@@ -126,6 +126,7 @@ var sentinels = []struct {
 	{"ErrClaim", jwtgate.ErrClaim},
 	{"ErrRevoked", jwtgate.ErrRevoked},
 	{"ErrForbidden", jwtgate.ErrForbidden},
+	{"ErrCanceled", jwtgate.ErrCanceled},
 	{"ErrUnavailable", jwtgate.ErrUnavailable},
 }
 

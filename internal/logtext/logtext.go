@@ -34,6 +34,23 @@ func Quote(s string) string {
 	return q
 }
 
+// List returns the first three of names, each as Quote returns it, and the number of
+// the others.
+func List(names []string) string {
+	const limit = 3
+	var b strings.Builder
+	for i, name := range names[:min(len(names), limit)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(Quote(name))
+	}
+	if more := len(names) - limit; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
 // Value returns s with its tokens masked. If the result is longer than 200 bytes or
 // not printable, Value returns Quote of it.
 func Value(s string) string {
