@@ -48,6 +48,10 @@ type Options struct {
 
 	// Audiences lists the names of this service. aud must contain one of them.
 	// Required unless AnyAudience is set.
+	//
+	// Some issuers make ID tokens like access tokens: the same typ, and an aud that may
+	// be the same. If the ID tokens of your issuer have at_hash, add
+	// NoClaim("at_hash") to Rules to keep them out (see [NoClaim]).
 	Audiences []string
 	// AnyAudience turns the check of aud off, for issuers that do not set aud. The
 	// gate then also accepts tokens that are meant for other services. Add a rule

@@ -109,35 +109,21 @@ func Claim(name string, oneOf ...string) Rule {
 	if slices.Contains(oneOf, "") {
 		panic(fmt.Sprintf("jwtgate.Claim: one of the values of %q is empty, and an empty claim would pass; was a setting not loaded?", name))
 	}
-	rule := claimRule{name: name, path: []string{name}, oneOf: slices.Clone(oneOf)}
-	if name[0] == '/' {
-		rule.path = strings.Split(name[1:], "/")
-		for i, step := range rule.path {
-			if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(step), "~") {
-				panic(fmt.Sprintf("jwtgate.Claim: %q is not a JSON Pointer: ~ may occur only in ~0 and ~1", name))
-			}
-			rule.path[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
-		}
-	}
-	return &rule
+	return &claimRule{claimPath: newClaimPath("jwtgate.Claim", name), oneOf: slices.Clone(oneOf)}
 }
 
 type claimRule struct {
-	name  string
-	path  []string
+	claimPath
 	oneOf []string
 }
 
 func (c *claimRule) Check(_ *http.Request, t *Token) error {
 	if t.origin == nil {
-		return refuse(ErrForbidden, "the token was made by hand and has no claims", "")
+		return errMadeByHand
 	}
-	value := t.origin.verified.claims
-	for _, step := range c.path {
-		var ok bool
-		if value, ok = child(value, step); !ok {
-			return refuse(ErrForbidden, "no claim", c.name)
-		}
+	value, ok := c.find(t.origin.verified.claims)
+	if !ok {
+		return refuse(ErrForbidden, "no claim", c.name)
 	}
 	if c.matches(value) {
 		return nil
@@ -147,6 +133,84 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 		return nil
 	}
 	return refuse(ErrForbidden, "not one of the accepted values in claim", c.name)
+}
+
+// errMadeByHand is the refusal of a Token that no gate verified.
+var errMadeByHand = refuse(ErrForbidden, "the token was made by hand and has no claims", "")
+
+// NoClaim returns a rule that refuses a token with any of the named claims, whatever
+// its value, null included. Names are written as for [Claim].
+//
+// Use NoClaim in [Options.Rules] where an issuer makes access tokens and ID tokens
+// alike, with the same typ and the same aud. NoClaim("at_hash") then keeps ID tokens
+// out: at_hash is the hash of the access token that was issued beside the ID token
+// (OpenID Connect Core 1.0 section 3.1.3.6), and an access token has none. at_hash is
+// optional in ID tokens that come from the token endpoint, so check first that your
+// issuer writes it.
+//
+// NoClaim panics if there are no names, and if one of them is empty or a malformed
+// pointer.
+func NoClaim(names ...string) Rule {
+	if len(names) == 0 {
+		panic("jwtgate.NoClaim: name at least one claim; without any, every token would pass")
+	}
+	var rule noClaimRule
+	for _, name := range names {
+		if name == "" {
+			panic("jwtgate.NoClaim: one of the names is empty; was a setting not loaded?")
+		}
+		rule = append(rule, newClaimPath("jwtgate.NoClaim", name))
+	}
+	return rule
+}
+
+type noClaimRule []claimPath
+
+func (n noClaimRule) Check(_ *http.Request, t *Token) error {
+	if t.origin == nil {
+		return errMadeByHand
+	}
+	for _, path := range n {
+		if _, found := path.find(t.origin.verified.claims); found {
+			return refuse(ErrForbidden, "the token has a claim that NoClaim excludes:", path.name)
+		}
+	}
+	return nil
+}
+
+// A claimPath leads to one value among the claims of a token.
+type claimPath struct {
+	name  string   // as the user wrote it
+	steps []string // names of members and indexes of elements, from the outside inward
+}
+
+// newClaimPath returns the path that name means: a JSON Pointer if it starts with a
+// slash, and otherwise the name of a top-level claim. It panics for a malformed
+// pointer.
+func newClaimPath(caller, name string) claimPath {
+	path := claimPath{name: name, steps: []string{name}}
+	if name[0] != '/' {
+		return path
+	}
+	path.steps = strings.Split(name[1:], "/")
+	for i, step := range path.steps {
+		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(step), "~") {
+			panic(fmt.Sprintf("%s: %q is not a JSON Pointer: ~ may occur only in ~0 and ~1", caller, name))
+		}
+		path.steps[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
+	}
+	return path
+}
+
+// find returns the raw value that p leads to. claims is a JSON object.
+func (p *claimPath) find(claims string) (value string, found bool) {
+	value = claims
+	for _, step := range p.steps {
+		if value, found = child(value, step); !found {
+			return "", false
+		}
+	}
+	return value, true
 }
 
 // child returns the member or array element of value that step, a reference token

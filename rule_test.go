@@ -1,9 +1,11 @@
 package jwtgate_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -139,6 +141,83 @@ func TestClaim(t *testing.T) {
 		})
 	}
 	require.ErrorIs(t, jwtgate.Claim("sub", "alice").Check(nil, &jwtgate.Token{Subject: "alice"}), jwtgate.ErrForbidden)
+}
+
+// The issuer makes ID tokens with the typ and the aud of access tokens. Only ID tokens have at_hash.
+func ExampleNoClaim() {
+	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
+		o.Rules = []jwtgate.Rule{jwtgate.NoClaim("at_hash")}
+	}))
+	if err != nil {
+		panic(err)
+	}
+	handler := gate.Handler(writeSubject)
+	accessToken, idToken := hs256Token(nil), hs256Token(map[string]any{"at_hash": "77QmUPtjPfzWtF2AnpK9RQ"})
+	for _, token := range []string{accessToken, idToken} {
+		fmt.Println(serve(handler, request("GET", "Authorization: Bearer "+token)).Code)
+	}
+	// Output:
+	// 200
+	// 401
+}
+
+// NoClaim refuses by presence: the value of the claim does not matter. acceptance 62
+func TestNoClaim(t *testing.T) {
+	t.Parallel()
+	gate := newGate(t)
+	for _, tt := range []struct {
+		name   string
+		claims map[string]any
+		names  []string
+		passes bool
+	}{
+		{"absent", nil, []string{"at_hash"}, true},
+		{"a string", map[string]any{"at_hash": "x"}, []string{"at_hash"}, false},
+		{"an empty string", map[string]any{"at_hash": ""}, []string{"at_hash"}, false},
+		{"null", map[string]any{"at_hash": json.RawMessage("null")}, []string{"at_hash"}, false},
+		{"false", map[string]any{"at_hash": false}, []string{"at_hash"}, false},
+		{"an object", map[string]any{"at_hash": map[string]any{}}, []string{"at_hash"}, false},
+		{"the second of two names", map[string]any{"nonce": "n"}, []string{"at_hash", "nonce"}, false},
+		{"neither of two names", map[string]any{"c_hash": "n"}, []string{"at_hash", "nonce"}, true},
+		{"an escaped name", map[string]any{"at_hash": 1}, []string{"at_hash"}, false},
+		{"another letter case", map[string]any{"AT_HASH": "x"}, []string{"at_hash"}, true},
+		{"inside another claim", map[string]any{"x": map[string]any{"at_hash": 1}}, []string{"at_hash"}, true},
+		{"a pointer", map[string]any{"x": map[string]any{"at_hash": nil}}, []string{"/x/at_hash"}, false},
+		{"a pointer into a string", map[string]any{"x": "at_hash"}, []string{"/x/at_hash"}, true},
+		{"a pointer to an element", map[string]any{"x": []any{1, nil}}, []string{"/x/1"}, false},
+		{"a pointer beyond the last element", map[string]any{"x": []any{1, nil}}, []string{"/x/2"}, true},
+		{"a pointer with escapes", map[string]any{"a/b": map[string]any{"~": 1}}, []string{"/a~1b/~0"}, false},
+		{"a name with a slash", map[string]any{"https://example.com/id_token": true}, []string{"https://example.com/id_token"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rule := jwtgate.NoClaim(tt.names...)
+			claims := claimsJSON(tt.claims)
+			if tt.name == "an escaped name" {
+				claims = strings.Replace(claims, `"at_hash"`, `"at\u005fhash"`, 1)
+			}
+			token := sign("HS256", secret, `{"alg":"HS256"}`, claims)
+			_, err := gate.Require(rule).Verify(t.Context(), token)
+			_, early := newGate(t, func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{rule} }).Verify(t.Context(), token)
+			if tt.passes {
+				require.NoError(t, err)
+				require.NoError(t, early)
+				return
+			}
+			requireRefused(t, err, 403, jwtgate.ErrForbidden)
+			requireRefused(t, early, 401, jwtgate.ErrClaim)
+		})
+	}
+	require.ErrorIs(t, jwtgate.NoClaim("at_hash").Check(nil, &jwtgate.Token{}), jwtgate.ErrForbidden, "a hand-made Token")
+
+	names := []string{"at_hash"}
+	rule := jwtgate.NoClaim(names...)
+	names[0] = "x"
+	_, err := gate.Require(rule).Verify(t.Context(), hs256Token(map[string]any{"at_hash": "x"}))
+	require.Error(t, err, "the rule has its own copy of the names")
+	for _, names := range [][]string{nil, {""}, {"at_hash", ""}, {"/a~2"}, {"/~"}} {
+		assert.Panics(t, func() { jwtgate.NoClaim(names...) }, "%q", names)
+	}
 }
 
 // A structRule is a rule whose value cannot be nil.
