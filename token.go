@@ -35,14 +35,15 @@ import (
 // A Token is an access token that a gate verified. Each request has its own Token:
 // changing its fields or slices does not affect other requests.
 //
-// For the user's ID alone, call [Subject]. For the fields of Token, call [FromContext].
-// For other claims, call [Decode] or [Token.Decode].
+// For the user's ID alone, call [Subject], or [Identity] if several issuers are
+// trusted. For the fields of Token, call [FromContext]. For other claims, call
+// [Decode] or [Token.Decode].
 //
 // A test of a handler can make a Token by hand and put it into a context with
 // [NewContext]. Gates trust neither hand-made Tokens nor copies.
 type Token struct {
 	Issuer   string   // iss
-	Subject  string   // sub, or the claim that Options.SubjectClaim names
+	Subject  string   // sub, or the claim that Options.SubjectClaim names; unique for one Issuer only
 	ID       string   // jti
 	ClientID string   // client_id, or azp if there is no client_id
 	Audience []string // aud
@@ -118,16 +119,51 @@ func (t *Token) requestToken() *requestToken {
 // Subject returns the subject of the token in ctx: the user's ID. It returns "" if
 // ctx has no token, as in a handler without a gate, and for a token without a
 // subject, which only [Options.AllowNoSubject] lets pass.
+//
+// Two issuers may give the same subject to two people. Use [Identity] if the gate
+// trusts more than one issuer.
 func Subject(ctx context.Context) string {
+	_, subject := Identity(ctx)
+	return subject
+}
+
+// Identity returns the issuer and the subject of the token in ctx. Together they
+// identify the user. Both are "" if ctx has no token, as in a handler without a gate.
+//
+// An issuer makes sub unique among its own users only. The one identifier that is
+// unique and stable is iss together with sub (OpenID Connect Core 1.0 section 5.7).
+// Whether the subject alone is enough depends on the options of the gate:
+//
+//   - With one issuer in [Options.Issuers], the subject alone identifies the user.
+//   - With several Issuers, or with [Options.TrustIssuer], two people may have the
+//     same subject, by accident or because one issuer imitates another. Store users
+//     under both results, as a struct or two columns. A text that joins the two may
+//     be the same for two users.
+//   - With [Options.AnyIssuer], the gate compares iss with nothing. The signature
+//     covers iss, but everybody who can sign a token can write any issuer into it.
+//     issuer is "" if the token has no iss. Use the subject alone if one issuer signs
+//     the tokens. Otherwise list the Issuers.
+//
+// If Keys returns one key for two issuers, each of them can sign tokens in the name of
+// the other, and issuer does not prove which of them did. See [Options.Issuers].
+//
+// Some issuers have two names, such as the two spellings of Google and the custom
+// domain of an Auth0 tenant. A user has the same subject under both names. Replace one
+// name by the other before you store the user.
+//
+// If [Options.SubjectClaim] is set, subject is the value of that claim. Name a claim
+// whose values are never given to a second user. An email address can pass to another
+// person. With [Options.AllowNoSubject], subject may be "": that is the ID of no user.
+func Identity(ctx context.Context) (issuer, subject string) {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *tokenContext:
-		return value.subject()
+		return value.identity()
 	case *Token:
 		if value != nil {
-			return value.Subject
+			return value.Issuer, value.Subject
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // FromContext returns the token that a gate or [NewContext] put into ctx. ok is
@@ -247,12 +283,12 @@ func (c *tokenContext) token() *Token {
 	return t
 }
 
-// subject returns the subject without creating the Token.
-func (c *tokenContext) subject() string {
+// identity returns the issuer and the subject without creating the Token.
+func (c *tokenContext) identity() (issuer, subject string) {
 	if t := c.created.Load(); t != nil {
-		return t.Subject
+		return t.Issuer, t.Subject
 	}
-	return c.verified.token.Subject
+	return c.verified.token.Issuer, c.verified.token.Subject
 }
 
 // setRequest records that r passed with the token. Only then may a nested gate rely on

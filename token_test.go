@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/keys"
 )
 
 func ExampleSubject() {
@@ -36,6 +37,38 @@ func ExampleSubject() {
 	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	// Output:
 	// orders of alice
+}
+
+// Two issuers have a user with the subject alice. They are two people, so the service stores its
+// users under issuer and subject. A database has a column for each, and a unique index on both.
+func ExampleIdentity() {
+	const partner = "https://partner.example/"
+	partnerSecret := []byte("the partner's own thirty-two bytes")
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.ByIssuer{issuer: keys.HS256(secret), partner: keys.HS256(partnerSecret)},
+		Issuers:   []string{issuer, partner},
+		Audiences: []string{audience},
+		Now:       fixedClock(now),
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	type userID struct{ issuer, subject string }
+	names := map[userID]string{
+		{issuer, "alice"}:  "Alice Adams",
+		{partner, "alice"}: "Alice Brown",
+	}
+	handler := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		issuer, subject := jwtgate.Identity(r.Context())
+		fmt.Println(subject, "is", names[userID{issuer, subject}])
+	}))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
+	serve(handler, request("GET", "Authorization: Bearer "+
+		sign("HS256", partnerSecret, `{"alg":"HS256"}`, claimsJSON(map[string]any{"iss": partner}))))
+	// Output:
+	// alice is Alice Adams
+	// alice is Alice Brown
 }
 
 // The token in the context has more than the subject.
@@ -198,6 +231,96 @@ func TestContext(t *testing.T) {
 
 	type key struct{}
 	assert.Equal(t, "alice", jwtgate.Subject(context.WithValue(ctx, key{}, 1)))
+}
+
+// Identity returns the issuer and the subject of the token in the context, and Subject the same
+// subject.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	type otherKey struct{}
+	handMade := &jwtgate.Token{Issuer: "https://a.example", Subject: "bob"}
+	for name, tt := range map[string]struct {
+		ctx             context.Context
+		issuer, subject string
+	}{
+		"no token":            {t.Context(), "", ""},
+		"hand-made":           {jwtgate.NewContext(t.Context(), handMade), "https://a.example", "bob"},
+		"below a value":       {context.WithValue(jwtgate.NewContext(t.Context(), handMade), otherKey{}, 1), "https://a.example", "bob"},
+		"nil":                 {jwtgate.NewContext(t.Context(), nil), "", ""},
+		"hidden by nil":       {jwtgate.NewContext(jwtgate.NewContext(t.Context(), handMade), nil), "", ""},
+		"hand-made, no claim": {jwtgate.NewContext(t.Context(), &jwtgate.Token{}), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			gotIssuer, gotSubject := jwtgate.Identity(tt.ctx)
+			assert.Equal(t, tt.issuer, gotIssuer)
+			assert.Equal(t, tt.subject, gotSubject)
+			assert.Equal(t, tt.subject, jwtgate.Subject(tt.ctx))
+		})
+	}
+
+	anyIssuer := func(o *jwtgate.Options) { o.Issuers, o.AnyIssuer = nil, true }
+	for name, tt := range map[string]struct {
+		change          func(*jwtgate.Options)
+		claims          map[string]any
+		issuer, subject string
+	}{
+		"one issuer": {func(*jwtgate.Options) {}, nil, issuer, "alice"},
+		"several issuers": {
+			func(o *jwtgate.Options) { o.Issuers = append(o.Issuers, "https://b.example") },
+			map[string]any{"iss": "https://b.example"}, "https://b.example", "alice",
+		},
+		"TrustIssuer": {
+			func(o *jwtgate.Options) {
+				o.Issuers, o.TrustIssuer = nil, func(issuer string) bool { return issuer == "https://c.example" }
+			},
+			map[string]any{"iss": "https://c.example"}, "https://c.example", "alice",
+		},
+		"AnyIssuer, any iss": {anyIssuer, map[string]any{"iss": "whatever the signer wrote"}, "whatever the signer wrote", "alice"},
+		"AnyIssuer, no iss":  {anyIssuer, map[string]any{"iss": nil}, "", "alice"},
+		"SubjectClaim":       {func(o *jwtgate.Options) { o.SubjectClaim = "uid" }, map[string]any{"uid": 42}, issuer, "42"},
+		"AllowNoSubject":     {func(o *jwtgate.Options) { o.AllowNoSubject = true }, map[string]any{"sub": nil}, issuer, ""},
+		"remembered":         {func(o *jwtgate.Options) { o.CacheSize = 16 }, nil, issuer, "alice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			handled := 0
+			gate := newGate(t, tt.change)
+			handler := gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				handled++
+				gotIssuer, gotSubject := jwtgate.Identity(r.Context())
+				assert.Equal(t, tt.issuer, gotIssuer)
+				assert.Equal(t, tt.subject, gotSubject)
+				assert.Equal(t, tt.subject, jwtgate.Subject(r.Context()))
+
+				token, ok := jwtgate.FromContext(r.Context())
+				assert.True(t, ok)
+				token.Issuer, token.Subject = "changed", "too"
+				gotIssuer, gotSubject = jwtgate.Identity(r.Context())
+				assert.Equal(t, "changed", gotIssuer, "a handler sees its own changes")
+				assert.Equal(t, "too", gotSubject)
+			}))
+			for range 2 {
+				serve(handler, request("GET", "Authorization: Bearer "+hs256Token(tt.claims)))
+			}
+			assert.Equal(t, 2, handled)
+		})
+	}
+}
+
+// Identity and Subject do not make the Token, which would cost an allocation for each request.
+func TestIdentityAllocatesNothing(t *testing.T) {
+	gate := newGate(t, func(o *jwtgate.Options) { o.CacheSize = 16 })
+	r := request("GET", "Authorization: Bearer "+hs256Token(nil))
+	w := httptest.NewRecorder()
+	allocations := func(handle func(context.Context)) float64 {
+		handler := gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { handle(r.Context()) }))
+		return testing.AllocsPerRun(100, func() { handler.ServeHTTP(w, r) })
+	}
+	none := allocations(func(context.Context) {})
+	assert.InDelta(t, none, allocations(func(ctx context.Context) { jwtgate.Identity(ctx) }), 0.1)
+	assert.InDelta(t, none, allocations(func(ctx context.Context) { jwtgate.Subject(ctx) }), 0.1)
+	assert.Greater(t, allocations(func(ctx context.Context) { jwtgate.FromContext(ctx) }), none, "the measurement sees the Token")
 }
 
 func TestTokenLogValue(t *testing.T) {
