@@ -7,6 +7,7 @@
 //		Keys:      &keys.Remote{}, // fetched from the issuer
 //		Issuers:   []string{"https://auth.example.com/"},
 //		Audiences: []string{"https://api.example.com"},
+//		Observe:   jwtgate.AuditLog(nil), // logs why a token was refused
 //	})
 //	if err != nil {
 //		log.Fatal(err)
@@ -15,7 +16,11 @@
 //	http.ListenAndServe(":8080", gate.Handler(mux))
 //
 // A handler gets the user's ID from [Subject], the token from [FromContext], and
-// other claims from [Decode]. Package keys has the key sources.
+// other claims from [Decode]. If several issuers are trusted, [Identity] replaces
+// Subject. Package keys has the key sources.
+//
+// Clients get fixed texts. Only the log says why a token was refused: [AuditLog] writes
+// the reason.
 //
 // # What is checked
 //
@@ -40,7 +45,8 @@
 //
 // The 400, 401 and 403 are those of RFC 6750 section 3. A fault on the service's side
 // is always a 503, never a 401 that signs users out. Clients get fixed texts. The
-// reason is in [Error] and in the [Event] that Options.Observe gets.
+// reason is in [Error] and in the [Event] that Options.Observe gets, which [AuditLog]
+// logs.
 //
 // # Threat model
 //
@@ -50,6 +56,8 @@
 //
 // The gate itself does not:
 //
+//   - tell the users of several issuers apart by their subjects: two people may have
+//     the same sub, so store users under both results of [Identity]
 //   - revoke tokens: use Options.Validate
 //   - detect stolen bearer tokens: use key-bound tokens and Options.Confirm
 //   - protect cookies against CSRF: use [http.CrossOriginProtection]

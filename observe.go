@@ -49,8 +49,24 @@ func (e Event) Format(f fmt.State, _ rune) {
 // its error. Of an unverified token, at most iss, alg and kid are logged, in the text
 // of the error.
 //
-// The level is Info for a request that was let through, Warn for a refusal, and
-// Error for a 503.
+// The level depends on the decision:
+//
+//   - Info: the request was let through, or the client went away before the decision
+//     (reason canceled)
+//   - Warn: the request was refused
+//   - Error: the answer is 503, because the token cannot be verified now
+//
+// To log refusals only, call the function for events with an error:
+//
+//	audit := jwtgate.AuditLog(nil)
+//	options.Observe = func(ctx context.Context, e jwtgate.Event) {
+//		if e.Err != nil {
+//			audit(ctx, e)
+//		}
+//	}
+//
+// A logger whose level is Warn has the same effect, and leaves out the clients that
+// went away.
 //
 // AuditLog never logs the query, the value of a header, or a token. It may log the
 // scheme of an Authorization header that is not Bearer. If a client puts a token into

@@ -47,6 +47,33 @@ func ExampleAuditLog() {
 	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)" method=GET path=/path decision=deny
 }
 
+// The log has refusals only. The first request is let through and leaves no record.
+func ExampleAuditLog_refusals() {
+	audit := jwtgate.AuditLog(slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "duration" {
+				return slog.Attr{} // they differ from run to run
+			}
+			return a
+		},
+	})))
+	gate, err := jwtgate.New(options(func(o *jwtgate.Options) {
+		o.Observe = func(ctx context.Context, e jwtgate.Event) {
+			if e.Err != nil {
+				audit(ctx, e)
+			}
+		}
+	}))
+	if err != nil {
+		panic(err)
+	}
+	handler := gate.Handler(writeSubject)
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
+	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"exp": 0})))
+	// Output:
+	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)" method=GET path=/path decision=deny
+}
+
 func ExampleAuditLogPseudonymous() {
 	// The key was made with: openssl rand -hex 32
 	key := []byte("b04ff1ac07a9ddbba8f5a1b0ef4f0d4b5b3f4c2e7ac0f6de8a9f1d7d2f8e6c35")

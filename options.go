@@ -32,6 +32,9 @@ type Options struct {
 	// sign tokens in the name of the other. keys.ByIssuer, and a keys.Remote that
 	// discovers its keys, keep the keys of different issuers apart.
 	//
+	// Two issuers may give the same subject to two people. With several Issuers,
+	// handlers must store users under both results of [Identity], not under [Subject].
+	//
 	// One of Issuers, TrustIssuer and AnyIssuer is required.
 	Issuers []string
 	// TrustIssuer reports whether an issuer is trusted. Use it instead of Issuers if
@@ -145,8 +148,11 @@ type Options struct {
 	// OnDeny must not call [Gate.Deny], and must not show Error.Err to the client.
 	OnDeny func(http.ResponseWriter, *http.Request, *Error)
 	// Observe is called with every decision, for logs ([AuditLog]), metrics and
-	// traces. A nested gate that gets the request of the outer gate reports only
-	// refusals. Observe runs on the request's goroutine and must be safe for
+	// traces. Set at least AuditLog(nil): clients get fixed texts, so without Observe the
+	// reason of a refusal is lost, unless OnDeny logs it.
+	//
+	// A nested gate that gets the request of the outer gate reports only refusals.
+	// Observe runs on the request's goroutine and must be safe for
 	// concurrent use.
 	Observe func(context.Context, Event)
 	// Now returns the current time, for tests. nil means [time.Now].

@@ -25,6 +25,7 @@ var (
 	mux                               *http.ServeMux
 	r                                 *http.Request
 	orders, create, admin             http.Handler
+	options                           jwtgate.Options
 	secret                            []byte
 	scope                             string
 )
@@ -146,7 +147,7 @@ func completeProgram(prelude, snippet string) string {
 	var imports strings.Builder
 	code := regexp.MustCompile(`(?m)(^|\s)// .*$`).ReplaceAllString(prelude+snippet, "")
 	for _, path := range []string{
-		"io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys",
+		"context", "io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys",
 		"github.com/jwtgate/jwtgate/jwttest", "github.com/jwtgate/jwtgate/examples/providers",
 	} {
 		if strings.Contains(code, filepath.Base(path)+".") {
