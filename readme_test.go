@@ -157,6 +157,26 @@ func completeProgram(prelude, snippet string) string {
 	return fmt.Sprintf(prelude, imports.String(), snippet)
 }
 
+// TestFirstProgramsLogRefusals checks the first program that a reader meets in each place: it sets
+// Observe, without which nothing says why a token was refused, and the text explains the log.
+func TestFirstProgramsLogRefusals(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ file, program, sentence string }{
+		{"README.md", "(?s)```go\n(package main.*?)```", "clients get fixed texts"},
+		{"doc.go", `(?s)jwtgate\.New\((.*?)\n//\t\}\)`, "Only the log says why a token was refused"},
+		{"examples/quickstart/main.go", `(?s)jwtgate\.New\((.*?)\n\t\}\)`, "The answer to a client does not say why a token was refused. The log does"},
+	} {
+		t.Run(test.file, func(t *testing.T) {
+			t.Parallel()
+			text := string(must(os.ReadFile(filepath.FromSlash(test.file))))
+			program := regexp.MustCompile(test.program).FindString(text)
+			assert.Regexp(t, `Observe: +jwtgate\.AuditLog\(nil\),`, program)
+			words := strings.Join(strings.Fields(strings.ReplaceAll(text, "\n//", "\n")), " ")
+			assert.True(t, strings.Contains(words, test.sentence), "no sentence %q", test.sentence)
+		})
+	}
+}
+
 // TestFreshModule follows the section "Use it" of the README: it saves the program in an empty
 // directory and runs the commands, with go vet in place of go run.
 func TestFreshModule(t *testing.T) {

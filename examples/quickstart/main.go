@@ -1,11 +1,15 @@
 // Quickstart guards an HTTP API with jwtgate and shows which requests the gate
-// accepts and which it refuses.
+// accepts, which it refuses, and why.
 //
 //	go run ./examples/quickstart         # then paste the curl lines it prints
 //	go run ./examples/quickstart -once   # exits after the table
 //
 // It needs nothing but Go. The issuer of the tokens runs in the same process, and
 // the gate fetches its keys over HTTP. The part to copy is newHandler.
+//
+// The answer to a client does not say why a token was refused. The log does, so the
+// table has the reason from the log. Once the table is printed, the log goes to the
+// terminal.
 package main
 
 import (
@@ -37,6 +41,7 @@ func newHandler(issuer string) (http.Handler, error) {
 		Keys:      &keys.Remote{},
 		Issuers:   []string{issuer},
 		Audiences: []string{audience},
+		Observe:   jwtgate.AuditLog(nil), // logs why a token was refused; clients are not told
 	})
 	if err != nil {
 		return nil, err
@@ -69,9 +74,8 @@ func showSubject(w http.ResponseWriter, r *http.Request) {
 func main() {
 	once := flag.Bool("once", false, "exit after the table, with status 1 if a row is wrong")
 	flag.Parse()
-	slog.SetLogLoggerLevel(slog.LevelWarn) // hide informational log lines, so that the table is easy to read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, *once)
+	err := run(ctx, os.Stdout, os.Stderr, *once)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
@@ -80,8 +84,11 @@ func main() {
 }
 
 // run serves the API and prints the table. Unless once is set, it also prints the
-// curl lines and keeps serving until ctx ends.
-func run(ctx context.Context, out io.Writer, once bool) error {
+// curl lines, and keeps serving and logging until ctx ends. It sets the default logger,
+// which jwtgate.AuditLog(nil) uses.
+func run(ctx context.Context, out, logs io.Writer, once bool) error {
+	audit := &auditLog{Handler: slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelWarn})}
+	slog.SetDefault(slog.New(audit))
 	issuer, err := startIssuer()
 	if err != nil {
 		return err
@@ -105,8 +112,9 @@ func run(ctx context.Context, out io.Writer, once bool) error {
 	go func() { stopped <- server.Serve(listener) }()
 
 	url := "http://" + listener.Addr().String()
-	err = printTable(ctx, out, url, issuer)
+	err = printTable(ctx, out, url, issuer, audit)
 	if err == nil && !once {
+		slog.SetDefault(slog.New(slog.NewTextHandler(logs, nil))) // from now on the reader sees the log
 		err = printCurl(out, url, issuer)
 	}
 	if err == nil && !once {

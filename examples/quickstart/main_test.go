@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -12,37 +14,79 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func TestTable(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), &out, true))
+// The tests that call run are not parallel: run sets the default logger.
 
-	var rows [][]string
+func TestTable(t *testing.T) {
+	var out, logs bytes.Buffer
+	require.NoError(t, run(t.Context(), &out, &logs, true))
+	assert.Empty(t, logs.String(), "nothing is logged among the rows")
+
+	introduction, table, ok := strings.Cut(out.String(), "\n\n")
+	require.True(t, ok)
+	assert.Contains(t, introduction, "REASON is not in the answer. The server logs it")
 	for line := range strings.Lines(out.String()) {
+		assert.LessOrEqual(t, len(strings.TrimSuffix(line, "\n")), 120, line)
+	}
+	var rows [][]string
+	for line := range strings.Lines(table) {
 		rows = append(rows, regexp.MustCompile(` {2,}`).Split(strings.TrimSpace(line), -1))
 	}
 	const (
-		invalid      = `Bearer realm="api", error="invalid_token", error_description="The access token is not valid."`
-		expired      = `Bearer realm="api", error="invalid_token", error_description="The access token has expired."`
-		insufficient = `Bearer realm="api", scope="orders:write", error="insufficient_scope", error_description="The access token does not grant what this request needs."`
+		invalid      = `Bearer error="invalid_token"`
+		insufficient = `Bearer scope="orders:write", error="insufficient_scope"`
 	)
 	assert.Equal(t, [][]string{
-		{"REQUEST", "TOKEN", "STATUS", "SUBJECT", "CHALLENGE"},
-		{"GET /", "none", "200", "-", "-"},
-		{"GET /orders", "valid", "200", "alice", "-"},
-		{"GET /orders", "none", "401", "-", `Bearer realm="api"`},
-		{"GET /orders", "expired", "401", "-", expired},
-		{"GET /orders", "wrong audience", "401", "-", invalid},
-		{"GET /orders", "tampered", "401", "-", invalid},
-		{"GET /api/orders", "valid", "200", "alice", "-"},
-		{"GET /api/nothing", "none", "401", "-", `Bearer realm="api"`},
-		{"POST /api/orders", "missing scope", "403", "-", insufficient},
-		{"POST /api/orders", "valid with scope", "200", "alice", "-"},
+		{"REQUEST", "TOKEN", "STATUS", "SUBJECT", "CHALLENGE", "REASON"},
+		{"GET /", "none", "200", "-", "-", "-"},
+		{"GET /orders", "valid", "200", "alice", "-", "-"},
+		{"GET /orders", "none", "401", "-", "Bearer", "no_token"},
+		{"GET /orders", "expired", "401", "-", invalid, "expired"},
+		{"GET /orders", "wrong audience", "401", "-", invalid, "audience"},
+		{"GET /orders", "tampered", "401", "-", invalid, "signature"},
+		{"GET /api/orders", "valid", "200", "alice", "-", "-"},
+		{"GET /api/nothing", "none", "401", "-", "Bearer", "no_token"},
+		{"POST /api/orders", "missing scope", "403", "-", insufficient, "forbidden"},
+		{"POST /api/orders", "valid with scope", "200", "alice", "-", "-"},
 	}, rows)
+}
+
+// The log has the reason of a refusal, and the answer has not. The client gets the same answer for
+// two reasons.
+func TestReasonIsInTheLogOnly(t *testing.T) {
+	issuer, err := startIssuer()
+	require.NoError(t, err)
+	defer issuer.close()
+	handler, err := newHandler(issuer.url)
+	require.NoError(t, err)
+	audit := &auditLog{Handler: slog.NewTextHandler(io.Discard, nil)}
+	slog.SetDefault(slog.New(audit))
+
+	var answers []http.Response
+	for _, test := range []struct {
+		reason  string
+		changes jwt.MapClaims
+	}{
+		{"audience", jwt.MapClaims{"aud": "https://mail.example.com"}},
+		{"issuer", jwt.MapClaims{"iss": "https://other.example.com"}},
+	} {
+		token, err := issuer.token(test.changes)
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		assert.Equal(t, http.StatusUnauthorized, w.Code)
+		assert.Equal(t, test.reason, audit.takeReason())
+		assert.Empty(t, audit.takeReason(), "the reason of one refusal is not that of the next")
+		assert.NotContains(t, fmt.Sprint(w.Header(), w.Body), test.reason)
+		answers = append(answers, *w.Result())
+	}
+	assert.Equal(t, answers[0].Header, answers[1].Header)
 }
 
 func TestTableReportsWrongRows(t *testing.T) {
@@ -54,10 +98,11 @@ func TestTableReportsWrongRows(t *testing.T) {
 	defer server.Close()
 
 	var out bytes.Buffer
-	err = printTable(t.Context(), &out, server.URL, issuer)
-	require.ErrorContains(t, err, `GET /orders, token expired: got {status:200 subject: challenge:}, want {status:401`)
+	err = printTable(t.Context(), &out, server.URL, issuer, new(auditLog))
+	require.ErrorContains(t, err, `GET /orders, token expired: got {status:200 subject: challenge: reason:}, want {status:401`)
 	assert.NotContains(t, err.Error(), "GET /, token none", "this row is right")
-	assert.Equal(t, len(trials())+1, strings.Count(out.String(), "\n"), "wrong rows are printed too")
+	_, table, _ := strings.Cut(out.String(), "\n\n")
+	assert.Equal(t, len(trials())+1, strings.Count(table, "\n"), "wrong rows are printed too")
 }
 
 func TestTableWithoutServer(t *testing.T) {
@@ -67,17 +112,17 @@ func TestTableWithoutServer(t *testing.T) {
 	defer issuer.close()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	require.Error(t, printTable(t.Context(), io.Discard, server.URL, issuer))
+	require.Error(t, printTable(t.Context(), io.Discard, server.URL, issuer, new(auditLog)))
 }
 
 func TestCurlLinesUntilInterrupted(t *testing.T) {
-	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	reader, writer := io.Pipe()
+	var logs bytes.Buffer
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, writer, false)
+		err := run(ctx, writer, &logs, false)
 		writer.CloseWithError(err) // so that the scan below ends if run fails
 		ended <- err
 	}()
@@ -114,6 +159,8 @@ func TestCurlLinesUntilInterrupted(t *testing.T) {
 	again := requestOf(t, lines[0])
 	interrupt()
 	require.NoError(t, <-ended)
+	assert.Contains(t, logs.String(), `msg="jwtgate: allow"`)
+	assert.Contains(t, logs.String(), "reason=no_token")
 	_, err := client.Do(again)
 	require.Error(t, err, "the server still answers")
 }

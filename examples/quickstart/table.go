@@ -14,14 +14,15 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An answer is the response to a request.
-type answer struct {
+// A result is the response to a request, and what the server logged meanwhile.
+type result struct {
 	status    int
 	subject   string // as the handler saw it; "" if the request was refused or had no token
 	challenge string // WWW-Authenticate
+	reason    string // why the request was refused: from the log, because the response does not say it
 }
 
-// The challenges that a gate sends (RFC 6750 section 3). The challenge for a request
+// The challenges that the gate sends (RFC 6750 section 3). The challenge for a request
 // without a token has no error code.
 const (
 	bare         = `Bearer realm="api"`
@@ -31,13 +32,13 @@ const (
 		`error_description="The access token does not grant what this request needs."`
 )
 
-// A trial is a request and the answer it should get.
+// A trial is a request and its expected result.
 type trial struct {
 	method, path string
 	token        string        // describes the token in the table
 	claims       jwt.MapClaims // changes to the claims of a good token; nil: send no token
 	tampered     bool          // replace the signature with that of another token
-	want         answer
+	want         result
 }
 
 // trials returns the rows of the table.
@@ -48,39 +49,52 @@ func trials() []trial {
 	mallory := jwt.MapClaims{"sub": "mallory"}
 	writer := jwt.MapClaims{"scope": "orders:read orders:write"}
 	return []trial{
-		{"GET", "/", "none", nil, false, answer{200, "", ""}},
-		{"GET", "/orders", "valid", good, false, answer{200, "alice", ""}},
-		{"GET", "/orders", "none", nil, false, answer{401, "", bare}},
-		{"GET", "/orders", "expired", past, false, answer{401, "", expired}},
-		{"GET", "/orders", "wrong audience", elsewhere, false, answer{401, "", invalid}},
-		{"GET", "/orders", "tampered", mallory, true, answer{401, "", invalid}},
-		{"GET", "/api/orders", "valid", good, false, answer{200, "alice", ""}},
-		{"GET", "/api/nothing", "none", nil, false, answer{401, "", bare}},
-		{"POST", "/api/orders", "missing scope", good, false, answer{403, "", insufficient}},
-		{"POST", "/api/orders", "valid with scope", writer, false, answer{200, "alice", ""}},
+		{"GET", "/", "none", nil, false, result{200, "", "", ""}},
+		{"GET", "/orders", "valid", good, false, result{200, "alice", "", ""}},
+		{"GET", "/orders", "none", nil, false, result{401, "", bare, "no_token"}},
+		{"GET", "/orders", "expired", past, false, result{401, "", expired, "expired"}},
+		{"GET", "/orders", "wrong audience", elsewhere, false, result{401, "", invalid, "audience"}},
+		{"GET", "/orders", "tampered", mallory, true, result{401, "", invalid, "signature"}},
+		{"GET", "/api/orders", "valid", good, false, result{200, "alice", "", ""}},
+		{"GET", "/api/nothing", "none", nil, false, result{401, "", bare, "no_token"}},
+		{"POST", "/api/orders", "missing scope", good, false, result{403, "", insufficient, "forbidden"}},
+		{"POST", "/api/orders", "valid with scope", writer, false, result{200, "alice", "", ""}},
 	}
 }
 
-// printTable sends each request and prints the answer. It returns an error that
-// lists the rows with an unexpected answer.
-func printTable(ctx context.Context, out io.Writer, url string, issuer *localIssuer) error {
+// printTable sends each request and prints the result. It returns an error that
+// lists the rows with an unexpected result.
+func printTable(ctx context.Context, out io.Writer, url string, issuer *localIssuer, log *auditLog) error {
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 
+	fmt.Fprintln(out, "The client gets STATUS and CHALLENGE, which the table shows without realm and error_description.")
+	fmt.Fprintln(out, "REASON is not in the answer. The server logs it, and the table takes it from the log.")
+	fmt.Fprintln(out)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "REQUEST\tTOKEN\tSTATUS\tSUBJECT\tCHALLENGE")
+	fmt.Fprintln(table, "REQUEST\tTOKEN\tSTATUS\tSUBJECT\tCHALLENGE\tREASON")
 	var wrong []error
 	for _, t := range trials() {
 		got, err := t.send(ctx, client, url, issuer)
 		if err != nil {
 			return errors.Join(table.Flush(), err)
 		}
-		fmt.Fprintf(table, "%s %s\t%s\t%d\t%s\t%s\n", t.method, t.path, t.token, got.status, dash(got.subject), dash(got.challenge))
+		got.reason = log.takeReason()
+		fmt.Fprintf(table, "%s %s\t%s\t%d\t%s\t%s\t%s\n",
+			t.method, t.path, t.token, got.status, dash(got.subject), dash(shorten(got.challenge)), dash(got.reason))
 		if got != t.want {
 			wrong = append(wrong, fmt.Errorf("%s %s, token %s: got %+v, want %+v", t.method, t.path, t.token, got, t.want))
 		}
 	}
 	return errors.Join(table.Flush(), errors.Join(wrong...))
+}
+
+// shorten returns a challenge without its realm and its description, so that the table
+// fits into a terminal.
+func shorten(challenge string) string {
+	challenge, _, _ = strings.Cut(challenge, `, error_description=`)
+	challenge = strings.Replace(challenge, bare+", ", "Bearer ", 1)
+	return strings.Replace(challenge, bare, "Bearer", 1)
 }
 
 func dash(s string) string {
@@ -91,20 +105,20 @@ func dash(s string) string {
 }
 
 // send sends the request, with a new token unless t.claims is nil.
-func (t trial) send(ctx context.Context, client *http.Client, url string, issuer *localIssuer) (answer, error) {
+func (t trial) send(ctx context.Context, client *http.Client, url string, issuer *localIssuer) (result, error) {
 	request, err := http.NewRequestWithContext(ctx, t.method, url+t.path, nil)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
 	if t.claims != nil {
 		token, err := issuer.token(t.claims)
 		if err != nil {
-			return answer{}, err
+			return result{}, err
 		}
 		if t.tampered {
 			genuine, err := issuer.token(nil)
 			if err != nil {
-				return answer{}, err
+				return result{}, err
 			}
 			token = token[:strings.LastIndex(token, ".")] + genuine[strings.LastIndex(genuine, "."):]
 		}
@@ -113,7 +127,7 @@ func (t trial) send(ctx context.Context, client *http.Client, url string, issuer
 
 	response, err := client.Do(request)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
 	defer response.Body.Close()
 	// A refusal is a JSON object too. It has no subject.
@@ -121,9 +135,9 @@ func (t trial) send(ctx context.Context, client *http.Client, url string, issuer
 		Subject string `json:"subject"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
-		return answer{}, fmt.Errorf("%s %s: reading the answer: %w", t.method, t.path, err)
+		return result{}, fmt.Errorf("%s %s: reading the answer: %w", t.method, t.path, err)
 	}
-	return answer{response.StatusCode, body.Subject, response.Header.Get("WWW-Authenticate")}, nil
+	return result{status: response.StatusCode, subject: body.Subject, challenge: response.Header.Get("WWW-Authenticate")}, nil
 }
 
 // printCurl prints requests for the reader to send.
@@ -133,7 +147,7 @@ func printCurl(out io.Writer, url string, issuer *localIssuer) error {
 		return err
 	}
 	_, err = fmt.Fprintf(out, `
-The server keeps running. Try it from another terminal. The token is valid for an hour:
+The server keeps running, and logs here. Try it from another terminal. The token is valid for an hour:
 
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/orders
 
