@@ -10,7 +10,8 @@ import (
 //
 // The issuer ends in a slash. If users sign in at a custom domain, pass the custom
 // domain: iss is the domain that the application requested the token from. If both
-// domains are in use, list both issuers.
+// domains are in use, list both issuers. A user has the same subject under both, so
+// the subject alone identifies the user, and [jwtgate.Identity] returns two pairs.
 //
 // The audience is the identifier of the registered API. It is not a client ID: a client
 // ID is the audience of ID tokens. An application that signs in without an audience gets

@@ -55,6 +55,8 @@
 // [jwtgate.Gate.Require]: a token that does not meet them is refused with 403.
 //
 // Names, email addresses and logins can pass to another person. The subject of each
-// recipe is an identifier that cannot. If there is more than one issuer, store the
-// issuer with the subject.
+// recipe is an identifier that cannot. It is unique for one issuer only. If you trust
+// several issuers, such as those of two recipes or the tenants of [EntraID], store users
+// under both results of [jwtgate.Identity]. Otherwise two people with the same subject
+// get one account.
 package providers

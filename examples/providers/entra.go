@@ -30,8 +30,8 @@ import (
 //	jwtgate.AnyOf(jwtgate.Scope(scope), jwtgate.Claim("roles", "Orders.Read.All"))
 //
 // The subject is oid, the user's ID for all applications of the tenant. sub is
-// different in each application. Store oid together with [jwtgate.Token.Issuer],
-// which names the tenant. Do not identify users by email or preferred_username:
+// different in each application. Store users under both results of
+// [jwtgate.Identity]: the issuer names the tenant. Do not identify users by email or preferred_username:
 // administrators of other tenants can set them to any value.
 //
 // Tokens for Microsoft Graph can be verified by Microsoft Graph only. If this service

@@ -14,7 +14,9 @@ import (
 // "ya29.", are for Google's APIs and are not JWTs.
 //
 // iss has two spellings, and one of them is not a URL. So the keys cannot be
-// discovered, and the recipe names their URL.
+// discovered, and the recipe names their URL. Both spellings mean Google: the subject
+// alone identifies the user. If you trust other issuers too, replace one spelling by
+// the other in the result of [jwtgate.Identity] before you store the user.
 //
 // Only the audience distinguishes tokens for your application from tokens for other
 // applications. To accept several applications, such as one for the web and one for

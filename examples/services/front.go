@@ -55,7 +55,8 @@ func (f front) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Pass on the context of the user's request: if the user disconnects, the request to
-		// back ends too.
+		// back ends too. The subject alone names the user, because front trusts one issuer.
+		// With several issuers, pass on both results of jwtgate.Identity.
 		orders, err := back.orders(r.Context(), jwtgate.Subject(r.Context()))
 		if err != nil {
 			f.logger.ErrorContext(r.Context(), "cannot get the orders", "error", err)

@@ -42,6 +42,8 @@ func newHandler(source jwtgate.KeySource, upstream *url.URL) (http.Handler, erro
 		maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool {
 			return name == "X-User" || strings.ContainsAny(name, "!#$%&'*+.^_`|~")
 		})
+		// The subject alone names the user, because the gate trusts one issuer. With
+		// several issuers, also send the issuer that jwtgate.Identity returns.
 		if subject := jwtgate.Subject(p.In.Context()); subject != "" {
 			p.Out.Header.Set("X-User", subject)
 		}
