@@ -1,6 +1,8 @@
 package providers_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/examples/providers"
 	"github.com/jwtgate/jwtgate/keys"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -81,6 +84,23 @@ func TestEntraID(t *testing.T) {
 		"without oid":                    refused(token(jwt.MapClaims{"oid": nil}), "claim"),
 		"another key":                    refused(maker.withKey(theirs(), "").token(nil), "signature"),
 		"another key of the same tenant": refused(maker.withKey(theirs(), "C2dE3fH4").token(nil), "unknown_key"),
+	})
+
+	t.Run("users of two tenants with one ID", func(t *testing.T) {
+		gate, err := jwtgate.New(options)
+		require.NoError(t, err)
+		type userID struct{ issuer, subject string }
+		users := map[userID]bool{}
+		handler := gate.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			issuer, subject := jwtgate.Identity(r.Context())
+			users[userID{issuer, subject}] = true
+		}))
+		for _, tenantID := range []string{contoso, fabrikam} {
+			r := httptest.NewRequest(http.MethodGet, "https://api.example.com/", nil)
+			r.Header.Set("Authorization", "Bearer "+token(of(tenantID)))
+			handler.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		assert.Equal(t, map[userID]bool{{login + contoso + "/v2.0", user}: true, {login + fabrikam + "/v2.0", user}: true}, users)
 	})
 
 	options.Rules = []jwtgate.Rule{jwtgate.AnyOf(jwtgate.Scope("access_as_user"), jwtgate.Claim("roles", "Orders.Read.All"))}
