@@ -16,7 +16,7 @@
 //   - [Auth0], and [Okta] with a custom authorization server
 //   - [EntraID] for Microsoft's work and school accounts, of many tenants
 //   - [Cognito] for the user pools of Amazon Cognito
-//   - [Keycloak]
+//   - [Keycloak], and [Zitadel]
 //   - [Google] and [Firebase], whose applications send ID tokens to services.
 //     [FirebaseX509] gets the keys of Firebase from another document. It shows
 //     how to read a document that is not a JWK Set.
@@ -30,6 +30,23 @@
 // document is at the issuer's URL followed by /.well-known/openid-configuration. If
 // the document's issuer equals the token's iss, character by character, use the
 // options of [Auth0] with that iss, and with the aud that names your service.
+//
+// Then compare an access token with an ID token. If their typ is the same, and an ID
+// token may have your aud, add the rule
+//
+//	options.Rules = []jwtgate.Rule{jwtgate.NoClaim("at_hash")}
+//
+// Issuers put at_hash, the hash of the access token, into ID tokens that they issue
+// together with an access token (OpenID Connect Core 1.0 section 3.1.3.6). Check that
+// your ID tokens have it. An ID token that is issued alone has no at_hash but a nonce:
+// name "nonce" too if your access tokens have none. These providers need the rule:
+//
+//   - Zitadel. The recipe [Zitadel] has the rule.
+//   - Ory Hydra, and other servers made with the library fosite. Their JWT access
+//     tokens have typ JWT, like their ID tokens. The aud of an ID token contains the
+//     client ID, and what the server's session adds.
+//   - node-oidc-provider, in versions whose JWT access tokens have no typ at+jwt. If
+//     they have it, set Options.RFC9068 instead, which refuses ID tokens by their typ.
 //
 // # What the recipes have in common
 //
@@ -48,7 +65,8 @@
 // application call a service. Both may be signed with the same key. A service that
 // accepts ID tokens can be called by anybody who obtains a user's ID token, for
 // example another application that the user signed in to. Google and Firebase are
-// exceptions: they have no other tokens that a service can verify.
+// exceptions: they have no other tokens that a service can verify. The other recipes
+// refuse ID tokens by their audience, by a claim such as typ or token_use, or by NoClaim.
 //
 // Put requirements for every token of the service into Options.Rules: a token that
 // does not meet them is refused with 401. Put requirements of one route into
