@@ -331,7 +331,8 @@ func (f *family) audiences() {
 	f.refuse(required, "as-scope", "the service's audience as scope, and no aud", f.tokenWithClaims(f.claims.without("aud").with("scope", good).String()))
 }
 
-// subjects adds tokens with a missing or malformed sub.
+// subjects adds tokens with a missing or malformed sub, and with other claims about the
+// user, the client and the token that are malformed or null.
 func (f *family) subjects() {
 	if f.claims.value("sub") == "" {
 		return
@@ -342,7 +343,7 @@ func (f *family) subjects() {
 		level requirementLevel
 		sub   string
 	}{
-		{"null", recommended, `null`},
+		{"null", jwtgateOnly, `null`},
 		{"number", recommended, `42`},
 		{"zero", recommended, `0`},
 		{"fraction", recommended, `1.5`},
@@ -365,5 +366,14 @@ func (f *family) subjects() {
 	f.refuse(jwtgateOnly, "in-header", "a sub only in the header", f.token(f.headerWith("sub", good), f.claimsWith("sub", "")))
 	for _, claim := range []string{"client_id", "jti", "azp"} {
 		f.withRule("RFC 9068 section 2.2; RFC 7519 section 4.1.7").refuse(jwtgateOnly, claim+"-a-number", "a token whose "+claim+" is a number", f.tokenWithClaims(f.claimsWith(claim, "1")))
+	}
+	// Some issuers write null for a claim that they leave out. A service may need the claims
+	// that the Target sets, and the profile of RFC 9068 needs jti and client_id.
+	for _, claim := range []string{"jti", "azp", "client_id", "scope", "scp"} {
+		_, needed := f.target.Claims[claim]
+		if needed || f.isAccessToken() && (claim == "jti" || claim == "client_id") {
+			continue
+		}
+		f.withRule("RFC 9068 section 2.2; RFC 7519 section 4.1.7").accept(jwtgateOnly, claim+"-null", "a token whose "+claim+" is null", f.tokenWithClaims(f.claimsWith(claim, "null")))
 	}
 }

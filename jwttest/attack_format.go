@@ -106,7 +106,9 @@ func (f *family) encodings() {
 	add("one-character-less", "a character missing", func(s string) string { return s[:len(s)-1] })
 	add("encoded-twice", "base64url of base64url", func(s string) string { return encode(s) })
 
-	// Over TCP a line break would end the header line.
+	// Over HTTP a line break would end the header line, so these tokens cannot come from
+	// a client of net/http. They test the decoder alone, and only under Target.Strict.
+	breaks := f.withRule("RFC 7515 section 2; RFC 4648 section 3.3; RFC 9110 section 5.5 keeps line breaks out of HTTP")
 	for _, tt := range []struct {
 		name, sends string
 		change      func(string) string
@@ -124,7 +126,7 @@ func (f *family) encodings() {
 		} {
 			r := bearer(part.token)
 			r.only = directly
-			f.refuseRequest(required, tt.name+"-in-"+part.name, tt.sends+" in the "+part.name, r)
+			breaks.refuseRequest(jwtgateOnly, tt.name+"-in-"+part.name, tt.sends+" in the "+part.name, r)
 		}
 	}
 
@@ -236,30 +238,23 @@ func (f *family) encrypted() {
 	}
 }
 
-// nested adds tokens that contain a token, or whose cty says that they do.
+// nested adds tokens that contain a token, and tokens whose cty says that they do.
 func (f *family) nested() {
 	good := f.good()
 	unsigned := encode(f.headerWith("alg", `"none"`)) + "." + encode(f.claims.String()) + "."
-	for _, tt := range []struct {
-		name  string
-		level requirementLevel
-		cty   string
-	}{
-		{"JWT", required, `"JWT"`},
-		{"jwt", recommended, `"jwt"`},
-		{"jWt", recommended, `"jWt"`},
-		{"application-jwt", recommended, `"application/jwt"`},
-		{"application-JWT", recommended, `"application/JWT"`},
-		{"escaped", required, `"J\u0057T"`},
+	for _, tt := range []struct{ name, cty string }{
+		{"JWT", `"JWT"`},
+		{"jwt", `"jwt"`},
+		{"jWt", `"jWt"`},
+		{"application-jwt", `"application/jwt"`},
+		{"application-JWT", `"application/JWT"`},
+		{"escaped", `"J\u0057T"`},
 	} {
-		f.refuse(tt.level, "cty-"+tt.name, "claims under a header whose cty says that the payload is a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
+		// Some issuers write this cty into tokens that are not nested. RFC 7519 section 7.2
+		// takes the claims for a token then, which is refused.
+		f.accept(jwtgateOnly, "cty-"+tt.name, "claims under a header whose cty says that the payload is a token", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
 		f.refuse(jwtgateOnly, "token-in-cty-"+tt.name, "a good token as the payload of a good signature", f.token(f.headerWith("cty", tt.cty), good))
 		f.refuse(required, "unsigned-in-cty-"+tt.name, "an unsigned token as the payload of a good signature", f.token(f.headerWith("cty", tt.cty), unsigned))
-	}
-	for _, tt := range []struct{ name, cty string }{
-		{"number", `1`}, {"null", `null`}, {"array", `["JWT"]`}, {"object", `{}`}, {"true", `true`},
-	} {
-		f.refuse(jwtgateOnly, "cty-a-"+tt.name, "a cty that is not a string", f.tokenWithHeader(f.headerWith("cty", tt.cty)))
 	}
 	f.refuse(required, "without-cty", "a good token in place of the claims", f.tokenWithClaims(good))
 	f.refuse(required, "as-string", "a good token as a JSON string in place of the claims", f.tokenWithClaims(quote(good)))

@@ -4,7 +4,8 @@ import (
 	"strings"
 )
 
-// types adds tokens whose typ says that the issuer signed them for another purpose.
+// types adds tokens whose typ says that the issuer signed them for another purpose, and
+// security events without such a typ.
 func (f *family) types() {
 	goodType := strings.ToLower(strings.Trim(f.header.value("typ"), `"`))
 	for _, tt := range []struct{ name, typ, rule string }{
@@ -39,6 +40,20 @@ func (f *family) types() {
 			f.refuse(recommended, tt.name+"-in-upper-case", "a token of another kind, "+upper, f.tokenWithHeader(f.headerWith("typ", quote(upper))))
 		}
 	}
+	// A claim called events makes a token a security event, whatever its typ is. RFC 8417
+	// section 2.3 recommends a typ and does not require it.
+	for _, tt := range []struct{ name, rule, sends, events, typ string }{
+		{"events-without-typ", "RFC 8417 section 2.2", "a security event without typ", `{"https://schemas.openid.net/secevent/risc/event-type/account-disabled":{"reason":"hijacking"}}`, ""},
+		{"events-under-jwt", "RFC 8417 section 2.2", "a security event whose typ is JWT", `{"https://schemas.openid.net/secevent/caep/event-type/session-revoked":{}}`, `"JWT"`},
+		{"logout-without-typ", "OpenID Connect Back-Channel Logout 1.0 section 2.4", "a logout token without typ", `{"http://schemas.openid.net/event/backchannel-logout":{}}`, ""},
+		{"logout-under-jwt", "OpenID Connect Back-Channel Logout 1.0 section 2.4", "a logout token whose typ is JWT", `{"http://schemas.openid.net/event/backchannel-logout":{}}`, `"JWT"`},
+	} {
+		claims := f.claims.with("events", tt.events)
+		if strings.HasPrefix(tt.name, "logout") {
+			claims = claims.with("sid", `"session-1"`)
+		}
+		f.withRule(f.rule+"; "+tt.rule).refuse(recommended, tt.name, tt.sends, f.token(f.headerWith("typ", tt.typ), claims.String()))
+	}
 	for _, tt := range []struct{ name, typ string }{
 		{"unknown", `"x"`},
 		{"with-parameters", `"application/jwt; charset=utf-8"`},
@@ -58,6 +73,12 @@ func (f *family) types() {
 	} {
 		f.refuse(jwtgateOnly, "a-"+tt.name, "a token whose typ is "+abbreviated(tt.typ), f.tokenWithHeader(f.headerWith("typ", tt.typ)))
 	}
+}
+
+// isAccessToken reports whether the typ of good tokens is that of RFC 9068.
+func (f *family) isAccessToken() bool {
+	typ := strings.ToLower(strings.Trim(f.header.value("typ"), `"`))
+	return strings.TrimPrefix(typ, "application/") == "at+jwt"
 }
 
 // bound adds tokens that are bound to a key by cnf (RFC 7800), sent without a proof
