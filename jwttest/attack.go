@@ -1,16 +1,11 @@
 package jwttest
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -73,76 +68,222 @@ import (
 // listens on loopback, and panics if it cannot.
 func Attack(t *testing.T, handler http.Handler, target Target) {
 	t.Helper()
-	runAttack(t, handler, target, func(string) bool { return true })
+	runAttack(t, handler, target, settings{
+		overTCPToo: func(string) bool { return true },
+		timeout:    30 * time.Second,
+		shortened:  3 * time.Second,
+	})
 }
 
-// runAttack is Attack, but sends a case over TCP only if overTCPToo returns true for
-// its family, or if the case can be sent only over TCP.
-func runAttack(t *testing.T, handler http.Handler, target Target, overTCPToo func(family string) bool) {
+// settings are what the tests of this package change.
+type settings struct {
+	// overTCPToo reports whether the cases of a family are sent over TCP too. A case
+	// that can be sent only over TCP is sent in any case.
+	overTCPToo func(family string) bool
+	timeout    time.Duration // for an answer
+	shortened  time.Duration // the timeout after the first request without an answer
+}
+
+func runAttack(t *testing.T, handler http.Handler, target Target, s settings) {
 	t.Helper()
 	if handler == nil {
 		t.Fatal("jwttest.Attack: the handler is nil")
 	}
-	attackers := newAttackersServer()
-	t.Cleanup(attackers.Close)
-	cases, err := newCases(target, attackers.URL)
+	a := newAttack(t, handler, target, s)
+	cases, err := newCases(target, a.attackers.addresses())
 	if err != nil {
 		t.Fatalf("jwttest.Attack: %v", err)
 	}
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http logs each malformed request
-	server.Start()
-	t.Cleanup(server.Close)
-	a := &attack{handler: handler, address: server.Listener.Addr().String(), attackers: attackers, overTCPToo: overTCPToo}
 
-	if report := a.try(t, cases[0]); report != "" {
+	first := &round{attack: a, good: cases[0]}
+	if r := a.try(cases[0]); r.verdict != passed {
 		t.Fatalf("%s\n\nNothing else was tried: a service must pass this plain good request first. If it refuses every token,\n"+
 			"its refusals of bad tokens prove nothing. Check that the Target fits the service: Key, Algorithm and KeyID;\n"+
-			"Issuer and Audience; the Header and Claims that the service requires; Method and Path; Now.", report)
+			"Issuer and Audience; the Header and Claims that the service requires; Routes; GotIn; Now.", cases[0].report(t.Name(), r))
 	}
 	var summary []string
 	for family, cases := range byFamily(cases) {
+		if a.stopped {
+			break
+		}
 		failed := 0
 		t.Run(family, func(t *testing.T) {
-			for _, c := range cases {
-				t.Run(c.name, func(t *testing.T) {
-					if report := a.try(t, c); report != "" {
-						failed++
-						t.Error(report)
-					}
-				})
+			if first.resume(t) {
+				failed = first.send(t, cases)
 			}
 		})
 		if failed > 0 {
 			summary = append(summary, fmt.Sprintf("%d of %d in %s", failed, len(cases), family))
 		}
 	}
+	for _, route := range target.otherRoutes() {
+		if a.stopped {
+			break
+		}
+		good, samples := cases[0].on(route), samplesFor(route, cases)
+		failed := 0
+		t.Run(route.name(), func(t *testing.T) {
+			if r := a.try(good); r.verdict != passed {
+				failed++
+				t.Fatalf("%s\n\nNothing else was tried on this route: Target.Routes must have requests that pass each time they are sent.", good.report(t.Name(), r))
+			}
+			failed = (&round{attack: a, good: good}).send(t, samples)
+		})
+		if failed > 0 {
+			summary = append(summary, fmt.Sprintf("%d of %d on %s", failed, len(samples), route.name()))
+		}
+	}
 	if summary != nil {
-		t.Logf("jwttest.Attack: of %d cases these failed (one hole can fail many cases of a family): %s", len(cases), strings.Join(summary, ", "))
+		t.Logf("jwttest.Attack: of %d cases these failed (one hole can fail many cases of a family): %s", a.sent, strings.Join(summary, ", "))
+	}
+	if a.stopped {
+		t.Errorf("jwttest.Attack stopped after %d cases. The cases that it did not send prove nothing.", a.sent)
 	}
 	// A service may fetch an address after it has answered the request.
-	for _, path := range attackers.remainingHits() {
-		t.Errorf("FETCHED: %s, after the request was answered\n\n%s", strings.TrimPrefix(path, "/"), fetched)
+	for _, path := range a.attackers.remainingHits() {
+		t.Errorf("FETCHED: %s, after the request was answered\n\n%s", path, explanations[fetched])
 	}
 }
 
-// An attack is the state that the cases of one Attack share.
-type attack struct {
-	handler    http.Handler
-	address    string // of a server with handler
-	attackers  *attackersServer
-	overTCPToo func(family string) bool
+// A round sends cases to one route. Between the cases it repeats the plain good request
+// of that route, because a service that refuses every request seems to pass every
+// hostile case.
+type round struct {
+	*attack
+	good    attackCase
+	refused []string // the hostile cases that the service has refused since good last passed
+	waiting int      // the number of cases since good last passed
+	lost    bool     // the service refuses good
 }
 
-// answerTimeout is how long Attack waits for an answer before it reports NO ANSWER.
-const answerTimeout = 30 * time.Second
+// repeatAfter is the number of cases after which a round repeats the good request.
+const repeatAfter = 15
 
-// try sends the request of a case and returns a report. The report is "" if the
-// service passes.
-func (a *attack) try(t *testing.T, c attackCase) string {
+// send sends the cases, each in a subtest, and returns how many of them failed. It
+// returns early if the service refuses the good request.
+func (r *round) send(t *testing.T, cases []attackCase) (failed int) {
+	for _, c := range cases {
+		t.Run(c.subtest(), func(t *testing.T) {
+			if report := r.sendCase(t.Name(), c); report != "" {
+				failed++
+				t.Error(report)
+			}
+		})
+		if r.waiting >= repeatAfter {
+			r.repeatGood(t)
+		}
+		if r.lost {
+			return failed
+		}
+	}
+	if r.waiting > 0 {
+		r.repeatGood(t)
+	}
+	return failed
+}
+
+// sendCase sends a case and returns a report, which is "" if the service passes. test is
+// the name of the subtest.
+func (r *round) sendCase(test string, c attackCase) string {
+	result := r.try(c)
+	r.sent++
+	r.waiting++
+	if !c.accept && !result.gotIn {
+		r.refused = append(r.refused, c.path())
+	}
+	report := ""
+	if result.verdict != passed {
+		report = c.report(test, result)
+	}
+	switch result.verdict {
+	case unproved, refusedValid, failedInside, noAnswer, panicked:
+		// Either this request is special, or the service now treats every request so.
+		if good := r.try(r.good); good.verdict != passed {
+			r.lost = true
+			loss := r.lossReport(good)
+			if result.verdict == panicked || result.verdict == noAnswer {
+				return report + "\n\n" + loss // the case may be the cause
+			}
+			return loss
+		}
+		r.refused, r.waiting = nil, 0
+		r.reported[result.verdict]++
+		if (result.verdict == unproved || result.verdict == failedInside) && r.reported[result.verdict] > fullReports {
+			report, _, _ = strings.Cut(report, "\n")
+			report += " (" + result.outcome + "), as above"
+		}
+	}
+	if result.fetched {
+		c.rule, c.level, result.verdict = "RFC 8725 section 3.10", recommended, fetched
+		report = strings.TrimPrefix(report+"\n\n", "\n\n") + c.report(test, result)
+	}
+	return report
+}
+
+// fullReports is how many cases without a verdict, and how many failures inside, are
+// reported in full. Often all have one cause.
+const fullReports = 10
+
+// repeatGood sends the good request, and fails t if the service refuses it.
+func (r *round) repeatGood(t *testing.T) {
 	t.Helper()
-	verdict := ""
+	if result := r.try(r.good); result.verdict != passed {
+		r.lost = true
+		t.Error(r.lossReport(result))
+		return
+	}
+	r.refused, r.waiting = nil, 0
+}
+
+// resume reports whether the service passes the good request. If the last family ended
+// early, resume sends the good request again, so that a short disturbance does not end
+// the attack. It stops the attack if the service still refuses it, or if this was the
+// third disturbance.
+func (r *round) resume(t *testing.T) bool {
+	t.Helper()
+	if !r.lost {
+		return true
+	}
+	r.losses++
+	result := r.try(r.good)
+	switch {
+	case result.verdict != passed:
+		r.stopped = true
+		t.Errorf("NOT SENT: all further cases. The service still refuses the plain good request: %s", result.outcome)
+	case r.losses == maxLosses:
+		r.stopped = true
+		t.Errorf("NOT SENT: all further cases. The service has refused the plain good request %d times, but not always", r.losses)
+	default:
+		t.Log("The service passes the plain good request again.")
+		r.refused, r.waiting, r.lost = nil, 0, false
+	}
+	return !r.stopped
+}
+
+// maxLosses is how often a service may refuse the good request before Attack stops.
+const maxLosses = 3
+
+// An attack is the state that the rounds of one Attack share.
+type attack struct {
+	settings
+	handler   http.Handler
+	gotIn     func(*http.Response) bool // Target.GotIn
+	address   string                    // of a server with handler
+	attackers *attackersServer
+	panics    panics          // of the handler behind the server
+	sent      int             // cases
+	reported  map[verdict]int // how many cases had a verdict while the good request passed
+	losses    int             // how often the good request was refused, except the last time
+	stopped   bool            // the service refuses the good request, or does so too often
+}
+
+// try sends the request of a case in all ways that the case allows.
+func (a *attack) try(c attackCase) result {
+	r := result{verdict: passed}
 	var outcomes []string
+	if c.namesServer {
+		a.attackers.expect(c.path())
+	}
 	for _, d := range []delivery{directly, overTCP} {
 		if !a.delivers(c, d) {
 			continue
@@ -151,39 +292,28 @@ func (a *attack) try(t *testing.T, c attackCase) string {
 		if d == overTCP {
 			send = a.sendOverTCP
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
-		status, err := send(ctx, c.request)
+		ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+		got := send(ctx, c.request)
 		cancel()
-		gotIn := status > 0 && status < 400
-		switch {
-		case errors.Is(err, errPanic):
-			verdict = "PANICKED"
-		case errors.Is(err, errNotSent):
-			verdict = "NOT SENT"
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			verdict = cmp.Or(verdict, "NO ANSWER")
-			err = fmt.Errorf("after %v", answerTimeout)
-		case gotIn && !c.accept:
-			verdict = cmp.Or(verdict, "GOT IN")
-		case !gotIn && c.accept:
-			verdict = cmp.Or(verdict, "REFUSED ALTHOUGH VALID")
+		outcome := fmt.Sprintf("%d %s", got.status, http.StatusText(got.status))
+		if got.status == 0 {
+			outcome = fmt.Sprintf("no answer (%v)", got.err)
 		}
-		outcome := fmt.Sprintf("%d %s", status, http.StatusText(status))
-		if status == 0 {
-			outcome = fmt.Sprintf("no answer (%v)", err)
+		if errors.Is(got.err, os.ErrDeadlineExceeded) {
+			outcome = fmt.Sprintf("no answer after %v", a.timeout)
+			a.timeout = a.shortened
 		}
 		outcomes = append(outcomes, outcome+", "+string(d))
+		r.verdict = max(r.verdict, got.verdict(c.accept))
+		r.gotIn = r.gotIn || got.gotIn
+		r.stack = cmp.Or(r.stack, got.stack)
+		if r.status == 0 || got.verdict(c.accept) == r.verdict {
+			r.status = got.status
+		}
 	}
-	outcome := strings.Join(outcomes, "; ")
-	report := ""
-	if verdict != "" {
-		report = c.report(t.Name(), verdict, outcome)
-	}
-	if c.namesServer && a.attackers.takeHit(c.path()) {
-		c.rule, c.level = "RFC 8725 section 3.10", recommended
-		report = strings.TrimPrefix(report+"\n\n", "\n\n") + c.report(t.Name(), "FETCHED", outcome) + "\n\n" + fetched
-	}
-	return report
+	r.outcome = strings.Join(outcomes, "; ")
+	r.fetched = c.namesServer && a.attackers.takeHit(c.path())
+	return r
 }
 
 // delivers reports whether Attack sends the request of c by d.
@@ -192,77 +322,4 @@ func (a *attack) delivers(c attackCase, d delivery) bool {
 		return d == c.request.only
 	}
 	return d == directly || a.overTCPToo(c.family)
-}
-
-// fetched explains the verdict FETCHED.
-const fetched = "The service requested an address that it found in the token. The sender of a token thereby\n" +
-	"chooses what the service connects to, and perhaps which keys the service trusts. Request only\n" +
-	"addresses that the service is configured with."
-
-// errPanic is the error of callHandler for a handler that panics.
-var errPanic = errors.New("the handler panicked")
-
-// errAborted is the error of callHandler for a handler that panics with
-// [http.ErrAbortHandler], after which a server closes the connection.
-var errAborted = errors.New("the handler closed the connection")
-
-// callHandler sends a request by calling the handler. A status of 0 means that
-// there is no answer.
-func (a *attack) callHandler(ctx context.Context, r request) (status int, err error) {
-	w := httptest.NewRecorder()
-	w.Code = 0 // until the handler answers
-	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			switch p := recover(); p {
-			case nil:
-				w.WriteHeader(http.StatusOK) // does nothing if the handler has answered
-				done <- nil
-			case http.ErrAbortHandler:
-				done <- errAborted
-			default:
-				done <- fmt.Errorf("%w: %v", errPanic, p)
-			}
-		}()
-		a.handler.ServeHTTP(w, r.http(ctx))
-	}()
-	select {
-	case err := <-done:
-		if errors.Is(err, errPanic) {
-			return 0, err
-		}
-		return w.Code, err
-	case <-ctx.Done():
-		return 0, os.ErrDeadlineExceeded
-	}
-}
-
-// errNotSent is the error of sendOverTCP if there is no connection, which is not the
-// fault of the handler.
-var errNotSent = errors.New("cannot connect to the server on loopback")
-
-// sendOverTCP sends a request over a new connection. A status of 0 means that
-// there is no answer.
-func (a *attack) sendOverTCP(ctx context.Context, r request) (status int, err error) {
-	connection, err := new(net.Dialer).DialContext(ctx, "tcp", a.address)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	defer connection.Close()
-	deadline, _ := ctx.Deadline()
-	if err := connection.SetDeadline(deadline); err != nil {
-		return 0, err
-	}
-	// A server may answer and close the connection before it has read the whole
-	// request. Write then fails although there is an answer to read.
-	_, writeErr := connection.Write(r.bytes())
-	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: r.method})
-	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return 0, err
-		}
-		return 0, cmp.Or(writeErr, err)
-	}
-	response.Body.Close()
-	return response.StatusCode, nil
 }

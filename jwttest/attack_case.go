@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -17,12 +19,49 @@ type attackCase struct {
 	rule         string // the section of the RFC that decides the case
 	level        requirementLevel
 	accept       bool
-	namesServer  bool // the token contains an address of the attackersServer
-	request      request
+	namesServer  bool    // the token contains an address of the attackersServer
+	request      request // complete
+	template     request // request, without what the route adds
+	route        string  // the name of a route other than the first, or ""
 }
 
-// path returns the name of the case in reports and in Target.Skip.
+// path returns the name of the case in Target.Skip.
 func (c attackCase) path() string { return c.family + "/" + c.name }
+
+// title returns the name of the case in reports.
+func (c attackCase) title() string {
+	if c.route != "" {
+		return c.path() + ", " + c.route
+	}
+	return c.path()
+}
+
+// subtest returns the name of the case's subtest, which is below the subtest of the
+// family or of the route.
+func (c attackCase) subtest() string {
+	if c.route != "" {
+		return c.path()
+	}
+	return c.name
+}
+
+// on returns c for another route.
+func (c attackCase) on(route Route) attackCase {
+	c.route, c.request = route.name(), c.template.on(route)
+	return c
+}
+
+// samplesFor returns the first hostile case of each family, for a route other than the
+// first.
+func samplesFor(route Route, cases []attackCase) []attackCase {
+	var samples []attackCase
+	for _, family := range byFamily(cases) {
+		if i := slices.IndexFunc(family, func(c attackCase) bool { return !c.accept }); i >= 0 {
+			samples = append(samples, family[i].on(route))
+		}
+	}
+	return samples
+}
 
 // A requirementLevel says how binding the rule of a case is (RFC 2119).
 type requirementLevel int
@@ -37,14 +76,47 @@ func (l requirementLevel) String() string {
 	return [...]string{"MUST", "SHOULD", "a rule of jwtgate; the RFC leaves the choice to the service"}[l]
 }
 
-// A request is the part of an HTTP request that a case chooses. If method or target
-// is empty, family.add sets it to that of the Target.
+// A request is an HTTP request, or the part of it that a case chooses.
 type request struct {
 	method, target string
-	lines          []string // of the header, without CRLF
+	retarget       func(target string) string // changes the target; nil leaves it
+	lines          []string                   // of the header, without CRLF
 	body           string
 	protocol       string   // "" means HTTP/1.1
 	only           delivery // "" means that the request is sent in both ways
+}
+
+// on completes r with what a good request on route has and r does not choose. A request
+// that chooses its method or its body does not get the body of the route.
+func (r request) on(route Route) request {
+	target := cmp.Or(route.Path, "/")
+	if r.retarget != nil {
+		target = r.retarget(target)
+	}
+	ownBody := r.method != "" || r.body != ""
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(route.Header)) {
+		if r.hasLine(name) || ownBody && strings.EqualFold(name, "Content-Type") {
+			continue
+		}
+		for _, value := range route.Header[name] {
+			lines = append(lines, name+": "+value)
+		}
+	}
+	r.target, r.lines = target, append(lines, r.lines...)
+	r.method = cmp.Or(r.method, route.Method, http.MethodGet)
+	if !ownBody {
+		r.body = route.Body
+	}
+	return r
+}
+
+// hasLine reports whether the header of r has a line with that name.
+func (r request) hasLine(name string) bool {
+	return slices.ContainsFunc(r.lines, func(line string) bool {
+		got, _, _ := strings.Cut(line, ":")
+		return strings.EqualFold(got, name)
+	})
 }
 
 // A delivery is a way to send a request to the handler.

@@ -8,18 +8,17 @@ import (
 	"strings"
 )
 
-// newCases returns the cases for a target, in the order of families. attackersURL is
-// the address of the attackersServer.
-func newCases(target Target, attackersURL string) ([]attackCase, error) {
+// newCases returns the cases for a target, in the order of families.
+func newCases(target Target, attackers addresses) ([]attackCase, error) {
 	m, err := newMinter(target)
 	if err != nil {
 		return nil, err
 	}
-	c := &corpus{minter: m, attackersURL: attackersURL, seen: map[[sha256.Size]byte]bool{}}
 	known := map[string]bool{}
 	for _, f := range families {
 		known[f.name] = true
 	}
+	c := &corpus{minter: m, attackers: attackers, known: known, seen: map[[sha256.Size]byte]bool{}}
 	unknown := func(name string) error {
 		return fmt.Errorf("Target.Skip: no family and no case is called %q for %s", name, target.Algorithm)
 	}
@@ -33,9 +32,6 @@ func newCases(target Target, attackersURL string) ([]attackCase, error) {
 			continue // signing its tokens takes time
 		}
 		f.add(&family{corpus: c, name: f.name, rule: f.rule})
-	}
-	for _, added := range c.cases {
-		known[added.path()] = true
 	}
 	for _, name := range target.Skip {
 		if family, _, _ := strings.Cut(name, "/"); !known[name] && !slices.Contains(target.Skip, family) {
@@ -59,7 +55,7 @@ var families = []struct {
 }{
 	{"valid", "RFC 7519 section 7.2", (*family).valid},
 	{"authorization", "RFC 6750 section 2.1", (*family).authorization},
-	{"carriage", "RFC 6750 section 2", (*family).carriage},
+	{"other-places", "RFC 6750 section 2", (*family).otherPlaces},
 
 	{"none", "RFC 7519 section 6; RFC 7518 section 3.6; RFC 8725 section 3.2", (*family).algNone},
 	{"algorithm", "RFC 8725 section 3.1", (*family).algorithms},

@@ -34,14 +34,15 @@ func (f *family) refuseRequest(level requirementLevel, name, sends string, r req
 }
 
 // add adds a case, unless Target.Strict excludes it or an earlier case sends the
-// same bytes.
+// same bytes. Target.Skip may name it in any case.
 func (f *family) add(c attackCase) {
+	c.family, c.rule = f.name, cmp.Or(c.rule, f.rule)
+	f.known[c.path()] = true
 	if c.level == jwtgateOnly && !f.target.Strict {
 		return
 	}
-	c.family, c.rule = f.name, cmp.Or(c.rule, f.rule)
-	c.request.method = cmp.Or(c.request.method, f.target.Method, "GET")
-	c.request.target = cmp.Or(c.request.target, f.target.Path, "/")
+	c.template = c.request
+	c.request = c.template.on(f.target.firstRoute())
 	// For some targets two changes have the same result.
 	digest := sha256.Sum256(c.request.bytes())
 	if f.seen[digest] {
@@ -54,9 +55,10 @@ func (f *family) add(c attackCase) {
 // A corpus collects the cases for one target.
 type corpus struct {
 	*minter
-	attackersURL string // of the attackersServer
-	cases        []attackCase
-	seen         map[[sha256.Size]byte]bool // digests of the requests of cases
+	attackers addresses
+	cases     []attackCase
+	known     map[string]bool            // the names that Target.Skip may have
+	seen      map[[sha256.Size]byte]bool // digests of the requests of cases
 }
 
 // abbreviated returns s, cut to 40 bytes for a report.

@@ -1,38 +1,183 @@
 package jwttest
 
 import (
+	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
+// A verdict says what the answers to a case mean. If a case has two verdicts, because it
+// is sent in two ways, the greater one counts.
+type verdict int
+
+const (
+	passed verdict = iota
+	unproved
+	refusedValid
+	noAnswer
+	failedInside
+	gotIn
+	panicked
+	notSent
+	fetched // reported beside the other verdict of the case
+)
+
+func (v verdict) String() string {
+	return [...]string{"PASSED", "UNPROVED", "REFUSED ALTHOUGH VALID", "NO ANSWER", "FAILED INSIDE", "GOT IN", "PANICKED", "NOT SENT", "FETCHED"}[v]
+}
+
+// explanations say what a verdict means, where its name does not.
+var explanations = map[verdict]string{
+	unproved: "This status is no verdict on the token: 429 counts requests, and 503 says that the service cannot decide now.\n" +
+		"It is for this request only: the service still passes the plain good request. If a limit counts bad tokens,\n" +
+		"switch the limit off for the test. If the status is 503, find out what the service cannot reach, and why it\n" +
+		"needs that for this token: the sender of the token can make it try again and again.",
+	failedInside: "The service failed while it dealt with this request, and still passes the plain good request. A token must\n" +
+		"not make a service fail: answer 401. Clients repeat a request that gets such a status, and an operator looks\n" +
+		"for a fault in the service.",
+	fetched: "The service connected to an address that it found in the token. The sender of a token thereby\n" +
+		"chooses what the service connects to, and perhaps which keys the service trusts. Request only\n" +
+		"addresses that the service is configured with.",
+}
+
+// verdict returns what a means for a case that the service must accept, or must refuse.
+//
+// 501 and 505 are refusals: the service does not know a method, or net/http does not know
+// the protocol (RFC 9110 sections 15.6.2 and 15.6.6). Any other status from 500 is the
+// service's own fault.
+func (a answer) verdict(accept bool) verdict {
+	switch {
+	case errors.Is(a.err, errPanic):
+		return panicked
+	case errors.Is(a.err, errNotSent):
+		return notSent
+	case errors.Is(a.err, os.ErrDeadlineExceeded):
+		return noAnswer
+	case a.gotIn && accept:
+		return passed
+	case a.gotIn:
+		return gotIn
+	case a.status == http.StatusTooManyRequests, a.status == http.StatusServiceUnavailable:
+		return unproved
+	case a.status >= 500 && a.status != http.StatusNotImplemented && a.status != http.StatusHTTPVersionNotSupported:
+		return failedInside
+	case accept:
+		return refusedValid
+	}
+	return passed
+}
+
+// A result is what became of a case in all the ways in which it was sent.
+type result struct {
+	verdict verdict
+	status  int    // of the answer with that verdict
+	gotIn   bool   // in at least one way
+	fetched bool   // the service connected to the attackersServer
+	outcome string // describes the answers in the report
+	stack   string // of a panic
+}
+
 // report returns the block of lines that describes a failed case. test is the name of
 // the subtest, or of the test that calls Attack.
-func (c attackCase) report(test, verdict, outcome string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", verdict, c.path())
-	line := func(label, format string, args ...any) {
-		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", labelWidth))
-		fmt.Fprintf(&b, "  %-*s%s\n", labelWidth-2, label, text)
+func (c attackCase) report(test string, r result) string {
+	var b reportLines
+	fmt.Fprintf(&b, "%v: %s\n", r.verdict, c.title())
+	b.line("sends", "%s", c.sends)
+	b.line("rule", "%s (%v)", c.rule, c.level)
+	b.line("status", "%s", r.outcome)
+	if r.verdict == panicked {
+		b.line("stack", "%s", r.stack)
 	}
-	line("sends", "%s", c.sends)
-	line("rule", "%s (%v)", c.rule, c.level)
-	line("status", "%s", outcome)
-	line("request", "%s", strings.Join(slices.Concat([]string{c.request.method + " " + c.request.target}, c.request.lines), "\n"))
+	b.request(c.request)
 	if token := tokenPattern.FindString(strings.Join(c.request.lines, "\n")); token != "" {
 		header, rest, _ := strings.Cut(token, ".")
 		claims, _, _ := strings.Cut(rest, ".")
-		line("header", "%s", decodedSegment(header))
-		line("claims", "%s", decodedSegment(claims))
+		b.line("header", "%s", decodedSegment(header))
+		b.line("claims", "%s", decodedSegment(claims))
 	}
 	if !strings.HasSuffix(test, c.path()) {
 		test += "/" + c.path()
 	}
-	line("rerun", "go test -run '^%s$'", strings.ReplaceAll(regexp.QuoteMeta(test), "/", "$/^"))
-	return strings.TrimSuffix(shortened(b.String()), "\n")
+	b.line("rerun", "go test -run '^%s$'", strings.ReplaceAll(regexp.QuoteMeta(test), "/", "$/^"))
+	return b.text(explanations[r.verdict])
+}
+
+// lossReport returns the report for a round whose good request is refused.
+func (r *round) lossReport(good result) string {
+	var b reportLines
+	fmt.Fprintf(&b, "NOTHING PROVED: the service refuses even the plain good request now\n")
+	b.line("status", "%s", good.outcome)
+	if r.good.route != "" {
+		b.line("route", "%s", r.good.route)
+	}
+	var names strings.Builder
+	column := 0
+	for i, name := range r.refused {
+		if i > 0 {
+			names.WriteString(",")
+			if column += len(name) + 2; column > 100 {
+				names.WriteString("\n")
+				column = 0
+			} else {
+				names.WriteString(" ")
+			}
+		}
+		names.WriteString(name)
+	}
+	b.line("unproved", "%s", cmp.Or(names.String(), "no case"))
+	b.request(r.good.request)
+	return b.text(fmt.Sprintf("The service has refused %d hostile cases since it last passed the good request. Those refusals prove\n"+
+		"nothing, because a service that refuses every request refuses those too. ", len(r.refused)) + adviceAfterLoss(good))
+}
+
+// adviceAfterLoss says why a service may refuse the good request that it has passed
+// before.
+func adviceAfterLoss(good result) string {
+	switch {
+	case good.status == http.StatusTooManyRequests:
+		return "Attack sends thousands of\nrequests in a few seconds: switch the rate limit off for the test."
+	case good.status == http.StatusServiceUnavailable:
+		return "503 says that the service\ncannot decide now. It may limit the load, or something that it needs may be down, such as its key source."
+	case good.verdict == failedInside:
+		return "The service now fails for\nevery request. If it recovers from panics, the last of these cases may have left a lock or a connection in use."
+	case good.verdict == panicked:
+		return "The handler panics for\nevery request now."
+	case good.verdict == noAnswer:
+		return "The handler hangs for every\nrequest now. The last of these cases may have left a lock or a connection in use."
+	case good.verdict == notSent:
+		return "The cause is in the test\nprocess: it may have no more sockets or ports."
+	}
+	return "The service may block\na client after too many bad tokens, or refuse a token that it has seen before: switch that off for the test."
+}
+
+// reportLines are the lines of a report.
+type reportLines struct{ strings.Builder }
+
+// line adds a label and a text.
+func (b *reportLines) line(label, format string, args ...any) {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", labelWidth))
+	fmt.Fprintf(b, "  %-*s%s\n", labelWidth-2, label, text)
+}
+
+// request adds the request line and the header.
+func (b *reportLines) request(r request) {
+	b.line("request", "%s", strings.Join(slices.Concat([]string{r.method + " " + r.target}, r.lines), "\n"))
+}
+
+// text returns the report, with an explanation at its end.
+func (b *reportLines) text(explanation string) string {
+	report := strings.TrimSuffix(shortened(b.String()), "\n")
+	if explanation != "" {
+		report += "\n\n" + explanation
+	}
+	return report
 }
 
 // labelWidth is the width of the labels in a report, with the spaces around them.

@@ -37,9 +37,28 @@ type Target struct {
 	// in an hour, and iat is a minute ago.
 	Header, Claims map[string]any
 
-	// Method and Path make a request that the service answers with a status below
-	// 400 if the token is good. The defaults are GET and "/".
-	Method, Path string
+	// Routes are requests that the service must guard, one for each of its routes. The
+	// default is one request with GET for "/". Attack sends all cases to the first
+	// route. To each other route it sends the first hostile case of each family, which
+	// shows whether the route is guarded at all.
+	//
+	// With a good token, each request must pass each time that it is sent. Attack
+	// sends the good request of the first route hundreds of times, so choose one that
+	// changes nothing.
+	Routes []Route
+	// GotIn reports whether the service let the sender of a request in. It is called
+	// with the answer to each request. nil means that a status below 400 lets the
+	// sender in.
+	//
+	// Set GotIn for a service that answers refusals with 200, such as GraphQL, JSON-RPC
+	// and gRPC-Web. Set it also for a handler that serves anonymous requests, such as
+	// one behind [github.com/jwtgate/jwtgate.Gate.Optional]: GotIn then reports
+	// whether the answer is for a signed-in user. Do not compare with the name of one
+	// user only, because hostile tokens name others.
+	//
+	// GotIn can read the first megabyte of the body, and need not close it. GotIn is
+	// never called twice at once.
+	GotIn func(*http.Response) bool
 
 	// Strict adds the cases that no RFC decides. They test that the service does what
 	// jwtgate does, for example that it refuses duplicate members. Set Strict for a service
@@ -47,7 +66,7 @@ type Target struct {
 	// the cases that an RFC decides with MUST or SHOULD.
 	Strict bool
 	// Skip leaves out cases, or whole families of cases. Use the names in the
-	// reports, for example "times/exp-missing" or "carriage". A name that does not
+	// reports, for example "times/exp-missing" or "other-places". A name that does not
 	// exist fails the test. The case valid/plain always runs.
 	Skip []string
 
@@ -55,17 +74,81 @@ type Target struct {
 	Now func() time.Time
 }
 
+// A Route is a request to the service under attack, without its credentials.
+type Route struct {
+	_ struct{} // keyed literals only: fields will be added
+
+	// Method and Path are those of the request. The defaults are GET and "/". Path may
+	// have a query.
+	Method, Path string
+	// Header has what else the service needs in the header of the request, such as
+	// Content-Type. Attack itself sets Authorization, Host, Connection and
+	// Content-Length.
+	Header http.Header
+	// Body is the body of the request.
+	Body string
+}
+
+// name returns the name of r in reports and in the names of subtests.
+func (r Route) name() string {
+	path, _, _ := strings.Cut(cmp.Or(r.Path, "/"), "?")
+	return cmp.Or(r.Method, http.MethodGet) + " " + path
+}
+
+// check returns an error if r does not make a request.
+func (r Route) check() error {
+	path := cmp.Or(r.Path, "/")
+	if path[0] != '/' {
+		return fmt.Errorf("the path %q does not begin with a slash", r.Path)
+	}
+	if _, err := http.NewRequest(r.Method, "http://"+host+path, nil); err != nil {
+		return fmt.Errorf("%q and %q do not make a request: %w", r.Method, r.Path, err)
+	}
+	for name, values := range r.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Authorization", "Host", "Connection", "Content-Length", "Transfer-Encoding":
+			return fmt.Errorf("the header has %s, which Attack sets itself", name)
+		}
+		if strings.Trim(name, tokenCharacters) != "" || name == "" {
+			return fmt.Errorf("the header has %q, which is not a name", name)
+		}
+		for _, value := range values {
+			if strings.ContainsAny(value, "\r\n\x00") {
+				return fmt.Errorf("the header has %s with the value %q", name, value)
+			}
+		}
+	}
+	return nil
+}
+
+// tokenCharacters are the characters of a name in a header (RFC 9110 section 5.6.2).
+const tokenCharacters = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// firstRoute returns the route that gets all cases.
+func (t Target) firstRoute() Route {
+	if len(t.Routes) == 0 {
+		return Route{}
+	}
+	return t.Routes[0]
+}
+
+// otherRoutes returns the routes that get one case of each family.
+func (t Target) otherRoutes() []Route {
+	if len(t.Routes) == 0 {
+		return nil
+	}
+	return t.Routes[1:]
+}
+
 // check returns an error if t cannot sign a token or make a request.
 func (t Target) check() error {
 	if err := checkKey(t.Algorithm, t.Key); err != nil {
 		return err
 	}
-	path := cmp.Or(t.Path, "/")
-	if path[0] != '/' {
-		return fmt.Errorf("Target.Method and Path: the path %q does not begin with a slash", t.Path)
-	}
-	if _, err := http.NewRequest(t.Method, "http://"+host+path, nil); err != nil {
-		return fmt.Errorf("Target.Method and Path: %q and %q do not make a request: %w", t.Method, t.Path, err)
+	for i, route := range t.Routes {
+		if err := route.check(); err != nil {
+			return fmt.Errorf("Target.Routes[%d]: %w", i, err)
+		}
 	}
 	return nil
 }

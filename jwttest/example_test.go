@@ -344,8 +344,8 @@ func ExampleAttack() {
 		Algorithm: "HS256",
 		Issuer:    "https://auth.example.com/",
 		Audience:  "https://api.example.com",
-		Path:      "/me",
-		Strict:    true, // a gate is jwtgateOnly than the RFCs
+		Routes:    []jwttest.Route{{Path: "/me"}},
+		Strict:    true, // the service is behind a gate, which is stricter than the RFCs
 	})
 }
 

@@ -22,7 +22,7 @@ type Case struct {
 
 // Corpus returns the cases for a target.
 func Corpus(target Target) ([]Case, error) {
-	all, err := newCases(target, "http://127.0.0.1:1")
+	all, err := newCases(target, addresses{"http://127.0.0.1:1", "https://127.0.0.1:1"})
 	var cases []Case
 	for _, c := range all {
 		cases = append(cases, Case{
@@ -46,7 +46,21 @@ func Families() []string {
 // cases that exist only over TCP.
 func AttackMostlyDirectly(t *testing.T, handler http.Handler, target Target, overTCPToo ...string) {
 	t.Helper()
-	runAttack(t, handler, target, func(family string) bool { return slices.Contains(overTCPToo, family) })
+	runAttack(t, handler, target, settings{
+		overTCPToo: func(family string) bool { return slices.Contains(overTCPToo, family) },
+		timeout:    30 * time.Second,
+		shortened:  3 * time.Second,
+	})
+}
+
+// AttackImpatiently is Attack with other timeouts.
+func AttackImpatiently(t *testing.T, handler http.Handler, target Target, timeout, shortened time.Duration) {
+	t.Helper()
+	runAttack(t, handler, target, settings{
+		overTCPToo: func(string) bool { return true },
+		timeout:    timeout,
+		shortened:  shortened,
+	})
 }
 
 // CheckKeySource is TestKeySource with the time limits of a test that must not

@@ -230,6 +230,6 @@ func Attack(t *testing.T, newHandler func(jwtgate.KeySource) (http.Handler, erro
 	require.NoError(t, err)
 	jwttest.Attack(t, handler, jwttest.Target{
 		Key: secret, Algorithm: "HS256", Issuer: demo.Issuer, Audience: demo.Audience,
-		Path: "/me", Strict: true,
+		Routes: []jwttest.Route{{Path: "/me"}}, Strict: true,
 	})
 }
