@@ -22,34 +22,68 @@ import (
 //			Key: key, Algorithm: "ES256", KeyID: "test-key",
 //			Issuer: "https://auth.example.com/", Audience: "https://api.example.com",
 //			Claims: map[string]any{"scope": "orders:read"},
-//			Path:   "/orders",
+//			Routes: []jwttest.Route{{Path: "/orders"}, {Method: "POST", Path: "/orders", Body: "{}"}},
 //		})
 //	}
 //
+// Switch rate limits off for the test, and limits on failed sign-ins too.
+//
+// # What the answers mean
+//
 // A request gets in if the status of the answer is below 400. A redirect to a
-// sign-in page therefore counts as getting in: an API should answer 401. Any
-// other status is a refusal, and so is a connection that is closed without an
-// answer. A case also fails if the handler panics, does not answer within half a
-// minute, or fetches an address that a token names.
+// sign-in page therefore counts as getting in: an API should answer 401. For services that
+// answer refusals with 200, and for handlers that serve anonymous requests, set
+// Target.GotIn. Answers that let nobody in mean:
+//
+//   - 400 to 499, except 429, refuse the request. So do 501 and 505, and a connection
+//     that is closed without an answer.
+//   - 429 and 503 are no verdict on the token. If the service still passes good requests,
+//     Attack reports the case as UNPROVED.
+//   - Any other status from 500 is a fault of the service, which a token must not cause.
+//     Attack reports the case as FAILED INSIDE.
+//
+// A case also fails if the handler panics, does not answer within half a minute, or
+// connects to an address that a token names. After the first request without an answer
+// Attack waits for 3 seconds only.
 //
 // Each case is a subtest named family/case. The report of a failed case says what
 // the request sends, which rule the service breaks, whether the RFC says MUST or
 // SHOULD, and how to run the case alone.
 //
+// # The good request between the cases
+//
+// A service that refuses every request, for example because of a rate limit, seems to
+// refuse every hostile one. Attack therefore repeats the plain good request after 15
+// cases, at the end of each family, and after each case that fails without getting in.
+// If the service refuses the good request, Attack reports NOTHING PROVED, with the cases
+// that were refused since it last passed. The rest of the family is not sent. Attack
+// tries the good request again before the next family. If the service still refuses
+// it, or refuses it for the third time, Attack stops.
+//
+// # How requests are sent
+//
 // Attack sends each request twice: it calls the handler directly, and it sends the
-// request over TCP to a server on loopback. A few requests can be sent in only one of
-// these ways. A request that net/http itself refuses counts as refused, because
-// net/http is part of the service.
+// request over TCP, with HTTP/1.1, to a server on loopback. A few requests can be sent in
+// only one of these ways. A request that net/http itself refuses counts as refused,
+// because net/http is part of the service. A gRPC server needs HTTP/2: attack the
+// middleware that guards it, around a handler that does nothing.
+//
+// Attack calls the handler from several goroutines, but never from two at once while
+// the handler answers. Attack listens on loopback, and fails t if it cannot.
+//
+// # The cases
 //
 // The families of cases:
 //
 //   - valid: good requests in every form that a service has to accept
 //   - authorization: malformed, repeated and folded Authorization headers, and trailers
-//   - carriage: good tokens outside the Authorization header, in the query, the body,
+//   - other-places: good tokens outside the Authorization header, in the query, the body,
 //     cookies and other headers, which the service must ignore
 //   - none, algorithm, confusion, guessed-secret: unsigned tokens, and tokens that
 //     choose how they are verified
-//   - header-key, kid: tokens that contain their own key, or say where to find it
+//   - header-key, kid: tokens that contain their own key, or say where to find it. The
+//     addresses are those of a server with HTTP and of one with HTTPS, whose certificate
+//     is self-signed. A connection is enough to fail a case.
 //   - crit, encrypted, nested, serialisation: headers and formats that change the
 //     meaning of a token
 //   - segments, base64, json-header, json-claims, duplicate: malformed tokens, and
@@ -60,12 +94,12 @@ import (
 //     client that does not prove possession of the token's key
 //   - size: requests of up to two megabytes
 //
-// The service must take tokens from the Authorization header. If it takes them from
-// another place too, such as a cookie, put the cases of carriage for that place into
-// Target.Skip.
+// The first route of Target.Routes gets all cases, and each other route the first hostile
+// case of each family. On twenty routes this takes about a second longer.
 //
-// Attack calls the handler from several goroutines, but never from two at once. Attack
-// listens on loopback, and panics if it cannot.
+// The service must take tokens from the Authorization header. If it takes them from
+// another place too, such as a cookie, put the cases of other-places for that place into
+// Target.Skip.
 func Attack(t *testing.T, handler http.Handler, target Target) {
 	t.Helper()
 	runAttack(t, handler, target, settings{

@@ -133,8 +133,8 @@ func (r *round) lossReport(good result) string {
 	}
 	b.line("unproved", "%s", cmp.Or(names.String(), "no case"))
 	b.request(r.good.request)
-	return b.text(fmt.Sprintf("The service has refused %d hostile cases since it last passed the good request. Those refusals prove\n"+
-		"nothing, because a service that refuses every request refuses those too. ", len(r.refused)) + adviceAfterLoss(good))
+	return b.text(fmt.Sprintf("Hostile cases that the service has refused since it last passed the good request: %d. They prove nothing,\n"+
+		"because a service that refuses every request refuses these too. ", len(r.refused)) + adviceAfterLoss(good))
 }
 
 // adviceAfterLoss says why a service may refuse the good request that it has passed
@@ -142,19 +142,19 @@ func (r *round) lossReport(good result) string {
 func adviceAfterLoss(good result) string {
 	switch {
 	case good.status == http.StatusTooManyRequests:
-		return "Attack sends thousands of\nrequests in a few seconds: switch the rate limit off for the test."
+		return "Attack sends thousands of requests\nin a few seconds: switch the rate limit off for the test."
 	case good.status == http.StatusServiceUnavailable:
-		return "503 says that the service\ncannot decide now. It may limit the load, or something that it needs may be down, such as its key source."
+		return "503 says that the service cannot\ndecide now. It may limit the load, or something that it needs may be down, such as its key source."
 	case good.verdict == failedInside:
-		return "The service now fails for\nevery request. If it recovers from panics, the last of these cases may have left a lock or a connection in use."
+		return "The service now fails for every\nrequest. If it recovers from panics, the last of these cases may have left a lock or a connection in use."
 	case good.verdict == panicked:
-		return "The handler panics for\nevery request now."
+		return "The handler now panics for every\nrequest."
 	case good.verdict == noAnswer:
-		return "The handler hangs for every\nrequest now. The last of these cases may have left a lock or a connection in use."
+		return "The handler now hangs for every\nrequest. The last of these cases may have left a lock or a connection in use."
 	case good.verdict == notSent:
-		return "The cause is in the test\nprocess: it may have no more sockets or ports."
+		return "The cause is in the test process:\nit may have no more sockets or ports."
 	}
-	return "The service may block\na client after too many bad tokens, or refuse a token that it has seen before: switch that off for the test."
+	return "The service may block a client\nafter too many bad tokens, or refuse a token that it has seen before: switch that off for the test."
 }
 
 // reportLines are the lines of a report.

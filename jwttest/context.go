@@ -22,6 +22,9 @@ import (
 // Do not use Context for a handler behind a gate: gates ignore the token in the
 // context. Send a token of an [Issuer] instead.
 //
+// If [jwtgate.Options].SubjectClaim of the service names another claim than sub, use
+// [ContextWithSubjectClaim].
+//
 // claims changes the default claims, as in [Issuer.Token]. By default iss is
 // "https://auth.example.com/", aud is "https://api.example.com", sub is "alice",
 // iat is now, exp is in an hour, and jti is different in each token. iss and aud
@@ -32,7 +35,26 @@ import (
 // Context is safe for concurrent use.
 func Context(t testing.TB, ctx context.Context, claims map[string]any) context.Context {
 	t.Helper()
-	token, err := verifiedToken(ctx, withChanges(defaultClaims(contextIssuer, defaultAudience), claims))
+	return ContextWithSubjectClaim(t, ctx, "", claims)
+}
+
+// ContextWithSubjectClaim is [Context] for a service whose [jwtgate.Options].SubjectClaim
+// is subjectClaim, such as "oid" or "email". The subject is the value of that claim, which
+// may be an integer as behind a gate. By default both that claim and sub are "alice":
+//
+//	alice := jwttest.ContextWithSubjectClaim(t, t.Context(), "oid", nil)
+//	bob := jwttest.ContextWithSubjectClaim(t, t.Context(), "oid", map[string]any{"oid": "bob"})
+//
+// An empty subjectClaim means sub.
+//
+// ContextWithSubjectClaim is safe for concurrent use.
+func ContextWithSubjectClaim(t testing.TB, ctx context.Context, subjectClaim string, claims map[string]any) context.Context {
+	t.Helper()
+	all := defaultClaims(contextIssuer, defaultAudience)
+	if subjectClaim != "" {
+		all[subjectClaim] = all["sub"]
+	}
+	token, err := verifiedToken(ctx, subjectClaim, withChanges(all, claims))
 	if err != nil {
 		t.Fatalf("jwttest: no handler would see a token with these claims: %v", err)
 	}
@@ -44,7 +66,7 @@ const contextIssuer = "https://auth.example.com/"
 
 // verifiedToken signs a token with these claims, and returns it as verified by a
 // gate that checks as few claims as possible.
-func verifiedToken(ctx context.Context, claims map[string]any) (*jwtgate.Token, error) {
+func verifiedToken(ctx context.Context, subjectClaim string, claims map[string]any) (*jwtgate.Token, error) {
 	k, err := newSigningKey("key-1", "HS256")
 	if err != nil {
 		return nil, err
@@ -57,6 +79,7 @@ func verifiedToken(ctx context.Context, claims map[string]any) (*jwtgate.Token, 
 		Keys:           keys.HS256(k.private.([]byte)),
 		AnyIssuer:      true,
 		AnyAudience:    true,
+		SubjectClaim:   subjectClaim,
 		AllowNoSubject: true,
 		AllowNoExpiry:  true,
 		MaxTokenBytes:  1 << 20,

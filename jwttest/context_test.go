@@ -70,6 +70,53 @@ func TestContext(t *testing.T) {
 	}
 }
 
+func TestContextWithSubjectClaim(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, claim string
+		claims      map[string]any
+		want        string
+	}{
+		{"default", "oid", nil, "alice"},
+		{"another subject", "oid", map[string]any{"oid": "bob"}, "bob"},
+		{"sub does not matter", "oid", map[string]any{"sub": "bob"}, "alice"},
+		{"an integer", "uid", map[string]any{"uid": 42}, "42"},
+		{"none", "oid", map[string]any{"oid": nil}, ""},
+		{"sub", "sub", map[string]any{"sub": "bob"}, "bob"},
+		{"empty", "", map[string]any{"sub": "bob"}, "bob"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := jwttest.ContextWithSubjectClaim(t, t.Context(), tt.claim, tt.claims)
+			assert.Equal(t, tt.want, jwtgate.Subject(ctx))
+			claims, err := jwtgate.Decode[map[string]any](ctx)
+			require.NoError(t, err)
+			if tt.claims["sub"] == nil {
+				assert.Equal(t, "alice", claims["sub"])
+			}
+		})
+	}
+
+	ended := inFakeTest(func(ft *fakeT) {
+		jwttest.ContextWithSubjectClaim(ft, t.Context(), "oid", map[string]any{"oid": true})
+	})
+	assert.Contains(t, ended.failure, "jwttest: no handler would see a token with these claims: ")
+}
+
+// The token of an issuer needs only the claim itself.
+func TestContextWithSubjectClaim_IsLikeAGate(t *testing.T) {
+	t.Parallel()
+	issuer := jwttest.NewIssuer(t)
+	o := issuer.Options()
+	o.SubjectClaim = "uid"
+	for _, uid := range []any{"bob", 42} {
+		claims := map[string]any{"uid": uid}
+		token, err := guard(t, o).Verify(t.Context(), issuer.Token(claims))
+		require.NoError(t, err)
+		assert.Equal(t, token.Subject, jwtgate.Subject(jwttest.ContextWithSubjectClaim(t, t.Context(), "uid", claims)))
+	}
+}
+
 func TestContext_KeepsTheContext(t *testing.T) {
 	t.Parallel()
 	type key struct{}

@@ -1,8 +1,8 @@
 // Package jwttest helps to test services that use package jwtgate, and the key
 // sources that they use.
 //
-//   - [Context] puts a verified token into a context, to test a handler without
-//     its gate.
+//   - [Context] and [ContextWithSubjectClaim] put a verified token into a context, to
+//     test a handler without its gate.
 //   - [Issuer] is an identity provider on loopback, to test a handler behind its
 //     gate with real tokens, key rotations and outages.
 //   - [TestKeySource] tests an implementation of [jwtgate.KeySource].
@@ -20,6 +20,10 @@
 //		profile(w, r)
 //		// ... check w
 //	}
+//
+// If the service's gate has [jwtgate.Options].SubjectClaim, use [ContextWithSubjectClaim]:
+//
+//	ctx := jwttest.ContextWithSubjectClaim(t, t.Context(), "oid", map[string]any{"oid": "bob"})
 //
 // # A handler behind its gate
 //
@@ -94,9 +98,14 @@
 //		jwttest.Attack(t, service, jwttest.Target{
 //			Key: key, Algorithm: "ES256", KeyID: "test-key",
 //			Issuer: "https://auth.example.com/", Audience: "https://api.example.com",
+//			Routes: []jwttest.Route{{Path: "/orders"}, {Path: "/invoices"}},
 //			Strict: true, // the service is behind a jwtgate.Gate
 //		})
 //	}
+//
+// Switch rate limits off for such a test: Attack sends thousands of requests, and fails if
+// the service stops answering. For GraphQL, and for a handler that serves anonymous
+// requests, set Target.GotIn.
 //
 // # Concurrency
 //

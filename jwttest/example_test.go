@@ -2,6 +2,7 @@ package jwttest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -195,6 +196,23 @@ func ExampleContext() {
 	// Output: alice alice@example.com <nil>
 }
 
+// The service finds its users by oid: Options.SubjectClaim of its gate is "oid".
+func ExampleContextWithSubjectClaim() {
+	t := &exampleT{}
+	defer t.end()
+
+	for _, claims := range []map[string]any{nil, {"oid": "00000000-0000-0000-66f3-3332eca7ea81"}} {
+		r := httptest.NewRequest("GET", "/me", nil)
+		r = r.WithContext(jwttest.ContextWithSubjectClaim(t, r.Context(), "oid", claims))
+		w := httptest.NewRecorder()
+		whoami(w, r)
+		fmt.Println(w.Body)
+	}
+	// Output:
+	// hello alice
+	// hello 00000000-0000-0000-66f3-3332eca7ea81
+}
+
 // During an outage a service that has fetched the keys accepts tokens. A service that
 // has not answers 503, and recovers when the issuer is up.
 func ExampleIssuer_Down() {
@@ -349,6 +367,59 @@ func ExampleAttack() {
 	})
 }
 
+// A GraphQL service answers every request with 200. A request gets in if the answer has
+// data.
+func ExampleAttack_graphQL() {
+	var t *testing.T // the parameter of your test function
+
+	secret := []byte("a secret of this test, 32 bytes.")
+	service := newGraphQLService(keys.HS256(secret))
+	jwttest.Attack(t, service, jwttest.Target{
+		Key:       secret,
+		Algorithm: "HS256",
+		Issuer:    "https://auth.example.com/",
+		Audience:  "https://api.example.com",
+		Routes: []jwttest.Route{{
+			Method: "POST",
+			Path:   "/graphql",
+			Header: http.Header{"Content-Type": {"application/json"}},
+			Body:   `{"query": "{me {name}}"}`,
+		}},
+		GotIn: func(r *http.Response) bool {
+			var answer struct{ Data any }
+			return json.NewDecoder(r.Body).Decode(&answer) == nil && answer.Data != nil
+		},
+	})
+}
+
+// The handler also serves anonymous requests. A request gets in if the handler greets a
+// subject. Hostile tokens have other subjects too, so GotIn does not compare with one
+// name.
+func ExampleAttack_optional() {
+	var t *testing.T // the parameter of your test function
+
+	secret := []byte("a secret of this test, 32 bytes.")
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.HS256(secret),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwttest.Attack(t, gate.Optional(whoami), jwttest.Target{
+		Key:       secret,
+		Algorithm: "HS256",
+		Issuer:    "https://auth.example.com/",
+		Audience:  "https://api.example.com",
+		Strict:    true,
+		GotIn: func(r *http.Response) bool {
+			body, _ := io.ReadAll(r.Body)
+			return r.StatusCode == http.StatusOK && len(body) > len("hello ")
+		},
+	})
+}
+
 // A gate relies on the promises that TestKeySource tests. Test every key source that
 // you write.
 func ExampleTestKeySource() {
@@ -365,6 +436,25 @@ func ExampleTestKeySource() {
 		return []*jwtgate.Key{key}, nil
 	})
 	jwttest.TestKeySource(t, keys.ByIssuer{"https://auth.example.com/": source})
+}
+
+// newGraphQLService returns a service that answers refusals with 200.
+func newGraphQLService(source jwtgate.KeySource) http.Handler {
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      source,
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+		OnDeny: func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) {
+			w.WriteHeader(http.StatusOK)
+			fmt.Fprint(w, `{"errors": [{"message": "not signed in"}]}`)
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"data": {"me": {"name": %q}}}`, jwtgate.Subject(r.Context()))
+	}))
 }
 
 // exampleT is a testing.TB for an example.
