@@ -58,7 +58,8 @@ import (
 // If the service refuses the good request, Attack reports NOTHING PROVED, with the cases
 // that were refused since it last passed. The rest of the family is not sent. Attack
 // tries the good request again before the next family. If the service still refuses
-// it, or refuses it for the third time, Attack stops.
+// it, or refuses it for the third time, Attack stops. Attack also stops after 30 cases
+// that are UNPROVED.
 //
 // # How requests are sent
 //
@@ -68,8 +69,8 @@ import (
 // because net/http is part of the service. A gRPC server needs HTTP/2: attack the
 // middleware that guards it, around a handler that does nothing.
 //
-// Attack calls the handler from several goroutines, but never from two at once while
-// the handler answers. Attack listens on loopback, and fails t if it cannot.
+// Attack calls the handler from several goroutines, but sends a request only after the
+// answer to the one before. Attack listens on loopback, and fails t if it cannot.
 //
 // # The cases
 //
@@ -246,6 +247,10 @@ func (r *round) sendCase(test string, c attackCase) string {
 			report, _, _ = strings.Cut(report, "\n")
 			report += " (" + result.outcome + "), as above"
 		}
+		if r.reported[unproved] == maxUnproved {
+			r.lost, r.stopped = true, true
+			report += fmt.Sprintf("\n\nNOT SENT: all further cases. The service gave no verdict on %d cases", maxUnproved)
+		}
 	}
 	if result.fetched {
 		c.rule, c.level, result.verdict = "RFC 8725 section 3.10", recommended, fetched
@@ -257,6 +262,9 @@ func (r *round) sendCase(test string, c attackCase) string {
 // fullReports is how many cases without a verdict, and how many failures inside, are
 // reported in full. Often all have one cause.
 const fullReports = 10
+
+// maxUnproved is how many cases may stay without a verdict before Attack stops.
+const maxUnproved = 30
 
 // repeatGood sends the good request, and fails t if the service refuses it.
 func (r *round) repeatGood(t *testing.T) {

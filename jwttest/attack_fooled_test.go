@@ -2,6 +2,7 @@ package jwttest_test
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -131,6 +132,30 @@ func TestAttackIsNotFooled(t *testing.T) {
 	mux.Handle("POST /orders", guarded)
 	mux.Handle("GET /admin", answer)
 
+	var pending []string
+	later := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header, _, _ := strings.Cut(bearerToken(r), ".")
+		text, _ := base64.RawURLEncoding.DecodeString(header)
+		var parameters struct{ Jku string }
+		if json.Unmarshal(text, &parameters) == nil && strings.HasPrefix(parameters.Jku, "http") {
+			pending = append(pending, parameters.Jku)
+		} else {
+			for _, address := range pending {
+				if response, err := trusting.Get(address); err == nil {
+					response.Body.Close()
+				}
+			}
+			pending = nil
+		}
+		guarded.ServeHTTP(w, r)
+	})
+
+	strict := target
+	strict.Strict = true
+	strict.Skip = slices.DeleteFunc(jwttest.Families(), func(family string) bool {
+		return slices.Contains([]string{"valid", "kid", "duplicate", "nested", "subject", "type"}, family)
+	})
+
 	var broken atomic.Bool
 	var lock sync.Mutex
 	var requests atomic.Int64
@@ -206,7 +231,8 @@ func TestAttackIsNotFooled(t *testing.T) {
 			}
 		}), []string{
 			"UNPROVED: none/unsigned-none\n", "429 Too Many Requests, called directly", "no verdict on the token", "as above",
-		}, []string{"NOTHING PROVED", "GOT IN"}, 100},
+			"NOT SENT: all further cases. The service gave no verdict on 30 cases", "jwttest.Attack stopped after ",
+		}, []string{"NOTHING PROVED", "GOT IN"}, 31},
 
 		{"500 for a bad token", only("none"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			status := statusBehind(guarded, r)
@@ -256,6 +282,20 @@ func TestAttackIsNotFooled(t *testing.T) {
 		{"keys at any https address with any certificate", only("header-key"), fetching("jku", trusting), []string{
 			"FETCHED: header-key/jku-over-https\n",
 		}, []string{"FETCHED: header-key/x5u", "after the request was answered"}, 40},
+
+		{"keys fetched later", only("header-key"), later, []string{
+			"FETCHED: header-key/jku, after the request was answered", "FETCHED: header-key/jku-over-https, after the request was answered",
+		}, []string{"FETCHED: header-key/x5u"}, 60},
+
+		// golang-jwt with all its checks, but neither typ nor events.
+		{"checks no typ", strict, byHand(func(token string) bool {
+			_, err := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuer(attackIssuer), jwt.WithAudience(attackAudience), jwt.WithExpirationRequired()).
+				Parse(token, func(*jwt.Token) (any, error) { return target.Key, nil })
+			return err == nil
+		}), []string{
+			"GOT IN: type/events-without-typ\n", "GOT IN: type/events-under-jwt\n", "GOT IN: type/logout-without-typ\n", "GOT IN: type/logout-under-jwt\n",
+			"RFC 8417 section 2.2 (SHOULD)",
+		}, []string{"REFUSED ALTHOUGH VALID"}, 300},
 
 		{"GraphQL", graphQLTarget, graphQL, []string{
 			"GOT IN: times/exp-missing\n", "POST /graphql", "200 OK, called directly; 200 OK, over TCP",
@@ -325,6 +365,21 @@ func TestAttackPasses(t *testing.T) {
 			return json.NewDecoder(r.Body).Decode(&answer) == nil && answer.Data != nil
 		}
 		jwttest.Attack(t, newGraphQLService(keys.HS256(target.Key.([]byte))), target)
+	})
+
+	t.Run("a handler that refuses security events", func(t *testing.T) {
+		t.Parallel()
+		target := target
+		target.Skip = slices.DeleteFunc(jwttest.Families(), func(family string) bool { return family == "valid" || family == "type" })
+		guarded := gate.Handler(answer)
+		jwttest.Attack(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			parts := strings.Split(bearerToken(r), ".")
+			if claims, err := base64.RawURLEncoding.DecodeString(parts[min(1, len(parts)-1)]); err == nil && strings.Contains(string(claims), `"events"`) {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			guarded.ServeHTTP(w, r)
+		}), target)
 	})
 
 	t.Run("many routes", func(t *testing.T) {

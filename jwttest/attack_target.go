@@ -56,8 +56,8 @@ type Target struct {
 	// whether the answer is for a signed-in user. Do not compare with the name of one
 	// user only, because hostile tokens name others.
 	//
-	// GotIn can read the first megabyte of the body, and need not close it. GotIn is
-	// never called twice at once.
+	// GotIn can read the first megabyte of the body, and need not close it. The answer to
+	// a HEAD request has no body. GotIn is never called twice at once.
 	GotIn func(*http.Response) bool
 
 	// Strict adds the cases that no RFC decides. They test that the service does what

@@ -284,6 +284,61 @@ func TestAttackCorpus(t *testing.T) {
 	}
 }
 
+// No case is firmer than the RFC: a case that the RFC leaves to the service is only for
+// Strict.
+func TestAttackLevels(t *testing.T) {
+	t.Parallel()
+	target := attackTarget("HS256")
+	target.KeyID = ""
+	cases, err := jwttest.Corpus(target)
+	require.NoError(t, err)
+	const strictOnly = "a rule of jwtgate; the RFC leaves the choice to the service"
+	for path, want := range map[string]struct {
+		level  string
+		accept bool
+	}{
+		// RFC 9112 section 2.2: a line feed may end a line.
+		"authorization/second-header-behind-line-feed": {"SHOULD", false},
+		// RFC 9112 section 2.2 and RFC 9110 section 5.5: these may become spaces.
+		"authorization/carriage-return-at-the-end": {strictOnly, false},
+		"authorization/carriage-return-for-space":  {strictOnly, false},
+		"authorization/nul-behind":                 {strictOnly, false},
+		// A client cannot send them over HTTP.
+		"base64/line-feed-within-in-signature": {strictOnly, false},
+		"base64/line-break-within-in-claims":   {strictOnly, false},
+		// acceptance 4
+		"authorization/empty":               {"MUST", false},
+		"authorization/repeated-good-empty": {strictOnly, false},
+		"authorization/repeated-empty-good": {strictOnly, false},
+		// acceptance 16
+		"duplicate/depth-2-case":     {"MUST", true},
+		"duplicate/in-an-array-case": {"MUST", true},
+		"duplicate/sub-upper":        {strictOnly, false},
+		// acceptance 23
+		"nested/cty-JWT":             {strictOnly, true},
+		"nested/unsigned-in-cty-JWT": {"MUST", false},
+		// acceptance 24
+		"kid/a-null":   {strictOnly, true},
+		"kid/a-number": {"SHOULD", false},
+		// acceptance 39
+		"subject/null":           {strictOnly, false},
+		"subject/jti-null":       {strictOnly, true},
+		"subject/azp-null":       {strictOnly, true},
+		"subject/client_id-null": {strictOnly, true},
+		"subject/scope-null":     {strictOnly, true},
+		"subject/scp-null":       {strictOnly, true},
+		// acceptance 62
+		"type/events-without-typ": {"SHOULD", false},
+		"type/logout-without-typ": {"SHOULD", false},
+	} {
+		i := slices.IndexFunc(cases, func(c jwttest.Case) bool { return c.Family+"/"+c.Name == path })
+		if assert.GreaterOrEqual(t, i, 0, path) {
+			assert.Equal(t, want.level, cases[i].Level, path)
+			assert.Equal(t, want.accept, cases[i].Accept, path)
+		}
+	}
+}
+
 // The error for a mistake in a Target names the field.
 func TestAttackTarget(t *testing.T) {
 	t.Parallel()

@@ -54,6 +54,10 @@ func (f *family) types() {
 		}
 		f.withRule(f.rule+"; "+tt.rule).refuse(recommended, tt.name, tt.sends, f.token(f.headerWith("typ", tt.typ), claims.String()))
 	}
+	if f.isAccessToken() {
+		f.withRule(f.rule+"; RFC 8417 section 2.2").refuse(jwtgateOnly, "events-in-access-token", "a security event whose typ is that of an access token",
+			f.tokenWithClaims(f.claimsWith("events", `{"https://schemas.openid.net/secevent/caep/event-type/session-revoked":{}}`)))
+	}
 	for _, tt := range []struct{ name, typ string }{
 		{"unknown", `"x"`},
 		{"with-parameters", `"application/jwt; charset=utf-8"`},
