@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
@@ -39,6 +42,21 @@ type settings struct {
 // Handler returns a handler that calls next for each request that passes, with the
 // token in the request's context. It answers other requests as [Gate.Deny] does.
 // next gets the ResponseWriter unchanged. Handler panics if next is nil.
+//
+// next gets a shallow copy of the request. When next returns or panics, Handler sets
+// in the request that it was given what differs in the copy: Pattern, Form, PostForm
+// and MultipartForm. So middleware outside the gate sees the route, and the server
+// deletes the temporary files of an upload. If Pattern was empty before, Handler also
+// sets the path values of the wildcards in Pattern. Other changes are lost. A goroutine
+// that outlives next must not parse the form of the request.
+//
+// Handler makes one more change to the request that it was given: if the body is
+// chunked and no trailer is announced, Trailer becomes an empty map instead of nil, so
+// that next sees unannounced trailers. Two guarded handlers may serve one request at
+// once if neither routes it, parses its form or has a chunked body to read.
+//
+// Over HTTP/3 next does not see trailers of the request: the server of quic-go stores
+// them in its own request only, in a new map. Middleware outside the gate sees them.
 //
 // The preflight requests of CORS (OPTIONS without credentials) are refused like
 // other requests without a token. Put CORS middleware outside the gate: there it
@@ -96,18 +114,76 @@ func (g *Gate) handler(method string, next http.Handler, by caller) http.Handler
 			// made the request with the context of another request. Hide its token.
 			ctx = NewContext(r.Context(), nil)
 		}
-		if r.Trailer == nil && r.ContentLength < 0 {
-			// The server adds unannounced trailers to its own request. The copy shares
-			// the map only if it exists before the copy is made.
-			r.Trailer = http.Header{}
-		}
-		copied := r.WithContext(ctx)
+		copied := copyRequest(r, ctx)
+		defer handBack(r, copied) // after a panic too
 		next.ServeHTTP(w, copied)
-		if copied.MultipartForm != nil {
-			// The server deletes the temporary files of its own request, not of copies.
-			r.MultipartForm = copied.MultipartForm
-		}
 	})
+}
+
+// copyRequest returns a shallow copy of r with the context ctx.
+func copyRequest(r *http.Request, ctx context.Context) *http.Request {
+	if r.Trailer == nil && r.ContentLength < 0 && r.ProtoMajor == 1 {
+		// The body is chunked. An HTTP/1.1 server adds trailers that the client did not
+		// announce to its own request. The copy shares the map only if it exists before
+		// the copy is made. HTTP/2 servers drop such trailers.
+		r.Trailer = http.Header{}
+	}
+	return r.WithContext(ctx)
+}
+
+// handBack sets in r what net/http has set in copied, a copy that a handler got instead
+// of r: middleware that has r, and the server, look for it there. The server deletes the
+// temporary files of an upload if its own request has the MultipartForm. handBack
+// writes only what differs, because handlers may share a request.
+func handBack(r, copied *http.Request) {
+	if r.MultipartForm != copied.MultipartForm {
+		r.MultipartForm = copied.MultipartForm
+	}
+	if !sameMap(r.Form, copied.Form) {
+		r.Form = copied.Form
+	}
+	if !sameMap(r.PostForm, copied.PostForm) {
+		r.PostForm = copied.PostForm
+	}
+	if r.Pattern == copied.Pattern {
+		return
+	}
+	first := r.Pattern == ""
+	r.Pattern = copied.Pattern
+	if !first {
+		// A router outside the gate has set path values. SetPathValue would write them
+		// into memory that r shares with all its copies.
+		return
+	}
+	for name := range wildcards(copied.Pattern) {
+		if value := copied.PathValue(name); value != r.PathValue(name) {
+			r.SetPathValue(name, value)
+		}
+	}
+}
+
+// sameMap reports whether a and b are one map.
+func sameMap(a, b url.Values) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
+}
+
+// wildcards returns the names of the wildcards in a pattern of [http.ServeMux]: id and
+// path in "GET /users/{id}/{path...}".
+func wildcards(pattern string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			_, rest, found := strings.Cut(pattern, "{")
+			if !found {
+				return
+			}
+			var name string
+			name, pattern, _ = strings.Cut(rest, "}")
+			name = strings.TrimSuffix(name, "...")
+			if name != "$" && !yield(name) { // {$} is the end of the path
+				return
+			}
+		}
+	}
 }
 
 func hasToken(r *http.Request) bool {
@@ -147,7 +223,7 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 //
 // Prefer [Gate.Handler] where you can wrap an [http.Handler]. If you replace the
 // request's context yourself, net/http does not delete the temporary files of an
-// upload, and the handler may miss trailers.
+// upload, the handler may miss trailers, and middleware outside does not see Pattern.
 func (g *Gate) Check(r *http.Request) (*Token, error) {
 	d, e := g.decide(r, byCheck)
 	if e != nil {
