@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ const defaultRealm = "api"
 func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 	header := w.Header()
 	dropBodyHeaders(header)
+	encoding := header["Content-Encoding"]
 	values := [4]string{"no-store"} // one allocation for the values of all headers
 	header["Cache-Control"] = values[0:1:1]
 	if e.Status == http.StatusServiceUnavailable {
@@ -33,16 +36,22 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 		header["Retry-After"] = values[1:2:2]
 	} else {
 		values[1] = challenge(a.realm, e)
-		header["Www-Authenticate"] = values[1:2:2]
+		if given := header["Www-Authenticate"]; len(given) == 0 {
+			header["Www-Authenticate"] = values[1:2:2]
+		} else if !slices.Contains(given, values[1]) {
+			header["Www-Authenticate"] = append(slices.Clip(given), values[1])
+		}
 	}
 	if a.onDeny != nil {
-		d := &denialWriter{ResponseWriter: w, status: e.Status}
+		d := &denialWriter{ResponseWriter: w, status: e.Status, encoding: encoding}
 		shown := *e // OnDeny may change its copy
-		a.onDeny(d, r, &shown)
+		a.callOnDeny(d, r, &shown)
 		if d.wroteHeader {
 			return
 		}
 		dropBodyHeaders(header)
+		setHeader(header, "Content-Encoding", encoding)
+		d.restoreHeader()
 	}
 	values[2], values[3] = "application/json", "nosniff"
 	header["Content-Type"] = values[2:3:3]
@@ -55,12 +64,83 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 }
 
+// callOnDeny calls OnDeny. It hides the conditions of the request and the range that
+// the client wants: they are about the resource, and the body of a refusal is another.
+// With them, http.ServeFile would answer 304, 412 or 206 instead of serving the page.
+func (a *answerer) callOnDeny(d *denialWriter, r *http.Request, e *Error) {
+	if r == nil || !slices.ContainsFunc(conditionHeaders[:], func(name string) bool { return r.Header[name] != nil }) {
+		a.onDeny(d, r, e)
+		return
+	}
+	copied := copyRequest(r, r.Context())
+	copied.Header = r.Header.Clone()
+	for _, name := range conditionHeaders {
+		delete(copied.Header, name)
+	}
+	defer handBack(r, copied)
+	a.onDeny(d, copied, e)
+}
+
+// conditionHeaders are the headers of RFC 9110 sections 13.1 and 14.2.
+var conditionHeaders = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"}
+
 // dropBodyHeaders removes headers that describe another body than the one of the
-// refusal. A handler or OnDeny may have set them.
+// refusal. A handler or OnDeny may have set them. Content-Encoding may belong to
+// middleware that compresses every body: see passage.
 func dropBodyHeaders(header http.Header) {
-	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
 		delete(header, name)
 	}
+}
+
+// setHeader sets a header to values, or removes it if there are none.
+func setHeader(header http.Header, name string, values []string) {
+	if len(values) == 0 {
+		delete(header, name)
+		return
+	}
+	header[name] = values
+}
+
+// A passage records the ResponseWriter with which a request passed a gate. Deny learns
+// from it who has set the Content-Encoding that it finds:
+//
+//   - What was set before the request passed belongs to middleware outside the gate
+//     that compresses whatever is written. Removing it would make the refusal
+//     unreadable. A refusal by the gate itself therefore keeps Content-Encoding.
+//   - What the handler has set since belongs to the body that it meant to send. Keeping
+//     it would make the refusal unreadable.
+//   - If the handler has another ResponseWriter than the gate had, middleware inside the
+//     gate may compress. Then Deny keeps Content-Encoding, as [http.Error] does.
+//
+// The zero value is the passage of no request.
+type passage struct {
+	writer   http.ResponseWriter
+	encoding []string // the Content-Encoding that was set
+}
+
+func (p *passage) record(w http.ResponseWriter) {
+	p.writer = w
+	if header := w.Header(); len(header) > 0 {
+		p.encoding = header["Content-Encoding"]
+	}
+}
+
+// passageOf returns the passage of r through the innermost gate that verified its
+// token. r may be nil.
+func passageOf(r *http.Request) passage {
+	if r != nil {
+		if c, ok := r.Context().Value(contextKey{}).(*tokenContext); ok {
+			return c.passage
+		}
+	}
+	return passage{}
+}
+
+// isBy reports whether the request passed with w. Package httpsnoop makes
+// ResponseWriters that are structs, and comparing those may panic.
+func (p passage) isBy(w http.ResponseWriter) bool {
+	return p.writer != nil && reflect.ValueOf(w).Comparable() && reflect.ValueOf(p.writer).Comparable() && p.writer == w
 }
 
 // describe returns the error code and the description that the client gets. The
@@ -115,21 +195,56 @@ func retryAfter(d time.Duration) string {
 	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
 }
 
-// A denialWriter is the ResponseWriter of OnDeny. A body that is written without
-// WriteHeader goes out with the status of the denial instead of 200.
+// A denialWriter is the ResponseWriter of OnDeny. It does not let OnDeny answer with a
+// status that means success: see Options.OnDeny.
 type denialWriter struct {
 	http.ResponseWriter // for Header
 
-	status      int
+	status      int      // of the denial
+	encoding    []string // the Content-Encoding before OnDeny was called
 	wroteHeader bool
 }
 
 func (d *denialWriter) WriteHeader(status int) {
-	// An informational response is not yet the answer.
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		d.wroteHeader = true
+	switch {
+	case status == http.StatusSwitchingProtocols, status == http.StatusNotModified,
+		status >= 200 && status < 300 && !carriesErrors(d.Header().Get("Content-Type")):
+		status = d.status
+	case status < 200: // informational, not yet the answer
+		d.ResponseWriter.WriteHeader(status)
+		return
 	}
+	d.wroteHeader = true
+	d.restoreHeader()
 	d.ResponseWriter.WriteHeader(status)
+}
+
+// restoreHeader sets again what OnDeny has removed. http.ServeFile removes both headers
+// if it cannot serve the file.
+func (d *denialWriter) restoreHeader() {
+	header := d.Header()
+	if len(header["Cache-Control"]) == 0 {
+		header["Cache-Control"] = []string{"no-store"}
+	}
+	if len(header["Content-Encoding"]) == 0 {
+		setHeader(header, "Content-Encoding", d.encoding)
+	}
+}
+
+// carriesErrors reports whether contentType is of a protocol that sends errors with
+// status 200: gRPC, gRPC-Web, and streams of Connect. Clients of these protocols find
+// the error in the trailers or in the body.
+func carriesErrors(contentType string) bool {
+	contentType, _, _ = strings.Cut(contentType, ";")
+	contentType = strings.ToLower(strings.TrimSpace(contentType))
+	name, _, _ := strings.Cut(contentType, "+") // the part after the plus is the encoding of messages
+	switch name {
+	case "application/grpc", "application/grpc-web", "application/grpc-web-text":
+		return true
+	case "application/connect":
+		return name != contentType // a stream always names the encoding
+	}
+	return false
 }
 
 func (d *denialWriter) Write(p []byte) (int, error) {

@@ -2,10 +2,15 @@ package jwtgate_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +47,8 @@ func TestDenyWithoutError(t *testing.T) {
 	assert.Equal(t, 503, w.Code)
 }
 
-// Deny removes headers that describe the body that the handler meant to send.
+// Deny removes headers that describe the body that the handler meant to send. Without a request that
+// passed a gate, Deny keeps Content-Encoding like http.Error: middleware that compresses may have set it.
 func TestDenyRemovesHeadersOfAnotherBody(t *testing.T) {
 	t.Parallel()
 	body := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) { io.WriteString(w, "no") }
@@ -52,9 +58,148 @@ func TestDenyRemovesHeadersOfAnotherBody(t *testing.T) {
 			w.Header().Set(name, "x")
 		}
 		newGate(t, func(o *jwtgate.Options) { o.OnDeny = onDeny }).Deny(w, request("GET"), jwtgate.ErrForbidden)
-		for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified"} {
+		for _, name := range []string{"Content-Length", "ETag", "Last-Modified"} {
 			assert.Empty(t, w.Header().Get(name), name)
 		}
+		assert.Equal(t, "x", w.Header().Get("Content-Encoding"))
+	}
+}
+
+// compress compresses what next writes, and says so before it calls next, as CompressHandler of
+// gorilla/handlers does.
+func compress(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		compressor := gzip.NewWriter(w)
+		defer compressor.Close()
+		w.Header().Set("Content-Encoding", "gzip")
+		next.ServeHTTP(&compressingWriter{w, compressor}, r)
+	})
+}
+
+type compressingWriter struct {
+	http.ResponseWriter
+	compressor *gzip.Writer
+}
+
+func (c *compressingWriter) Write(p []byte) (int, error) { return c.compressor.Write(p) }
+
+// A valueWriter is a ResponseWriter that is a struct and that cannot be compared.
+type valueWriter struct {
+	http.ResponseWriter
+	_ func()
+}
+
+func byValue(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(valueWriter{ResponseWriter: w}, r)
+	})
+}
+
+// Whoever refuses, and whoever compresses, the client can read the refusal. acceptance 60
+func TestRefusalsAreReadable(t *testing.T) {
+	t.Parallel()
+	const (
+		standard  = `{"error":"insufficient_scope"`
+		anonymous = `{"error":"unauthorized"`
+	)
+	type middleware = func(http.Handler) http.Handler
+	var gate *jwtgate.Gate
+	page := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) { io.WriteString(w, "a page") }
+	header := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) {
+		w.Header().Set("Content-Encoding", "br")
+	}
+	encoded := func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) {
+		w.Header().Set("Content-Encoding", "deflate")
+		io.WriteString(w, "a page, deflated")
+	}
+	missing := func(w http.ResponseWriter, r *http.Request, _ *jwtgate.Error) {
+		http.ServeFile(w, r, "testdata/no such page")
+	}
+	deny := func(w http.ResponseWriter, r *http.Request) { gate.Deny(w, r, jwtgate.ErrForbidden) }
+	denyEncoded := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "br")
+		deny(w, r)
+	}
+	for _, tt := range []struct {
+		name     string
+		onDeny   func(http.ResponseWriter, *http.Request, *jwtgate.Error)
+		outside  middleware // of the gate
+		inside   middleware
+		handler  http.HandlerFunc // nil: the request has no token, and the gate refuses it
+		encoding string
+		body     string // starts with it
+	}{
+		{"the gate", nil, compress, nil, nil, "gzip", anonymous},
+		{"the gate, with OnDeny", page, compress, nil, nil, "gzip", "a page"},
+		{"the gate, with OnDeny that writes nothing", header, compress, nil, nil, "gzip", anonymous},
+		{"the gate, with OnDeny that finds no page", missing, compress, nil, nil, "gzip", "404 page not found"},
+		{"the gate, with OnDeny that encodes", encoded, nil, nil, nil, "deflate", "a page, deflated"},
+		{"the handler", nil, compress, nil, deny, "gzip", standard},
+		{"the handler, with OnDeny", page, compress, nil, deny, "gzip", "a page"},
+		{"the handler, with OnDeny that writes nothing", header, compress, nil, deny, "gzip", standard},
+		{"the handler, which meant to send something encoded", nil, nil, nil, denyEncoded, "", standard},
+		{"the handler, which meant to send something encoded, with OnDeny", page, nil, nil, denyEncoded, "", "a page"},
+		{"the handler, which meant to send something encoded, with OnDeny that writes nothing", header, nil, nil, denyEncoded, "", standard},
+		{"the handler, which meant to send something encoded, compressed", nil, compress, nil, denyEncoded, "gzip", standard},
+		{"the handler, with compression inside the gate", nil, nil, compress, deny, "gzip", standard},
+		{"the handler, with compression inside the gate, and OnDeny", page, nil, compress, deny, "gzip", "a page"},
+		{"the handler, with writers that cannot be compared", nil, func(next http.Handler) http.Handler { return compress(byValue(next)) }, byValue, deny, "gzip", standard},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gate = newGate(t, func(o *jwtgate.Options) { o.OnDeny = tt.onDeny })
+			var handler http.Handler = writeSubject
+			r := request("GET")
+			if tt.handler != nil {
+				handler = tt.handler
+				r.Header.Set("Authorization", "Bearer "+hs256Token(nil))
+			}
+			if tt.inside != nil {
+				handler = tt.inside(handler)
+			}
+			handler = gate.Handler(handler)
+			if tt.outside != nil {
+				handler = tt.outside(handler)
+			}
+			w := serve(handler, r)
+			assert.GreaterOrEqual(t, w.Code, 400)
+			assert.Equal(t, tt.encoding, w.Header().Get("Content-Encoding"))
+			assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			var body io.Reader = w.Body
+			if tt.encoding == "gzip" {
+				body = must(gzip.NewReader(w.Body))
+			}
+			assert.Contains(t, string(must(io.ReadAll(body))), tt.body)
+		})
+	}
+}
+
+// A challenge of another scheme that middleware has set is kept beside the one of the gate. acceptance 2
+func TestChallengeOfAnotherScheme(t *testing.T) {
+	t.Parallel()
+	const basic, bearer = `Basic realm="x"`, `Bearer realm="api"`
+	for _, tt := range []struct {
+		name        string
+		given, want []string
+		err         error
+	}{
+		{"none", nil, []string{bearer}, jwtgate.ErrNoToken},
+		{"another", []string{basic}, []string{basic, bearer}, jwtgate.ErrNoToken},
+		{"the same", []string{bearer}, []string{bearer}, jwtgate.ErrNoToken},
+		{"both", []string{bearer, basic}, []string{bearer, basic}, jwtgate.ErrNoToken},
+		{"outage", []string{basic}, []string{basic}, jwtgate.ErrUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			all := append(slices.Clone(tt.given), "of others")
+			w.Header()["Www-Authenticate"] = all[:len(tt.given)]
+			if tt.given == nil {
+				w.Header().Del("WWW-Authenticate")
+			}
+			newGate(t).Deny(w, request("GET"), tt.err)
+			assert.Equal(t, tt.want, w.Header().Values("WWW-Authenticate"))
+			assert.Equal(t, "of others", all[len(tt.given)], "Deny must not write into the memory of the given slice")
+		})
 	}
 }
 
@@ -229,11 +374,9 @@ func TestOnDeny(t *testing.T) {
 			}
 		})
 		w := httptest.NewRecorder()
-		w.Header().Set("Content-Encoding", "gzip") // set by a handler before it called Deny
 		gate.Deny(w, request("GET"), jwtgate.ErrForbidden)
 		assert.Equal(t, 403, w.Code)
 		assert.Empty(t, w.Header().Get("Content-Length"))
-		assert.Empty(t, w.Header().Get("Content-Encoding"))
 		requireDenial(t, w)
 	})
 	t.Run("finds the headers set", func(t *testing.T) {
@@ -247,6 +390,154 @@ func TestOnDeny(t *testing.T) {
 		})
 		gate.Deny(httptest.NewRecorder(), request("GET"), jwtgate.ErrUnavailable)
 	})
+}
+
+// OnDeny that serves a page refuses all the same. A success would mean "allowed" to a proxy that asks
+// for permission, such as nginx with auth_request. acceptance 54
+func TestOnDenyServesAPage(t *testing.T) {
+	t.Parallel()
+	type onDeny = func(http.ResponseWriter, *http.Request, *jwtgate.Error)
+	directory := t.TempDir()
+	page := strings.Repeat("please sign in\n", 20_000) // longer than the buffers of net/http
+	file := filepath.Join(directory, "page.html")
+	require.NoError(t, os.WriteFile(file, []byte(page), 0o600))
+	modified := must(os.Stat(file)).ModTime()
+	const etag = `"1"`
+	served := map[string]onDeny{
+		"http.ServeFile": func(w http.ResponseWriter, r *http.Request, _ *jwtgate.Error) {
+			w.Header().Set("ETag", etag)
+			http.ServeFile(w, r, file)
+		},
+		"http.ServeFileFS": func(w http.ResponseWriter, r *http.Request, _ *jwtgate.Error) {
+			w.Header().Set("ETag", etag)
+			http.ServeFileFS(w, r, os.DirFS(directory), "page.html")
+		},
+		"http.FileServer": func(w http.ResponseWriter, r *http.Request, _ *jwtgate.Error) {
+			w.Header().Set("ETag", etag)
+			http.FileServer(http.Dir(directory)).ServeHTTP(w, r)
+		},
+		"http.ServeContent": func(w http.ResponseWriter, r *http.Request, _ *jwtgate.Error) {
+			w.Header().Set("ETag", etag)
+			http.ServeContent(w, r, "page.html", modified, strings.NewReader(page))
+		},
+		"io.Copy of a file": func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) {
+			f := must(os.Open(file))
+			defer f.Close()
+			w.WriteHeader(http.StatusOK)
+			_, _ = io.Copy(w, f)
+		},
+	}
+	for name, onDeny := range served {
+		gate := newGate(t, func(o *jwtgate.Options) { o.OnDeny = onDeny })
+		headers := make(chan http.Header, 1) // of the request that the gate got
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			gate.Handler(writeSubject).ServeHTTP(w, r)
+			headers <- r.Header.Clone()
+		}))
+		t.Cleanup(server.Close)
+		past, future := modified.Add(-time.Hour).UTC().Format(http.TimeFormat), modified.Add(time.Hour).UTC().Format(http.TimeFormat)
+		for _, line := range []string{
+			"X-None: of them", "If-None-Match: " + etag, "If-None-Match: *", "If-Modified-Since: " + future, "If-Match: \"other\"",
+			"If-Unmodified-Since: " + past, "Range: bytes=0-3", "Range: bytes=0-3,5-9", "Range: bytes=999999999-",
+			"If-Range: " + etag + "\nRange: bytes=0-3",
+		} {
+			for _, method := range []string{"GET", "HEAD"} {
+				t.Run(name+"/"+method+" "+line, func(t *testing.T) {
+					r := must(http.NewRequest(method, server.URL+"/page.html", nil))
+					r.Header.Set("Accept-Encoding", "identity")
+					for one := range strings.SplitSeq(line, "\n") {
+						name, value, _ := strings.Cut(one, ": ")
+						r.Header.Set(name, value)
+					}
+					response, err := server.Client().Do(r)
+					require.NoError(t, err)
+					body := string(must(io.ReadAll(response.Body)))
+					response.Body.Close()
+					assert.Equal(t, 401, response.StatusCode)
+					assert.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+					assert.Equal(t, `Bearer realm="api"`, response.Header.Get("WWW-Authenticate"))
+					if method == "GET" {
+						assert.True(t, body == page, "the page must be whole")
+					}
+					header := <-headers
+					for name := range r.Header {
+						assert.Equal(t, r.Header.Get(name), header.Get(name), "the gate must not change the request")
+					}
+				})
+			}
+		}
+	}
+}
+
+// OnDeny cannot answer with a status that lets the client in, unless the error is inside the answer.
+// acceptance 54
+func TestOnDenyStatus(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status      int
+		contentType string
+		want        int
+	}{
+		{200, "", 401}, {200, "text/html", 401}, {201, "", 401}, {202, "", 401}, {204, "", 401}, {206, "", 401}, {299, "", 401},
+		{101, "", 401}, {304, "", 401}, {304, "application/grpc", 401}, {101, "application/grpc", 401},
+		{300, "", 300}, {301, "", 301}, {302, "", 302}, {303, "", 303}, {307, "", 307}, {308, "", 308},
+		{400, "", 400}, {403, "", 403}, {404, "", 404}, {418, "", 418}, {429, "", 429}, {500, "", 500}, {503, "", 503},
+		{200, "application/grpc", 200}, {200, "application/grpc+proto", 200}, {200, "Application/GRPC; x=y", 200},
+		{200, "application/grpc-web", 200}, {200, "application/grpc-web+json", 200}, {200, "application/grpc-web-text+proto", 200},
+		{200, "application/connect+proto", 200}, {200, "application/connect+json", 200},
+		{200, "application/connect", 401}, {200, "application/connected+json", 401}, {200, "application/proto", 401},
+		{200, "application/json", 401}, {200, "application/grpcx", 401}, {200, "text/html; application/grpc", 401},
+		{200, "x/application/grpc", 401},
+	} {
+		t.Run(fmt.Sprint(tt.status, " ", tt.contentType), func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			newGate(t, func(o *jwtgate.Options) {
+				o.OnDeny = func(w http.ResponseWriter, _ *http.Request, _ *jwtgate.Error) {
+					w.Header().Set("Content-Type", tt.contentType)
+					w.WriteHeader(tt.status)
+				}
+			}).Deny(w, nil, jwtgate.ErrNoToken)
+			assert.Equal(t, tt.want, w.Code)
+			assert.Empty(t, w.Body.String(), "OnDeny has answered")
+		})
+	}
+}
+
+// OnDeny may parse an upload and may be a router, although it gets a copy of the request.
+// acceptance 58, 59
+func TestOnDenyHandsBackItsRequest(t *testing.T) {
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} { // Unix, Windows
+		t.Setenv(name, t.TempDir())
+	}
+	mux := http.NewServeMux()
+	files := -1
+	mux.HandleFunc("POST /{page}", func(_ http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, r.ParseMultipartForm(0))
+		files = len(must(fs.ReadDir(os.DirFS(os.TempDir()), ".")))
+	})
+	gate := newGate(t, func(o *jwtgate.Options) {
+		o.OnDeny = func(w http.ResponseWriter, r *http.Request, _ *jwtgate.Error) { mux.ServeHTTP(w, r) }
+	})
+	var pattern, value string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gate.Handler(writeSubject).ServeHTTP(w, r)
+		pattern, value = r.Pattern, r.PathValue("page")
+	}))
+	defer server.Close()
+	r := must(http.NewRequest("POST", server.URL+"/upload", strings.NewReader(
+		"--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n"+strings.Repeat("f", 1000)+"\r\n--x--\r\n")))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	r.Header.Set("If-None-Match", "*")
+	response, err := server.Client().Do(r)
+	require.NoError(t, err)
+	response.Body.Close()
+	server.Close() // waits until net/http has removed the files
+	assert.Equal(t, 401, response.StatusCode)
+	assert.Equal(t, 1, files)
+	assert.Empty(t, must(os.ReadDir(os.TempDir())))
+	assert.Equal(t, "POST /{page}", pattern)
+	assert.Equal(t, "upload", value)
 }
 
 // FuzzChallenge parses the challenge by the grammar of RFC 9110 section 11.6.1: one scheme, and

@@ -98,7 +98,7 @@ func (g *Gate) handler(method string, next http.Handler, by caller) http.Handler
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d, e := g.decide(r, by)
 		if e != nil {
-			g.Deny(w, r, e)
+			g.answer().deny(w, r, e)
 			return
 		}
 		if d.reused || d.tokenContext == nil && !hasToken(r) {
@@ -108,6 +108,7 @@ func (g *Gate) handler(method string, next http.Handler, by caller) http.Handler
 		var ctx context.Context
 		if d.tokenContext != nil {
 			d.tokenContext.Context = r.Context()
+			d.tokenContext.passage.record(w)
 			ctx = d.tokenContext
 		} else {
 			// The context has a token, and the request has no credentials: a handler
@@ -261,7 +262,16 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 // Deny refuses a request with the status that err means (see [Error]). It sends a
 // Bearer challenge with 400, 401 and 403 (RFC 6750 section 3), and Retry-After with
 // 503. The short JSON body tells the client no more than the error code does.
-// Options.OnDeny may replace the body.
+// Options.OnDeny may replace the body. Deny keeps a WWW-Authenticate header that is
+// set already, beside its own challenge. It removes Content-Length, ETag and
+// Last-Modified, which belong to another body.
+//
+// Deny keeps a Content-Encoding that was set before [Gate.Handler] or [Gate.Optional]
+// called the handler, because it belongs to middleware that compresses the body. It
+// removes a Content-Encoding that the handler has set since. It cannot tell the two
+// apart for a request without a token, for callers of [Gate.Check], and if w is not
+// the ResponseWriter that the gate passed on. Then it keeps Content-Encoding, as
+// [http.Error] does: remove it yourself if it is yours.
 //
 // Deny is for callers of [Gate.Check], and for handlers that refuse a request
 // later. If err wraps neither an [*Error] nor a sentinel of this package, the status
@@ -271,11 +281,18 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		e.Err = refuse(ErrUnavailable, "Deny was called without an error", "")
 	}
-	if g.unusable() == nil {
-		g.settings.answerer.deny(w, r, e)
-		return
+	if p := passageOf(r); p.isBy(w) {
+		setHeader(w.Header(), "Content-Encoding", p.encoding)
 	}
-	(&answerer{realm: defaultRealm}).deny(w, r, e)
+	g.answer().deny(w, r, e)
+}
+
+// answer returns the answerer of g, also if New did not make g.
+func (g *Gate) answer() *answerer {
+	if g.unusable() == nil {
+		return &g.settings.answerer
+	}
+	return &answerer{realm: defaultRealm}
 }
 
 // Ready returns nil if there are keys for every issuer in Options.Issuers, and

@@ -145,6 +145,18 @@ type Options struct {
 	// and the status is not sent yet. A body written without WriteHeader goes out
 	// with the status of the Error. If OnDeny writes nothing, the JSON body is sent.
 	//
+	// OnDeny may choose another error status or a redirect. The statuses 101, 2xx and
+	// 304 are replaced by the status of the Error, because they do not refuse: a proxy
+	// that asks this service for permission, such as nginx with auth_request, lets
+	// requests pass with 2xx, and a browser shows its stored page with 304. So OnDeny may
+	// serve a page with [http.ServeFile]. The request that it gets lacks the headers
+	// Range, If-Range, If-Match, If-None-Match, If-Modified-Since and
+	// If-Unmodified-Since, which are not about this page.
+	//
+	// The status 200 is sent if the Content-Type is one of gRPC, gRPC-Web or a Connect
+	// stream. These protocols send errors with 200. Do not let a proxy decide by the
+	// status of such answers.
+	//
 	// OnDeny must not call [Gate.Deny], and must not show Error.Err to the client.
 	OnDeny func(http.ResponseWriter, *http.Request, *Error)
 	// Observe is called with every decision, for logs ([AuditLog]), metrics and

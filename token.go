@@ -262,6 +262,7 @@ type tokenContext struct {
 	verified *verifiedToken
 	created  atomic.Pointer[Token] // by the method token; nil before the first call
 	request  requestIdentity
+	passage  passage
 }
 
 // token returns the Token of this request, creating it on first use. It returns nil
