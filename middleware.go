@@ -165,7 +165,7 @@ func handBack(r, copied *http.Request) {
 
 // sameMap reports whether a and b are one map.
 func sameMap(a, b url.Values) bool {
-	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
+	return a == nil && b == nil || reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 }
 
 // wildcards returns the names of the wildcards in a pattern of [http.ServeMux]: id and

@@ -170,7 +170,7 @@ func (e *exchange) trace() *httptrace.ClientTrace {
 func describe(r *http.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s %s, ", r.Method, r.RequestURI, r.URL, r.Proto)
-	fmt.Fprintf(&b, "host %s, close %t, TLS %t, address %t, cancel %t, ", r.Host, r.Close, r.TLS != nil, r.RemoteAddr != "", r.Cancel != nil) //nolint:staticcheck // Cancel is visible
+	fmt.Fprintf(&b, "host %s, close %t, TLS %t, address %t, ", r.Host, r.Close, r.TLS != nil, r.RemoteAddr != "")
 	fmt.Fprintf(&b, "header %s, length %d, transfer encoding %q, ", sorted(r.Header), r.ContentLength, r.TransferEncoding)
 	fmt.Fprintf(&b, "body %T, trailer %s, ", r.Body, sorted(r.Trailer))
 	fmt.Fprintf(&b, "pattern %q, id %q, rest %q, ", r.Pattern, r.PathValue("id"), r.PathValue("rest"))
