@@ -117,6 +117,8 @@ type verifyFunc func(text string, input, signature []byte) bool
 //     anybody may know a public key;
 //   - an RSA key under 2048 or over 8192 bits, or with an exponent that is even,
 //     less than 3 or greater than 2^31-1;
+//   - an RSA key over 4096 bits with an exponent other than 65537 and the odd numbers
+//     from 3 to 257: each forged token would cost too much time;
 //   - an ECDSA key on a curve that is not the algorithm's, or a point that is not
 //     on the curve;
 //   - an Ed25519 key that is not a point on the curve, or of small order.
@@ -366,12 +368,28 @@ func newRSAVerify(alg *algorithm, material any) (verifyFunc, []byte, error) {
 	if key.E < 3 || key.E > 1<<31-1 || key.E%2 == 0 {
 		return nil, nil, fmt.Errorf("the RSA exponent %d is not an odd number from 3 to 2^31-1", key.E)
 	}
+	if isSlowRSA(key) {
+		return nil, nil, fmt.Errorf("the RSA key has %d bits and the exponent %d, so verifying with it is slow; "+
+			"over 4096 bits use the exponent 65537", key.N.BitLen(), key.E)
+	}
 	key = &rsa.PublicKey{N: new(big.Int).Set(key.N), E: key.E}
 	encoded := x509.MarshalPKCS1PublicKey(key)
 	if alg.method != nil { // PS256, PS384, PS512
 		return verifyByMethod(alg.method, key), encoded, nil
 	}
 	return verifyPKCS1v15(alg.hash, key), encoded, nil
+}
+
+// isSlowRSA reports whether verifying takes much longer than with any usual key. An
+// attacker chooses how many forged tokens a gate verifies, with up to four keys each.
+//
+// A verification costs about one multiplication of the size of the key for each bit of
+// the exponent, and another one for each bit that is set. With 65537 that is 17
+// multiplications, and with an exponent up to 257 at most 14. So the slowest accepted
+// keys have 8192 bits and take less than four times as long as a key of 4096 bits with
+// the exponent 65537.
+func isSlowRSA(key *rsa.PublicKey) bool {
+	return key.N.BitLen() > 4096 && key.E > 257 && key.E != 65537
 }
 
 func newECDSAVerify(alg *algorithm, material any) (verifyFunc, []byte, error) {

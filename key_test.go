@@ -142,6 +142,11 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"RSA exponent negative", "RS256", rsaWith(-3), "exponent -3"},
 		{"RSA exponent 2^31-2", "RS256", rsaWith(1<<31 - 2), "exponent"},
 		{"RSA exponent of MaxInt", "RS256", rsaWith(math.MaxInt - 1 + math.MaxInt>>32&1), "exponent"}, // MaxInt-1 on 32 bits, where MaxInt is allowed
+		{"RSA of 8192 bits with exponent 2^31-1", "RS256", &rsa.PublicKey{N: rsaOf(8192), E: 1<<31 - 1},
+			"has 8192 bits and the exponent 2147483647, so verifying with it is slow; over 4096 bits use the exponent 65537"},
+		{"RSA of 4097 bits with exponent 65539", "PS256", &rsa.PublicKey{N: rsaOf(4097), E: 65539}, "slow"},
+		{"RSA of 4097 bits with exponent 65535", "PS256", &rsa.PublicKey{N: rsaOf(4097), E: 65535}, "slow"},
+		{"RSA of 4104 bits with exponent 259", "RS384", &rsa.PublicKey{N: rsaOf(4104), E: 259}, "slow"},
 		{"RSA for ES256", "ES256", rsaPublic, "needs an *ecdsa.PublicKey"},
 		{"nil ECDSA", "ES256", nilECDSA, "the ECDSA key is nil"},
 		{"zero ECDSA", "ES256", &ecdsa.PublicKey{}, "the ECDSA key is nil"},
@@ -182,13 +187,45 @@ func TestNewKeyAcceptsStrongKeys(t *testing.T) {
 		assert.Equal(t, "k", k.ID())
 		assert.Equal(t, strings.Replace(algorithm, "Ed25519", "EdDSA", 1), k.Algorithm())
 	}
-	for _, e := range []int{3, 65537, 1<<31 - 1} {
-		_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: publicKey(rsaKey()).(*rsa.PublicKey).N, E: e})
-		require.NoError(t, err, e)
+	for _, bits := range []int{2048, 2560, 3072, 4096, 4097, 6144, 7680, 8192} {
+		exponents := []int{3, 5, 17, 37, 257, 65537}
+		if bits <= 4096 {
+			exponents = append(exponents, 259, 65535, 65539, 1<<31-1)
+		}
+		for _, e := range exponents {
+			for _, algorithm := range []string{"RS256", "PS256"} {
+				_, err := jwtgate.NewKey("", algorithm, rsaModulus(bits, e))
+				require.NoError(t, err, "%d bits, exponent %d", bits, e)
+			}
+		}
 	}
-	_, err := jwtgate.NewKey("", "RS256", &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 8192), big.NewInt(1)), E: 65537})
-	require.NoError(t, err)
 	assert.Empty(t, (&jwtgate.Key{}).Algorithm())
+}
+
+// rsaModulus returns a public key of the given size, for which nobody has the private key.
+func rsaModulus(bits, e int) *rsa.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), uint(bits))
+	return &rsa.PublicKey{N: n.Sub(n, big.NewInt(1)), E: e}
+}
+
+// BenchmarkForgedRSA shows what a forged token costs with the slowest keys that NewKey accepts, compared
+// with a usual key.
+func BenchmarkForgedRSA(b *testing.B) {
+	for _, key := range []*rsa.PublicKey{
+		rsaModulus(2048, 65537), rsaModulus(4096, 65537), // usual
+		rsaModulus(4096, 1<<31-1), rsaModulus(8192, 65537), rsaModulus(8192, 255), // slow
+	} {
+		b.Run(fmt.Sprintf("%d bits, exponent %d", key.N.BitLen(), key.E), func(b *testing.B) {
+			gate := newGate(b, func(o *jwtgate.Options) { o.Keys = keys.Public(key) })
+			token := base64url(`{"alg":"RS256"}`) + "." + base64url(claimsJSON(nil)) + "." + base64url(make([]byte, key.Size()))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := gate.Verify(b.Context(), token); !errors.Is(err, jwtgate.ErrSignature) {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // NewKey refuses an Ed25519 key of small order, because anybody can forge signatures for it. The test

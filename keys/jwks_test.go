@@ -72,25 +72,36 @@ func TestJWKS(t *testing.T) {
 func TestJWKS_Exponents(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
+		bits uint
 		e    int64
 		used bool
 	}{
-		{0, false},
-		{1, false},
-		{2, false},
-		{3, true},
-		{17, true},
-		{65536, false},
-		{65537, true},
-		{1<<31 - 1, true},
-		{1 << 31, false},
-		{1<<31 + 1, false},
-		{1<<32 + 1, false},
-		{1<<32 + 65537, false},
+		{2048, 0, false},
+		{2048, 1, false},
+		{2048, 2, false},
+		{2048, 3, true},
+		{2048, 17, true},
+		{2048, 65536, false},
+		{2048, 65537, true},
+		{2048, 1<<31 - 1, true},
+		{2048, 1 << 31, false},
+		{2048, 1<<31 + 1, false},
+		{2048, 1<<32 + 1, false},
+		{2048, 1<<32 + 65537, false},
+		{4096, 1<<31 - 1, true},
+		{4104, 1<<31 - 1, false}, // acceptance 20
+		{8192, 3, true},
+		{8192, 37, true},
+		{8192, 65537, true},
+		{8192, 65539, false},
+		{8192, 1<<31 - 1, false},
 	} {
-		source := keys.JWKS(jwkSet(jwkOf(&rsaKey().PublicKey).with("kid", "odd").with("e", base64url(big.NewInt(tt.e).Bytes())), jwkOf(public(edKey())).with("kid", "good")))
+		n := new(big.Int).Lsh(big.NewInt(1), tt.bits)
+		n.Sub(n, big.NewInt(1))
+		odd := jwkOf(&rsaKey().PublicKey).with("kid", "odd").with("n", base64url(n.Bytes())).with("e", base64url(big.NewInt(tt.e).Bytes()))
+		source := keys.JWKS(jwkSet(odd, jwkOf(public(edKey())).with("kid", "good")))
 		newGate(t, source)
-		assert.Equal(t, tt.used, slices.Contains(lookUp(t, source, issuer, ""), "odd RS256"), "%d", tt.e)
+		assert.Equal(t, tt.used, slices.Contains(lookUp(t, source, issuer, ""), "odd RS256"), "%d bits, %d", tt.bits, tt.e)
 	}
 }
 
