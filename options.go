@@ -91,11 +91,11 @@ type Options struct {
 	AllowNoExpiry bool
 	// Leeway is the clock skew allowed when checking exp, nbf and iat. Expired
 	// tokens are accepted for this long. 0 means 30 seconds, a negative value means
-	// none, and the maximum is 5 minutes.
+	// none, the minimum is a millisecond, and the maximum is 5 minutes.
 	Leeway time.Duration
 	// MaxAge limits the age of tokens, for issuers whose tokens live too long. A token
 	// is refused if it has no iat, or if its iat is longer ago than MaxAge plus Leeway.
-	// 0 means no limit.
+	// 0 means no limit, and the minimum is a second.
 	MaxAge time.Duration
 	// MaxTokenBytes is the maximum length of a token as sent, in bytes. 0 means 16
 	// KiB, and the maximum is 1 MiB. Longer tokens are rejected before they are
@@ -173,7 +173,9 @@ type Options struct {
 
 const (
 	defaultLeeway        = 30 * time.Second
+	minLeeway            = time.Millisecond // a shorter one is a number without a unit
 	maxLeeway            = 5 * time.Minute
+	minMaxAge            = time.Second // a shorter one is a number without a unit
 	defaultMaxTokenBytes = 16 << 10
 	maxMaxTokenBytes     = 1 << 20
 	maxCacheSize         = 1 << 20
@@ -263,8 +265,11 @@ func (p *problems) check(o Options) {
 	if strings.HasPrefix(o.SubjectClaim, "/") {
 		p.add("SubjectClaim: %q is a path into a claim, which is not followed; name a claim of the top level, such as \"id\"", o.SubjectClaim)
 	}
-	if o.MaxAge < 0 {
+	switch {
+	case o.MaxAge < 0:
 		p.add("MaxAge: %v is negative; use 0 for no limit", o.MaxAge)
+	case o.MaxAge > 0 && o.MaxAge < minMaxAge:
+		p.add("MaxAge: %s", logtext.TooShort(o.MaxAge, minMaxAge))
 	}
 	if o.MaxTokenBytes < 0 || o.MaxTokenBytes > maxMaxTokenBytes {
 		p.add("MaxTokenBytes: %d is out of range; use up to %d, or 0 for %d", o.MaxTokenBytes, maxMaxTokenBytes, defaultMaxTokenBytes)
@@ -413,6 +418,8 @@ func (p *problems) leeway(d time.Duration) time.Duration {
 	switch {
 	case d == 0:
 		return defaultLeeway
+	case d > 0 && d < minLeeway:
+		p.add("Leeway: %s", logtext.TooShort(d, minLeeway))
 	case d > maxLeeway:
 		p.add("Leeway: %v is more than %v; use less, and set the clocks", d, maxLeeway)
 	}

@@ -170,6 +170,10 @@ func TestNewRefuses(t *testing.T) {
 		{"RFC9068 and AllowNoSubject", func(o *jwtgate.Options) { o.AllowNoSubject = true; o.RFC9068 = true }, "Options.AllowNoSubject: RFC9068"},
 		{"RFC9068 and AllowNoExpiry", func(o *jwtgate.Options) { o.AllowNoExpiry = true; o.RFC9068 = true }, "Options.AllowNoExpiry: RFC9068"},
 		{"leeway too long", func(o *jwtgate.Options) { o.Leeway = 5*time.Minute + 1 }, "Options.Leeway"},
+		{"leeway without a unit", func(o *jwtgate.Options) { o.Leeway = 30 }, "Options.Leeway: 30ns is less than 1ms"},
+		{"leeway just too short", func(o *jwtgate.Options) { o.Leeway = time.Millisecond - 1 }, "Options.Leeway: 999.999µs is less than 1ms"},
+		{"MaxAge without a unit", func(o *jwtgate.Options) { o.MaxAge = 3600 }, "Options.MaxAge: 3.6µs is less than 1s"},
+		{"MaxAge just too short", func(o *jwtgate.Options) { o.MaxAge = time.Second - 1 }, "Options.MaxAge: 999.999999ms is less than 1s"},
 		{"subject claim a path", func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" }, "Options.SubjectClaim"},
 		{"subject claim not trimmed", func(o *jwtgate.Options) { o.SubjectClaim = " sub" }, "Options.SubjectClaim"},
 		{"negative MaxAge", func(o *jwtgate.Options) { o.MaxAge = -1 }, "Options.MaxAge"},
@@ -214,23 +218,28 @@ func TestMessagesOfNew(t *testing.T) {
 		"Audiences: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value": func(o *jwtgate.Options) { o.Audiences = []string{audience, ""} },
 		`Audiences: " api" has white space around it, and no claim would match it; trim it`:                                                func(o *jwtgate.Options) { o.Audiences = []string{" api"} },
 		"Rules: rule 2 is nil; remove it": func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} },
-		"Algorithms: the list is empty; leave the field out to accept the algorithms of the keys":                             func(o *jwtgate.Options) { o.Algorithms = []string{} },
-		`Algorithms: "none" is not supported; choose from ` + algorithms:                                                      func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
-		"Types: the list is empty; leave the field out for the default, or list the typ values to accept":                     func(o *jwtgate.Options) { o.Types = []string{} },
-		`Types: "JWT " is not a media type, such as "at+jwt"; remove white space, quotes and characters beyond ASCII`:         func(o *jwtgate.Options) { o.Types = []string{"JWT "} },
-		"Types: RFC9068 accepts only at+jwt; leave Types out":                                                                 func(o *jwtgate.Options) { o.RFC9068, o.Types = true, []string{"JWT"} },
-		"AnyIssuer: RFC9068 requires iss, which this option waives; remove one of the two":                                    func(o *jwtgate.Options) { o.RFC9068, o.AnyIssuer, o.Issuers = true, true, nil },
-		"AnyAudience: RFC9068 requires aud, which this option waives; remove one of the two":                                  func(o *jwtgate.Options) { o.RFC9068, o.AnyAudience, o.Audiences = true, true, nil },
-		"AllowNoSubject: RFC9068 requires sub, which this option waives; remove one of the two":                               func(o *jwtgate.Options) { o.RFC9068, o.AllowNoSubject = true, true },
-		"AllowNoExpiry: RFC9068 requires exp, which this option waives; remove one of the two":                                func(o *jwtgate.Options) { o.RFC9068, o.AllowNoExpiry = true, true },
-		`SubjectClaim: "/user/id" is a path into a claim, which is not followed; name a claim of the top level, such as "id"`: func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" },
-		`SubjectClaim: "id " has white space around it, and no claim would match it; trim it`:                                 func(o *jwtgate.Options) { o.SubjectClaim = "id " },
-		"Leeway: 1h0m0s is more than 5m0s; use less, and set the clocks":                                                      func(o *jwtgate.Options) { o.Leeway = time.Hour },
-		"MaxAge: -1s is negative; use 0 for no limit":                                                                         func(o *jwtgate.Options) { o.MaxAge = -time.Second },
-		"MaxTokenBytes: -1 is out of range; use up to 1048576, or 0 for 16384":                                                func(o *jwtgate.Options) { o.MaxTokenBytes = -1 },
-		"CacheSize: 1048577 is out of range; use up to 1048576, or 0 to remember no token":                                    func(o *jwtgate.Options) { o.CacheSize = 1<<20 + 1 },
-		"Confirm: the rule is a nil jwtgate.RuleFunc; leave the field out to refuse key-bound tokens":                         func(o *jwtgate.Options) { o.Confirm = nilRule },
-		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot contain; remove them`:     func(o *jwtgate.Options) { o.Realm = "größe" },
+		"Algorithms: the list is empty; leave the field out to accept the algorithms of the keys":                                                        func(o *jwtgate.Options) { o.Algorithms = []string{} },
+		`Algorithms: "none" is not supported; choose from ` + algorithms:                                                                                 func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
+		"Types: the list is empty; leave the field out for the default, or list the typ values to accept":                                                func(o *jwtgate.Options) { o.Types = []string{} },
+		`Types: "JWT " is not a media type, such as "at+jwt"; remove white space, quotes and characters beyond ASCII`:                                    func(o *jwtgate.Options) { o.Types = []string{"JWT "} },
+		"Types: RFC9068 accepts only at+jwt; leave Types out":                                                                                            func(o *jwtgate.Options) { o.RFC9068, o.Types = true, []string{"JWT"} },
+		"AnyIssuer: RFC9068 requires iss, which this option waives; remove one of the two":                                                               func(o *jwtgate.Options) { o.RFC9068, o.AnyIssuer, o.Issuers = true, true, nil },
+		"AnyAudience: RFC9068 requires aud, which this option waives; remove one of the two":                                                             func(o *jwtgate.Options) { o.RFC9068, o.AnyAudience, o.Audiences = true, true, nil },
+		"AllowNoSubject: RFC9068 requires sub, which this option waives; remove one of the two":                                                          func(o *jwtgate.Options) { o.RFC9068, o.AllowNoSubject = true, true },
+		"AllowNoExpiry: RFC9068 requires exp, which this option waives; remove one of the two":                                                           func(o *jwtgate.Options) { o.RFC9068, o.AllowNoExpiry = true, true },
+		`SubjectClaim: "/user/id" is a path into a claim, which is not followed; name a claim of the top level, such as "id"`:                            func(o *jwtgate.Options) { o.SubjectClaim = "/user/id" },
+		`SubjectClaim: "id " has white space around it, and no claim would match it; trim it`:                                                            func(o *jwtgate.Options) { o.SubjectClaim = "id " },
+		"Leeway: 1h0m0s is more than 5m0s; use less, and set the clocks":                                                                                 func(o *jwtgate.Options) { o.Leeway = time.Hour },
+		"Leeway: 30ns is less than 1ms, the shortest time that can be meant: a number without a unit counts as nanoseconds; write 30*time.Second":        func(o *jwtgate.Options) { o.Leeway = 30 },
+		"Leeway: 5µs is less than 1ms, the shortest time that can be meant: a number without a unit counts as nanoseconds; write 5000*time.Millisecond":  func(o *jwtgate.Options) { o.Leeway = 5000 },
+		"MaxAge: 3.6µs is less than 1s, the shortest time that can be meant: a number without a unit counts as nanoseconds; write 3600*time.Second":      func(o *jwtgate.Options) { o.MaxAge = 3600 },
+		"MaxAge: 2.592ms is less than 1s, the shortest time that can be meant: a number without a unit counts as nanoseconds; write 2592000*time.Second": func(o *jwtgate.Options) { o.MaxAge = 30 * 24 * 3600 },
+		"MaxAge: 500ms is less than 1s, the shortest time that can be meant; use 1s or more":                                                             func(o *jwtgate.Options) { o.MaxAge = time.Second / 2 },
+		"MaxAge: -1s is negative; use 0 for no limit":                                                                                                    func(o *jwtgate.Options) { o.MaxAge = -time.Second },
+		"MaxTokenBytes: -1 is out of range; use up to 1048576, or 0 for 16384":                                                                           func(o *jwtgate.Options) { o.MaxTokenBytes = -1 },
+		"CacheSize: 1048577 is out of range; use up to 1048576, or 0 to remember no token":                                                               func(o *jwtgate.Options) { o.CacheSize = 1<<20 + 1 },
+		"Confirm: the rule is a nil jwtgate.RuleFunc; leave the field out to refuse key-bound tokens":                                                    func(o *jwtgate.Options) { o.Confirm = nilRule },
+		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot contain; remove them`:                                func(o *jwtgate.Options) { o.Realm = "größe" },
 	} {
 		_, err := jwtgate.New(options(change))
 		assert.EqualError(t, err, "jwtgate.New: Options."+message)
@@ -245,6 +254,20 @@ func TestMessagesOfNew(t *testing.T) {
 		format := regexp.QuoteMeta(must(strconv.Unquote(m[1])))
 		format = regexp.MustCompile(`%[a-zA-Z]`).ReplaceAllString(format, ".+")
 		assert.True(t, slices.ContainsFunc(messages, regexp.MustCompile("^"+format+"$").MatchString), "not tried: %s", m[1])
+	}
+}
+
+// The shortest durations that New accepts, and a negative leeway, which means none.
+func TestNewAcceptsShortDurations(t *testing.T) {
+	t.Parallel()
+	for _, change := range []func(*jwtgate.Options){
+		func(o *jwtgate.Options) { o.Leeway = time.Millisecond },
+		func(o *jwtgate.Options) { o.Leeway = -1 },
+		func(o *jwtgate.Options) { o.Leeway = -time.Hour },
+		func(o *jwtgate.Options) { o.MaxAge = time.Second },
+	} {
+		_, err := jwtgate.New(options(change))
+		assert.NoError(t, err)
 	}
 }
 

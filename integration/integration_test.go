@@ -167,7 +167,7 @@ func TestRotation(t *testing.T) {
 func TestWithdrawalIsNoticed(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
-	remote := &keys.Remote{FreshFor: time.Millisecond}
+	remote := &keys.Remote{FreshFor: time.Second}
 	a := startAPI(t, optionsFor(p, remote))
 	before := p.serviceToken(t, audience)
 	require.Equal(t, served(serviceID), a.get(t, before))

@@ -12,9 +12,9 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/unlimited"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -108,7 +108,8 @@ func (i *Issuer) keySource() jwtgate.KeySource {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !i.currentKey().isSecret() {
-		remote := &keys.Remote{MinInterval: time.Nanosecond, Logger: i.log}
+		remote := &keys.Remote{Logger: i.log}
+		unlimited.Remote(remote)
 		i.remotes = append(i.remotes, remote)
 		return remote
 	}

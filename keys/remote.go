@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/internal/logtext"
+	"github.com/jwtgate/jwtgate/internal/unlimited"
 )
 
 // Remote is a source that fetches keys from the issuer over HTTP, and follows
@@ -124,20 +124,21 @@ type Remote struct {
 	Algorithms []string
 
 	// FreshFor is how long keys are used before they are fetched again: 0 means
-	// 10 minutes. The Cache-Control header of a response can shorten it (RFC
-	// 9111 section 5.2.2), but not to less than a minute. A max-age of more than a
-	// day counts as a day.
+	// 10 minutes, and the minimum is a second. The Cache-Control header of a response
+	// can shorten it (RFC 9111 section 5.2.2), but not to less than a minute. A max-age
+	// of more than a day counts as a day.
 	FreshFor time.Duration
 	// StaleFor is how much longer keys are used while no new keys can be fetched,
 	// or while no request comes: 0 means 24 hours, a negative value means no
-	// longer. FreshFor and StaleFor together bound how long a key that the issuer
+	// longer, and the minimum is a second. FreshFor and StaleFor together bound how long a key that the issuer
 	// has withdrawn is still accepted during an outage.
 	StaleFor time.Duration
 	// MinInterval limits the fetches that unknown key IDs trigger: after the
-	// first two, there is at most one each MinInterval. 0 means 5 seconds.
+	// first two, there is at most one each MinInterval. 0 means 5 seconds, and the
+	// minimum is a millisecond.
 	MinInterval time.Duration
 	// Timeout bounds a fetch as a whole, discovery included, and the time that a
-	// request waits for keys: 0 means 5 seconds.
+	// request waits for keys: 0 means 5 seconds, and the minimum is a millisecond.
 	Timeout time.Duration
 
 	// InsecureHTTP permits plain http beyond loopback. Anybody on the network
@@ -154,6 +155,8 @@ type Remote struct {
 	// [slog.Default].
 	Logger *slog.Logger
 
+	unlimited bool // for package jwttest: unknown key IDs are not limited
+
 	issuers atomic.Pointer[issuerTable]
 
 	mu        sync.Mutex    // guards changes of issuers, and settings; locked before issuerKeys.mu
@@ -166,7 +169,15 @@ const (
 	defaultStaleFor    = 24 * time.Hour
 	defaultMinInterval = 5 * time.Second
 	defaultTimeout     = 5 * time.Second
+
+	// Shorter durations cannot be meant. They are numbers without a unit.
+	minFreshFor = time.Second      // also of StaleFor
+	minTimeout  = time.Millisecond // also of MinInterval
 )
+
+func init() {
+	unlimited.Remote = func(remote any) { remote.(*Remote).unlimited = true }
+}
 
 // Format prints where the keys come from, whatever the verb.
 func (r *Remote) Format(s fmt.State, _ rune) { fmt.Fprint(s, r.name()) }
@@ -226,11 +237,19 @@ func (r *Remote) CheckIssuers(issuers []string) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("keys.Remote: "+format, args...)) }
 	for _, d := range []struct {
-		field string
-		value time.Duration
-	}{{"FreshFor", r.FreshFor}, {"MinInterval", r.MinInterval}, {"Timeout", r.Timeout}} {
-		if d.value < 0 {
+		field        string
+		value, least time.Duration
+	}{
+		{"FreshFor", r.FreshFor, minFreshFor},
+		{"StaleFor", max(r.StaleFor, 0), minFreshFor},
+		{"MinInterval", r.MinInterval, minTimeout},
+		{"Timeout", r.Timeout, minTimeout},
+	} {
+		switch {
+		case d.value < 0:
 			bad("%s: %v is negative; leave it out for the default", d.field, d.value)
+		case d.value > 0 && d.value < d.least:
+			bad("%s: %s", d.field, logtext.TooShort(d.value, d.least))
 		}
 	}
 	if r.Algorithms != nil && len(r.Algorithms) == 0 {
@@ -283,20 +302,29 @@ func (r *Remote) name() string {
 
 func (r *Remote) client() client { return client{http: r.Client, insecureHTTP: r.InsecureHTTP} }
 
-// newSettings returns the fields with their defaults. A negative duration becomes
-// the default too: CheckIssuers refuses it, but is not always called.
+// newSettings returns the fields with their defaults. A duration that cannot be meant
+// becomes the default too: CheckIssuers refuses it, but is not always called.
 func (r *Remote) newSettings() *settings {
+	atLeast := func(least, d, otherwise time.Duration) time.Duration {
+		if d < least {
+			return otherwise
+		}
+		return d
+	}
 	s := &settings{
 		name: r.name(),
 		fetcher: fetcher{
 			client: r.client(), url: r.URL, algorithms: r.Algorithms, parse: r.Parse,
-			freshFor: cmp.Or(max(r.FreshFor, 0), defaultFreshFor),
+			freshFor: atLeast(minFreshFor, r.FreshFor, defaultFreshFor),
 		},
-		staleFor: cmp.Or(r.StaleFor, defaultStaleFor),
+		staleFor: atLeast(minFreshFor, r.StaleFor, defaultStaleFor),
 		// At most a year, so that a bucket can add it to a time.
-		minInterval: min(cmp.Or(max(r.MinInterval, 0), defaultMinInterval), 365*24*time.Hour),
-		timeout:     cmp.Or(max(r.Timeout, 0), defaultTimeout),
+		minInterval: min(atLeast(minTimeout, r.MinInterval, defaultMinInterval), 365*24*time.Hour),
+		timeout:     atLeast(minTimeout, r.Timeout, defaultTimeout),
 		logger:      r.Logger,
+	}
+	if r.unlimited {
+		s.minInterval = time.Nanosecond
 	}
 	if r.StaleFor < 0 {
 		s.staleFor = 0

@@ -62,6 +62,18 @@ func TestRemote_RefusesSettings(t *testing.T) {
 		{"FreshFor", &keys.Remote{FreshFor: -1}, nil, "FreshFor"},
 		{"MinInterval", &keys.Remote{MinInterval: -1}, nil, "MinInterval"},
 		{"Timeout", &keys.Remote{Timeout: -1}, nil, "Timeout"},
+		{"FreshFor without a unit", &keys.Remote{FreshFor: 600}, nil, "FreshFor: 600ns is less than 1s, the shortest time that can be meant: " +
+			"a number without a unit counts as nanoseconds; write 600*time.Second"},
+		{"StaleFor without a unit", &keys.Remote{StaleFor: 86400}, nil, "StaleFor: 86.4µs is less than 1s"},
+		{"MinInterval without a unit", &keys.Remote{MinInterval: 5}, nil, "MinInterval: 5ns is less than 1ms"},
+		{"Timeout without a unit", &keys.Remote{Timeout: 5}, nil, "write 5*time.Second"},
+		{"Timeout in milliseconds without a unit", &keys.Remote{Timeout: 5000}, nil, "write 5000*time.Millisecond"},
+		{"FreshFor just too short", &keys.Remote{FreshFor: time.Second - 1}, nil, "FreshFor: 999.999999ms is less than 1s"},
+		{"StaleFor just too short", &keys.Remote{StaleFor: time.Second - 1}, nil, "StaleFor: 999.999999ms is less than 1s"},
+		{"MinInterval just too short", &keys.Remote{MinInterval: time.Millisecond - 1}, nil, "MinInterval: 999.999µs is less than 1ms"},
+		{"Timeout just too short", &keys.Remote{Timeout: time.Millisecond - 1}, nil, "Timeout: 999.999µs is less than 1ms"},
+		{"the shortest durations", &keys.Remote{FreshFor: time.Second, StaleFor: time.Second, MinInterval: time.Millisecond, Timeout: time.Millisecond}, nil, ""},
+		{"no StaleFor", &keys.Remote{StaleFor: -1}, nil, ""},
 		{"no algorithms", &keys.Remote{Algorithms: []string{}}, nil, "Algorithms: the list is empty"},
 		{"symmetric algorithm", &keys.Remote{Algorithms: []string{"HS256"}}, nil, `Algorithms: "HS256" is not one of`},
 		{"Algorithms and Parse", &keys.Remote{Algorithms: []string{"RS256"}, Parse: func([]byte) ([]*jwtgate.Key, error) { return nil, nil }}, nil, "Parse"},
@@ -90,19 +102,22 @@ func TestRemote_RefusesSettings(t *testing.T) {
 		})
 	}
 
-	t.Run("negative durations that New has not seen", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			server := newPipeServer(t, serves(oneKeySet("1", edKey())))
-			remote, _ := server.remote()
-			remote.FreshFor, remote.StaleFor, remote.MinInterval, remote.Timeout = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
-			for range 100 {
-				assert.Len(t, lookUp(t, remote, issuer, "1"), 1)
-				assert.Empty(t, lookUp(t, remote, issuer, "2"))
-			}
-			assert.Equal(t, uint64(2), remote.Stats()[0].Fetches)
+	for _, d := range []time.Duration{math.MinInt64, 1, 600} {
+		t.Run(fmt.Sprintf("durations of %d that New has not seen", d), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newPipeServer(t, serves(oneKeySet("1", edKey())))
+				remote, _ := server.remote()
+				remote.FreshFor, remote.StaleFor, remote.MinInterval, remote.Timeout = d, d, d, d
+				for range 100 {
+					assert.Len(t, lookUp(t, remote, issuer, "1"), 1)
+					assert.Empty(t, lookUp(t, remote, issuer, "2"))
+					time.Sleep(time.Millisecond)
+				}
+				assert.Equal(t, uint64(2), remote.Stats()[0].Fetches)
+			})
 		})
-	})
+	}
 	t.Run("all problems at once", func(t *testing.T) {
 		t.Parallel()
 		err := (&keys.Remote{URL: "auth", FreshFor: -1, Algorithms: []string{"none"}}).CheckIssuers(nil)

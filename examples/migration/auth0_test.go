@@ -44,8 +44,9 @@ func TestKeys(t *testing.T) {
 			issuer := jwttest.NewIssuer(t)
 			issuer.SetAlgorithm("RS256")
 			before, after := must(t)(auth0Before(issuer.URL, issuer.Audience)), must(t)(auth0After(issuer.URL, issuer.Audience))
+			remote := &keys.Remote{}
 			if tt.sent == laterDown {
-				before, after = auth0BriefCache(t, issuer), gateBriefCache(t, issuer)
+				before, after = auth0BriefCache(t, issuer), gateWith(t, issuer, remote)
 			}
 			services := []string{serve(t, before), serve(t, after)}
 			answers := func() []string {
@@ -64,6 +65,7 @@ func TestKeys(t *testing.T) {
 			case laterDown:
 				require.Equal(t, []string{"200", "200"}, answers())
 				issuer.Down(http.StatusServiceUnavailable)
+				require.Error(t, remote.Refresh(t.Context(), issuer.URL), "as when the keys are due for a refresh")
 			case firstDown:
 				issuer.Down(http.StatusServiceUnavailable)
 			}
@@ -90,11 +92,11 @@ func auth0BriefCache(t *testing.T, issuer *jwttest.Issuer) http.Handler {
 	}))
 }
 
-// gateBriefCache is auth0After with keys that are fresh for a nanosecond only.
-func gateBriefCache(t *testing.T, issuer *jwttest.Issuer) http.Handler {
+// gateWith is auth0After with the given key source.
+func gateWith(t *testing.T, issuer *jwttest.Issuer, remote *keys.Remote) http.Handler {
 	t.Helper()
 	gate, err := jwtgate.New(jwtgate.Options{
-		Keys:      &keys.Remote{FreshFor: time.Nanosecond},
+		Keys:      remote,
 		Issuers:   []string{issuer.URL},
 		Audiences: []string{issuer.Audience},
 	})

@@ -1,0 +1,20 @@
+package logtext
+
+import (
+	"fmt"
+	"time"
+)
+
+// TooShort says that d, which is less than least, was probably meant in another unit,
+// because a number without a unit counts as nanoseconds.
+func TooShort(d, least time.Duration) string {
+	meant, unit := int64(d), "Second"
+	if least < time.Second && d >= time.Microsecond {
+		unit = "Millisecond" // 5000 is more probably 5 seconds than 83 minutes
+	}
+	text := fmt.Sprintf("%v is less than %v, the shortest time that can be meant", d, least)
+	if d >= 10*time.Millisecond {
+		return fmt.Sprintf("%s; use %v or more", text, least)
+	}
+	return fmt.Sprintf("%s: a number without a unit counts as nanoseconds; write %d*time.%s", text, meant, unit)
+}
