@@ -25,6 +25,7 @@ import (
 
 	"github.com/jwtgate/jwtgate/internal/edwards25519"
 	"github.com/jwtgate/jwtgate/internal/jws"
+	"github.com/jwtgate/jwtgate/internal/keyform"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 	"github.com/jwtgate/jwtgate/internal/typednil"
 )
@@ -90,6 +91,9 @@ type Key struct {
 	// that package fmt cannot print the hash: fmt does not call Format for a Key in
 	// an unexported field, and prints only the address of a function.
 	digest func() [sha256.Size]byte
+	// hinted is what is odd about the secret of an HMAC key, or "". It contains no
+	// part of the secret.
+	hinted string
 }
 
 // A verifyFunc reports whether signature is a valid signature of input. text is the
@@ -151,7 +155,11 @@ func newKey(id, name string, material any) (*Key, error) {
 	fmt.Fprintf(d, "%d %s %s %d ", len(id), id, alg.name, len(encoded))
 	d.Write(encoded)
 	digest := [sha256.Size]byte(d.Sum(nil))
-	return &Key{id: id, algorithm: alg, verify: verify, digest: func() [sha256.Size]byte { return digest }}, nil
+	k := &Key{id: id, algorithm: alg, verify: verify, digest: func() [sha256.Size]byte { return digest }}
+	if secret, ok := material.([]byte); ok {
+		k.hinted = keyform.SecretHint(secret)
+	}
+	return k, nil
 }
 
 // ID returns the key ID, or "" if the key has none.
@@ -178,6 +186,11 @@ func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 // equal reports whether k and other have the same ID, algorithm and material. They
 // may have different addresses, because a source may make its keys anew each time.
 func (k *Key) equal(other *Key) bool { return k.digest() == other.digest() }
+
+// hint returns why signatures of the key may fail although the issuer has the right
+// secret: the form of the secret is unusual. It returns "" if nothing is unusual, and
+// for a key that is not a secret. The text has no key material in it.
+func (k *Key) hint() string { return k.hinted }
 
 // fits reports whether the key may have signed a token with this algorithm and kid.
 func (k *Key) fits(alg *algorithm, kid string) bool {
@@ -293,15 +306,25 @@ type pooledHash struct {
 }
 
 func checkSecret(alg *algorithm, secret []byte) error {
+	const makeOne = "make one with: openssl rand -hex"
+	size := alg.hash.Size()
 	switch {
+	case len(secret) == 0:
+		return fmt.Errorf("the secret is empty; was a setting not loaded? %s needs at least %d bytes; %s %d", alg.name, size, makeOne, size)
+	case len(bytes.TrimSpace(secret)) == 0:
+		return errors.New("the secret is nothing but white space; was a setting not loaded?")
 	case looksPublic(secret):
 		return fmt.Errorf("the secret looks like a public key or certificate, which anybody may know; "+
 			"%s needs a secret, and tokens signed with a private key need RS256, ES256 or EdDSA", alg.name)
-	case len(secret) < alg.hash.Size():
-		return fmt.Errorf("the secret has %d bytes and %s needs at least %d (RFC 7518 section 3.2); "+
-			"make one with: openssl rand -hex %d", len(secret), alg.name, alg.hash.Size(), alg.hash.Size())
+	case len(secret) >= size:
+		return nil
 	}
-	return nil
+	advice := fmt.Sprintf("%s %d", makeOne, size)
+	switch form := keyform.Of(secret); form {
+	case keyform.FileName, keyform.Address:
+		advice = fmt.Sprintf("it looks like %s: pass the secret that is there", form)
+	}
+	return fmt.Errorf("the secret has %d bytes and %s needs at least %d (RFC 7518 section 3.2); %s", len(secret), alg.name, size, advice)
 }
 
 // looksPublic reports whether a secret looks like a public key, a certificate, a PEM

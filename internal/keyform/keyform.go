@@ -1,0 +1,182 @@
+// Package keyform names the form of what was given as key material, so that an error
+// can say what came instead of what was wanted.
+package keyform
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// A Form is a form of key material, or what people confuse with key material. Its text
+// completes the sentence "it is ...".
+type Form string
+
+const (
+	Empty       Form = "empty"
+	PEM         Form = "a PEM text"
+	EscapedPEM  Form = `a PEM text with \n instead of line breaks`
+	BareBase64  Form = "a key in base64 without its BEGIN and END lines"
+	Encoded     Form = "a key file that was encoded in base64 or hex once more"
+	DER         Form = "a key in DER, the binary form of PEM"
+	SSH         Form = "an SSH public key"
+	JWKSet      Form = "a JWK Set"
+	JWK         Form = "a single JWK"
+	JWKArray    Form = "an array of JWKs"
+	Metadata    Form = "a discovery document"
+	JSON        Form = "JSON of another kind"
+	BrokenJSON  Form = "JSON with a mistake"
+	Token       Form = "a token"
+	HTML        Form = "an HTML page"
+	XML         Form = "an XML document"
+	Compressed  Form = "compressed data"
+	Address     Form = "an address"
+	FileName    Form = "the name of a file"
+	OtherText   Form = "other text"
+	OtherBinary Form = "other binary data"
+)
+
+// Of returns the form of b.
+func Of(b []byte) Form {
+	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
+	switch {
+	case text == "":
+		return Empty
+	case strings.Contains(text, "-----BEGIN "):
+		if strings.Contains(text, `\n`) && !strings.Contains(text, "\n") {
+			return EscapedPEM
+		}
+		return PEM
+	case text[0] == '{' || text[0] == '[':
+		return ofJSON(text)
+	case text[0] == '<':
+		start := strings.ToLower(text[:min(len(text), 1024)])
+		if strings.HasPrefix(start, "<!doctype html") || strings.Contains(start, "<html") {
+			return HTML
+		}
+		return XML
+	case bytes.HasPrefix(b, []byte{0x1f, 0x8b}):
+		return Compressed
+	case isDER(b):
+		return DER
+	case !isText(text):
+		return OtherBinary
+	}
+	first, _, spaces := strings.Cut(text, " ")
+	switch {
+	case spaces && isSSH(first), strings.HasPrefix(text, "---- BEGIN SSH2"):
+		return SSH
+	case strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") >= 2 && !spaces:
+		return Token
+	case !spaces && (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")):
+		return Address
+	}
+	for _, decoded := range decodings(text) {
+		switch f := Of(decoded); {
+		case f == DER:
+			return BareBase64
+		case f == PEM, f == JWKSet, f == JWK:
+			return Encoded
+		}
+	}
+	if isFileName(text) {
+		return FileName
+	}
+	return OtherText
+}
+
+// ofJSON returns the form of a text that starts with a brace or bracket.
+func ofJSON(text string) Form {
+	if !json.Valid([]byte(text)) {
+		return BrokenJSON
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		if strings.Contains(text, `"kty"`) {
+			return JWKArray
+		}
+		return JSON
+	}
+	for _, m := range []struct {
+		name string
+		form Form
+	}{{"keys", JWKSet}, {"kty", JWK}, {"jwks_uri", Metadata}} {
+		if _, ok := members[m.name]; ok {
+			return m.form
+		}
+	}
+	return JSON
+}
+
+// isDER reports whether b is a public or private key, or a certificate.
+func isDER(b []byte) bool {
+	if len(b) < 2 || b[0] != 0x30 { // SEQUENCE
+		return false
+	}
+	for _, parse := range []func([]byte) error{
+		func(b []byte) error { _, err := x509.ParsePKIXPublicKey(b); return err },
+		func(b []byte) error { _, err := x509.ParsePKCS1PublicKey(b); return err },
+		func(b []byte) error { _, err := x509.ParseCertificate(b); return err },
+		func(b []byte) error { _, err := x509.ParsePKCS8PrivateKey(b); return err },
+		func(b []byte) error { _, err := x509.ParsePKCS1PrivateKey(b); return err },
+		func(b []byte) error { _, err := x509.ParseECPrivateKey(b); return err },
+	} {
+		if parse(b) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// isSSH reports whether word is a key type of OpenSSH.
+func isSSH(word string) bool {
+	return slices.ContainsFunc([]string{"ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"}, func(prefix string) bool {
+		return strings.HasPrefix(word, prefix)
+	})
+}
+
+// decodings returns what text may encode in base64 or hex.
+func decodings(text string) (all [][]byte) {
+	text = strings.Join(strings.Fields(text), "")
+	for _, decode := range []func(string) ([]byte, error){
+		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
+		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
+	} {
+		if decoded, err := decode(text); err == nil && len(decoded) > 0 {
+			all = append(all, decoded)
+		}
+	}
+	return all
+}
+
+// isFileName reports whether text looks like the name of a file. Base64 may start with
+// a slash, so a name has to have a suffix, or a start that base64 cannot have.
+func isFileName(text string) bool {
+	if len(text) > 1024 || strings.ContainsAny(text, "\r\n") {
+		return false
+	}
+	slashes := strings.ReplaceAll(text, `\`, "/")
+	for _, start := range []string{"./", "../", "~/", "file:", "/run/", "/var/", "/etc/", "/home/", "/usr/", "/opt/", "/tmp/", "/mnt/", "/secrets/", "/app/"} {
+		if strings.HasPrefix(slashes, start) {
+			return true
+		}
+	}
+	if len(slashes) > 2 && slashes[1:3] == ":/" {
+		return true // C:\
+	}
+	return slices.Contains([]string{".pem", ".crt", ".cer", ".cert", ".der", ".key", ".pub", ".json", ".jwk", ".jwks", ".txt", ".secret"},
+		strings.ToLower(path.Ext(slashes)))
+}
+
+// isText reports whether text is printable, with white space.
+func isText(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool {
+		return c == unicode.ReplacementChar || !unicode.IsPrint(c) && !unicode.IsSpace(c)
+	})
+}
