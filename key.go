@@ -35,7 +35,7 @@ import (
 //
 // A KeySource must be safe for concurrent use. It should answer from memory, because
 // a gate calls it for each token, remembered tokens included. A KeySource that can detect mistakes in its own
-// configuration should also implement [IssuerChecker].
+// configuration should also implement [IssuerChecker] and [AlgorithmChecker].
 type KeySource interface {
 	// Keys returns the keys of issuer that may have signed a token with the given
 	// kid, which is "" if the token has none.
@@ -78,6 +78,22 @@ type IssuerChecker interface {
 	// will be called with: Options.Issuers, or a single "" under AnyIssuer. issuers
 	// is nil under Options.TrustIssuer, where the issuers are not known yet.
 	CheckIssuers(issuers []string) error
+}
+
+// An AlgorithmChecker is a [KeySource] that knows the algorithms of its keys when [New]
+// is called, because it has them in memory. It reports algorithms that cannot be meant:
+// a gate refuses all tokens of an algorithm that no key is for.
+type AlgorithmChecker interface {
+	// CheckAlgorithms returns why a gate that accepts only algorithms would refuse
+	// tokens that it is meant to accept, or nil. New calls it once if
+	// Options.Algorithms is set and CheckIssuers has returned nil, and reports its
+	// error.
+	//
+	// A source whose keys never change returns an error if any of algorithms is not
+	// the [Key.Algorithm] of one of its keys. A source whose keys may change returns
+	// an error only if none of algorithms is. algorithms has no duplicates, and
+	// names Ed25519 as EdDSA, as Key.Algorithm does.
+	CheckAlgorithms(algorithms []string) error
 }
 
 // A Key verifies signatures of exactly one algorithm, so that a token cannot choose the

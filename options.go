@@ -68,7 +68,8 @@ type Options struct {
 
 	// Algorithms lists the accepted algorithms. nil accepts the algorithm of each
 	// key. In both cases a key verifies only its own algorithm, whatever the token
-	// says.
+	// says. So most services need no list: each algorithm of a list must be that of a
+	// key, if Keys has its keys in memory (see [AlgorithmChecker]).
 	Algorithms []string
 	// Types lists the accepted values of typ, with "" for an absent typ. nil accepts
 	// an absent typ, "JWT" and "at+jwt". Issuers sign tokens of other kinds with the
@@ -432,15 +433,33 @@ func (p *problems) checkKeys(o Options) {
 		p.add("Keys: there is no key source; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM")
 		return
 	}
-	source, ok := o.Keys.(IssuerChecker)
-	if !ok {
+	if source, ok := o.Keys.(IssuerChecker); ok {
+		issuers := slices.Clone(o.Issuers)
+		if o.AnyIssuer {
+			issuers = []string{""}
+		}
+		if err := source.CheckIssuers(issuers); err != nil {
+			p.add("Keys: %w", err)
+			return
+		}
+	}
+	if source, ok := o.Keys.(AlgorithmChecker); ok {
+		p.checkAlgorithms(source, o.Algorithms)
+	}
+}
+
+// checkAlgorithms lets the source report those of names that none of its keys is for.
+func (p *problems) checkAlgorithms(source AlgorithmChecker, names []string) {
+	var known []string // the others are already reported
+	for _, name := range names {
+		if a := algorithms[name]; a != nil && !slices.Contains(known, a.name) {
+			known = append(known, a.name)
+		}
+	}
+	if len(known) == 0 {
 		return
 	}
-	issuers := slices.Clone(o.Issuers)
-	if o.AnyIssuer {
-		issuers = []string{""}
-	}
-	if err := source.CheckIssuers(issuers); err != nil {
-		p.add("Keys: %w", err)
+	if err := source.CheckAlgorithms(known); err != nil {
+		p.add("Algorithms: %w", err)
 	}
 }

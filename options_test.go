@@ -218,8 +218,11 @@ func TestMessagesOfNew(t *testing.T) {
 		"Audiences: one value is the empty string, which would match an empty claim; was a setting not loaded? Otherwise remove the value": func(o *jwtgate.Options) { o.Audiences = []string{audience, ""} },
 		`Audiences: " api" has white space around it, and no claim would match it; trim it`:                                                func(o *jwtgate.Options) { o.Audiences = []string{" api"} },
 		"Rules: rule 2 is nil; remove it": func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} },
-		"Algorithms: the list is empty; leave the field out to accept the algorithms of the keys":                                                        func(o *jwtgate.Options) { o.Algorithms = []string{} },
-		`Algorithms: "none" is not supported; choose from ` + algorithms:                                                                                 func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
+		"Algorithms: the list is empty; leave the field out to accept the algorithms of the keys": func(o *jwtgate.Options) { o.Algorithms = []string{} },
+		`Algorithms: "none" is not supported; choose from ` + algorithms:                          func(o *jwtgate.Options) { o.Algorithms = []string{"none"} },
+		"Algorithms: keys.HS256 has no key for RS256, only for HS256; list only algorithms of its keys, or leave Algorithms out: a key never verifies another algorithm than its own": func(o *jwtgate.Options) {
+			o.Keys, o.Algorithms = keys.HS256(secret), []string{"RS256"}
+		},
 		"Types: the list is empty; leave the field out for the default, or list the typ values to accept":                                                func(o *jwtgate.Options) { o.Types = []string{} },
 		`Types: "JWT " is not a media type, such as "at+jwt"; remove white space, quotes and characters beyond ASCII`:                                    func(o *jwtgate.Options) { o.Types = []string{"JWT "} },
 		"Types: RFC9068 accepts only at+jwt; leave Types out":                                                                                            func(o *jwtgate.Options) { o.RFC9068, o.Types = true, []string{"JWT"} },
@@ -313,6 +316,50 @@ func TestNewCallsCheckIssuers(t *testing.T) {
 		assert.Equal(t, tt.want, s.asked, name)
 		assert.Equal(t, 1, s.calls, name)
 	}
+}
+
+// An algorithmSource keeps the algorithms that CheckAlgorithms was called with.
+type algorithmSource struct {
+	recordingSource
+	refuses    error
+	algorithms []string
+	checks     int
+}
+
+func (s *algorithmSource) CheckAlgorithms(algorithms []string) error {
+	s.algorithms, s.checks = algorithms, s.checks+1
+	return s.refuses
+}
+
+// New calls CheckAlgorithms once if there is a list, with the names that Key.Algorithm returns, and only
+// if CheckIssuers has accepted the source.
+func TestNewCallsCheckAlgorithms(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		listed, want []string
+	}{
+		"no list":              {nil, nil},
+		"one":                  {[]string{"HS256"}, []string{"HS256"}},
+		"two names of one":     {[]string{"Ed25519", "ES256", "EdDSA"}, []string{"EdDSA", "ES256"}},
+		"the newer name alone": {[]string{"Ed25519"}, []string{"EdDSA"}},
+	} {
+		s := &algorithmSource{}
+		newGate(t, func(o *jwtgate.Options) { o.Keys, o.Algorithms = s, tt.listed })
+		assert.Equal(t, tt.want, s.algorithms, name)
+		assert.Equal(t, min(len(tt.want), 1), s.checks, name)
+	}
+
+	s := &algorithmSource{refuses: errors.New("no key for HS256; add one")}
+	_, err := jwtgate.New(options(func(o *jwtgate.Options) { o.Keys, o.Algorithms = s, []string{"HS256"} }))
+	assert.EqualError(t, err, "jwtgate.New: Options.Algorithms: no key for HS256; add one")
+	assert.ErrorIs(t, err, s.refuses)
+	s.err = errors.New("no route")
+	_, err = jwtgate.New(options(func(o *jwtgate.Options) { o.Keys, o.Algorithms = s, []string{"HS256"} }))
+	assert.EqualError(t, err, "jwtgate.New: Options.Keys: no route")
+	s.err = nil
+	_, err = jwtgate.New(options(func(o *jwtgate.Options) { o.Keys, o.Algorithms = s, []string{"none"} }))
+	assert.NotContains(t, err.Error(), "no key for")
+	assert.Equal(t, 1, s.checks)
 }
 
 func TestNewCopiesSlices(t *testing.T) {

@@ -62,3 +62,48 @@ func (b ByIssuer) CheckIssuers(issuers []string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// CheckAlgorithms returns an error for each source that has no key for any of
+// algorithms, and for each of algorithms that no source has a key for. It asks the
+// sources that have a method CheckAlgorithms. Any other source may have keys for all
+// algorithms.
+func (b ByIssuer) CheckAlgorithms(algorithms []string) error {
+	var errs []error
+	covered := map[string]bool{}
+	for _, issuer := range slices.Sorted(maps.Keys(b)) {
+		of, err := algorithmsOf(b[issuer], algorithms)
+		if len(of) == 0 {
+			errs = append(errs, fmt.Errorf("for the issuer %q: %w", issuer, err))
+		}
+		for _, name := range of {
+			covered[name] = true
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	missing := slices.DeleteFunc(slices.Clone(algorithms), func(name string) bool { return covered[name] })
+	if len(missing) > 0 {
+		return noKeyFor("keys.ByIssuer", missing, nil)
+	}
+	return nil
+}
+
+// algorithmsOf returns those of algorithms that source may have keys for. If it returns
+// none, err is the reason.
+func algorithmsOf(source jwtgate.KeySource, algorithms []string) (of []string, err error) {
+	checker, ok := source.(jwtgate.AlgorithmChecker)
+	if !ok {
+		return algorithms, nil
+	}
+	// A source whose keys may change accepts all algorithms if it has a key for one.
+	if err = checker.CheckAlgorithms(algorithms); err == nil {
+		return algorithms, nil
+	}
+	for _, name := range algorithms {
+		if checker.CheckAlgorithms([]string{name}) == nil {
+			of = append(of, name)
+		}
+	}
+	return of, err
+}

@@ -107,6 +107,19 @@ func (f *File) CheckIssuers(issuers []string) error {
 	return f.current.Load().checkIssuers(issuers)
 }
 
+// CheckAlgorithms returns an error if none of the keys is for one of algorithms. The
+// file need not have a key for each of them, because it may get one later.
+func (f *File) CheckAlgorithms(algorithms []string) error {
+	s := f.current.Load()
+	if s == nil {
+		return nil // CheckIssuers returns the reason
+	}
+	if missing := s.lacks(algorithms); len(missing) == len(algorithms) {
+		return noKeyFor(fmt.Sprintf("%s", f), missing, s.algorithms())
+	}
+	return nil
+}
+
 // age returns the time since the last check began. It is large if the clock was
 // set back.
 func (f *File) age() time.Duration {

@@ -35,7 +35,7 @@ func JWKS(document []byte) jwtgate.KeySource {
 		return failed("keys.JWKS", err)
 	}
 	logSkipped(slog.Default(), "keys.JWKS", skipped)
-	return &fixed{set: s}
+	return &fixed{constructor: "keys.JWKS", set: s}
 }
 
 // parseJWKS reads a JWK Set. skipped has an error for each key that cannot be

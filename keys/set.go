@@ -123,6 +123,37 @@ func (s *set) checkIssuers(issuers []string) error {
 	return errors.Join(errs...)
 }
 
+// algorithms returns the algorithms of the keys, sorted.
+func (s *set) algorithms() (names []string) {
+	for _, k := range s.all {
+		names = append(names, k.Algorithm())
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// lacks returns those of algorithms that no key is for.
+func (s *set) lacks(algorithms []string) (missing []string) {
+	has := s.algorithms()
+	for _, name := range algorithms {
+		if !slices.Contains(has, name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// noKeyFor returns the error for algorithms that a source has no key for, although
+// Options.Algorithms lists them. The source has keys for has. If has is nil, its
+// algorithms are not known.
+func noKeyFor(source string, missing, has []string) error {
+	text := fmt.Sprintf("%s has no key for %s", source, strings.ReplaceAll(strings.Join(missing, " or "), "EdDSA", "EdDSA (Ed25519)"))
+	if has != nil {
+		text += ", only for " + strings.Join(has, " and ")
+	}
+	return errors.New(text + "; list only algorithms of its keys, or leave Algorithms out: a key never verifies another algorithm than its own")
+}
+
 // matchIssuer reports whether the issuer member of a JWK matches issuer.
 // "{tenantid}" in pattern matches one segment of a path.
 func matchIssuer(pattern, issuer string) bool {

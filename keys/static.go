@@ -16,8 +16,9 @@ func Static(keys ...*jwtgate.Key) jwtgate.KeySource {
 // fixed is a source whose keys never change. If err is not nil, there are no
 // keys, and err is the reason.
 type fixed struct {
-	set *set
-	err error
+	constructor string // for errors
+	set         *set
+	err         error
 }
 
 // newFixed returns a source with keys, which the named constructor has made.
@@ -25,7 +26,7 @@ func newFixed(constructor string, keys []*jwtgate.Key) jwtgate.KeySource {
 	if err := checkKeys(keys); err != nil {
 		return failed(constructor, err)
 	}
-	return &fixed{set: newSet(keys, nil)}
+	return &fixed{constructor: constructor, set: newSet(keys, nil)}
 }
 
 // failed returns a source without keys, because of an error of the named
@@ -50,4 +51,15 @@ func (f *fixed) CheckIssuers(issuers []string) error {
 		return f.err
 	}
 	return f.set.checkIssuers(issuers)
+}
+
+// CheckAlgorithms returns an error if no key is for one of algorithms.
+func (f *fixed) CheckAlgorithms(algorithms []string) error {
+	if f.err != nil {
+		return f.err
+	}
+	if missing := f.set.lacks(algorithms); len(missing) > 0 {
+		return noKeyFor(f.constructor, missing, f.set.algorithms())
+	}
+	return nil
 }

@@ -85,8 +85,8 @@ func TestHS(t *testing.T) {
 			})
 			t.Run("empty secret", func(t *testing.T) {
 				t.Parallel()
-				assert.Contains(t, errorOfUnusable(t, tt.source([]byte{})), "has 0 bytes")
-				assert.Contains(t, errorOfUnusable(t, tt.source(nil)), "has 0 bytes")
+				assert.Contains(t, errorOfUnusable(t, tt.source([]byte{})), "the secret is empty; was a setting not loaded?")
+				assert.Contains(t, errorOfUnusable(t, tt.source(nil)), "the secret is empty; was a setting not loaded?")
 			})
 		})
 	}
