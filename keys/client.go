@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // A client makes the requests of a Remote. It decides which URLs may be fetched,
@@ -54,7 +56,7 @@ func (c client) get(ctx context.Context, target *url.URL, accept, etag string) (
 	caller.CheckRedirect = sameOrigin(caller.CheckRedirect)
 	got, err := caller.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, &requestError{target.Redacted(), ctx.Err() != nil, err}
 	}
 	defer got.Body.Close()
 	r := &response{status: got.StatusCode, header: got.Header}
@@ -87,13 +89,34 @@ func (c client) parseURL(address string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, errors.New("it has no host")
 	case u.User != nil:
-		return nil, errors.New("it has credentials in it; leave them to Client")
+		return nil, errors.New("it has credentials in it, which logs would show; let Remote.Client send them")
 	case u.Scheme == "http" && !c.insecureHTTP && !isLoopback(u.Hostname()):
 		return nil, errors.New("it is plain http, so that whoever is on the path would choose the keys; " +
 			"use https, or set InsecureHTTP in a network that is trusted as a whole")
 	}
 	return u, nil
 }
+
+// A requestError is a request that got no response.
+type requestError struct {
+	address string
+	late    bool // the time for the request is over
+	err     error
+}
+
+func (r *requestError) Error() string {
+	reason := r.err
+	// A url.Error names the address once more, or that of a redirect instead.
+	if of := new(url.Error); errors.As(reason, &of) {
+		reason = of.Err
+	}
+	if r.late {
+		return fmt.Sprintf("GET %s: the answer did not come in time: %v", r.address, reason)
+	}
+	return fmt.Sprintf("GET %s: %v", r.address, reason)
+}
+
+func (r *requestError) Unwrap() error { return r.err }
 
 // A statusError is an HTTP response with an unexpected status.
 type statusError struct {
@@ -138,10 +161,10 @@ func (r *contextReader) Read(p []byte) (int, error) {
 func sameOrigin(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(request *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {
-			return fmt.Errorf("more than %d redirects", maxRedirects)
+			return fmt.Errorf("it redirects more than %d times", maxRedirects)
 		}
 		if origin(request.URL) != origin(via[0].URL) {
-			return errors.New("a redirect to another origin is not followed")
+			return fmt.Errorf("it redirects to another origin, %s, which is not followed", logtext.Value(origin(request.URL)))
 		}
 		if next != nil {
 			return next(request, via)

@@ -82,15 +82,19 @@ func (c client) readMetadata(ctx context.Context, issuer, address string) (jwksU
 	// A map compares the names of members exactly, which a struct would not.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(r.body, &members); err != nil {
-		return "", fmt.Errorf("GET %s: it is not a JSON object: %w", address, err)
+		err = notDocument(r.body, r.header, "a discovery document", errors.New("it is not a JSON object"))
+		return "", fmt.Errorf("GET %s: %w", address, err)
+	}
+	if _, ok := members["issuer"]; !ok {
+		return "", fmt.Errorf("GET %s: it has no issuer, so it is not a discovery document", address)
 	}
 	var named string
 	if err := json.Unmarshal(members["issuer"], &named); err != nil || named != issuer {
 		// RFC 8414 section 3.3, OpenID Connect Discovery 1.0 section 4.3.
-		return "", fmt.Errorf("GET %s: its issuer is %.100q instead; the two have to be the same to the letter", address, named)
+		return "", fmt.Errorf("GET %s: its issuer is %.100q instead; the two must be identical", address, named)
 	}
 	if err := json.Unmarshal(members["jwks_uri"], &jwksURI); err != nil || jwksURI == "" {
-		return "", fmt.Errorf("GET %s: jwks_uri is missing", address)
+		return "", fmt.Errorf("GET %s: jwks_uri is missing or not a string", address)
 	}
 	if len(jwksURI) > maxURLBytes {
 		return "", fmt.Errorf("GET %s: jwks_uri has more than %d bytes", address, maxURLBytes)

@@ -102,8 +102,8 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 		{"empty", metadataNaming(func(string) string { return "" }), "its issuer is"},
 		{"a list", func(i string) string { return fmt.Sprintf(`{"issuer":[%q],"jwks_uri":"JWKS"}`, i) }, "its issuer is"},
 		{"null", func(string) string { return `{"issuer":null,"jwks_uri":"JWKS"}` }, "its issuer is"},
-		{"without issuer", func(string) string { return `{"jwks_uri":"JWKS"}` }, "its issuer is"},
-		{"issuer in another case", func(i string) string { return fmt.Sprintf(`{"Issuer":%q,"jwks_uri":"JWKS"}`, i) }, "its issuer is"},
+		{"without issuer", func(string) string { return `{"jwks_uri":"JWKS"}` }, "it has no issuer"},
+		{"issuer in another case", func(i string) string { return fmt.Sprintf(`{"Issuer":%q,"jwks_uri":"JWKS"}`, i) }, "it has no issuer"},
 		{"two issuers", func(i string) string {
 			return fmt.Sprintf(`{"issuer":%q,"issuer":"https://x.example","jwks_uri":"JWKS"}`, i)
 		}, "its issuer is"},
@@ -116,7 +116,7 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 		{"jwks_uri with another scheme", metadataPointingTo("file:///etc/jwks"), "does not start with https://"},
 		{"jwks_uri with credentials", metadataPointingTo("https://me:secret@127.0.0.1/"), "credentials"},
 		{"jwks_uri that is no URL", metadataPointingTo("https://[::1"), "not a URL"},
-		{"no JSON", func(string) string { return "<html>" }, "not a JSON object"},
+		{"no JSON", func(string) string { return "<html>" }, "it is an HTML page (text/html; charset=utf-8), not a discovery document"},
 		{"an array", func(string) string { return "[]" }, "not a JSON object"},
 		{"two documents", func(i string) string { return string(metadata(i, "JWKS")) + "{}" }, "not a JSON object"},
 		{"jwks_uri too long", func(i string) string { return string(metadata(i, "JWKS?"+strings.Repeat("a", 2048))) }, "jwks_uri has more than 2048 bytes"},

@@ -101,7 +101,9 @@ func (f *fetcher) fetchDocument(ctx context.Context, address string, last fetchR
 			err = fmt.Errorf("it has %d keys, more than the %d that are used", len(result.set.all), jwk.MaxKeys)
 		}
 	default:
-		result.set, result.skipped, err = parseJWKS(r.body, f.algorithms)
+		if result.set, result.skipped, err = parseJWKS(r.body, f.algorithms); err != nil {
+			err = notDocument(r.body, r.header, "a JWK Set", err)
+		}
 	}
 	if err != nil {
 		return fetchResult{}, fmt.Errorf("GET %s: %w", target.Redacted(), err)

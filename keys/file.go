@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/keyform"
 )
 
 // File is a source with the keys of a file, such as a mounted secret. It picks up
@@ -64,7 +66,16 @@ const (
 )
 
 // Format prints the path, whatever the verb.
-func (f *File) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.File %s", f.Path) }
+func (f *File) Format(s fmt.State, _ rune) { fmt.Fprint(s, f.name()) }
+
+// name returns what errors and logs call the File. It leaves a Path out that is no file
+// name: it may be a key.
+func (f *File) name() string {
+	if form := keyform.Of([]byte(f.Path)); form != keyform.FileName && form != keyform.OtherText || len(f.Path) > 200 {
+		return "keys.File"
+	}
+	return "keys.File " + f.Path
+}
 
 // Keys returns the keys of the last check that succeeded. If the last check is a
 // second old, one request starts a new one and waits for it, for at most a second; the
@@ -88,7 +99,7 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 				return nil, *err
 			}
 			if !done || s == nil {
-				return nil, fmt.Errorf("keys.File %s: reading it takes too long", f.Path)
+				return nil, fmt.Errorf("%s: reading it takes too long", f.name())
 			}
 		}
 	}
@@ -100,6 +111,17 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 func (f *File) CheckIssuers(issuers []string) error {
 	if f.Path == "" {
 		return errors.New("keys.File: Path is empty; set it to the name of the file")
+	}
+	switch form := keyform.Of([]byte(f.Path)); form {
+	case keyform.FileName, keyform.OtherText:
+	case keyform.Address:
+		return fmt.Errorf("keys.File: Path is %s; use keys.Remote, which fetches keys from an address", form)
+	case keyform.PEM, keyform.EscapedPEM, keyform.BareBase64:
+		return fmt.Errorf("keys.File: Path is %s instead of the name of a file; use keys.PEM", form)
+	case keyform.JWKSet:
+		return fmt.Errorf("keys.File: Path is %s instead of the name of a file; use keys.JWKS", form)
+	default:
+		return fmt.Errorf("keys.File: Path is %s instead of the name of a file", form)
 	}
 	if _, err := f.Keys(context.Background(), "", ""); err != nil {
 		return err
@@ -115,7 +137,7 @@ func (f *File) CheckAlgorithms(algorithms []string) error {
 		return nil // CheckIssuers returns the reason
 	}
 	if missing := s.lacks(algorithms); len(missing) == len(algorithms) {
-		return noKeyFor(fmt.Sprintf("%s", f), missing, s.algorithms())
+		return noKeyFor(f.name(), missing, s.algorithms())
 	}
 	return nil
 }
@@ -192,7 +214,10 @@ func (f *File) load() {
 
 	logger := cmp.Or(f.Logger, slog.Default())
 	if err != nil {
-		err = fmt.Errorf("keys.File %s: %w", f.Path, err)
+		if of := new(fs.PathError); errors.As(err, &of) {
+			err = &unreadableFile{of}
+		}
+		err = fmt.Errorf("%s: %w", f.name(), err)
 		last := f.failure.Swap(&err)
 		if f.current.Load() != nil && (last == nil || (*last).Error() != err.Error()) {
 			logger.Warn("jwtgate: key file not usable, the old keys stay", "path", f.Path, "error", err)
@@ -203,6 +228,13 @@ func (f *File) load() {
 	f.failure.Store(nil)
 	logger.Info("jwtgate: key file read", "path", f.Path, "keys", len(s.all))
 }
+
+// An unreadableFile is the error of a file that cannot be read. Its text leaves out the
+// path, which the name of the File has.
+type unreadableFile struct{ err *fs.PathError }
+
+func (u *unreadableFile) Error() string { return fmt.Sprintf("cannot %s it: %v", u.err.Op, u.err.Err) }
+func (u *unreadableFile) Unwrap() error { return u.err }
 
 func (f *File) read() ([]byte, error) {
 	file, err := os.Open(f.Path)
@@ -222,9 +254,9 @@ func (f *File) parse(content []byte) (*set, error) {
 	if f.Parse == nil && bytes.HasPrefix(text, []byte("{")) {
 		s, skipped, err := parseJWKS(content, nil)
 		if err != nil {
-			return nil, err
+			return nil, notJWKS(content, err)
 		}
-		logSkipped(f.Logger, "keys.File "+f.Path, skipped)
+		logSkipped(f.Logger, f.name(), skipped)
 		return s, nil
 	}
 	parse := f.Parse

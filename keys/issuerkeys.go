@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,7 +263,7 @@ func (k *issuerKeys) start(now time.Time, revalidate bool) {
 	go func() {
 		defer cancel()
 		// This error is reported if a callback, such as Parse, calls runtime.Goexit.
-		result, err := fetchResult{}, errors.New("what it called did not return")
+		result, err := fetchResult{}, errors.New("the fetch did not end: a function that it called, such as Parse, stopped its goroutine with runtime.Goexit")
 		defer func() { k.finish(f, result, err) }()
 		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last)
 	}()
@@ -328,15 +329,23 @@ func (k *issuerKeys) setAlarm(now time.Time) {
 	k.alarm = time.AfterFunc(when.Sub(now), func() { s.actionDue.Store(true) })
 }
 
-// withIssuer adds the source and the issuer to err. It returns nil for nil.
+// withIssuer adds the source to err, and the issuer or the URL unless err starts with
+// it. It returns nil for nil.
 func (k *issuerKeys) withIssuer(err error) error {
 	if err == nil {
 		return nil
 	}
+	address := strings.TrimSuffix(k.issuer, "/")
 	if k.issuer == "" {
+		address = strings.TrimPrefix(k.settings.name, "keys.Remote ")
+	}
+	switch {
+	case strings.HasPrefix(err.Error(), "GET "+address):
+		return fmt.Errorf("keys.Remote: %w", err)
+	case k.issuer == "":
 		return fmt.Errorf("%s: %w", k.settings.name, err)
 	}
-	return fmt.Errorf("%s: issuer %.100q: %w", k.settings.name, k.issuer, err)
+	return fmt.Errorf("keys.Remote: issuer %.100q: %w", k.issuer, err)
 }
 
 // A snapshot is what a request reads without locking.

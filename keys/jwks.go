@@ -32,7 +32,7 @@ import (
 func JWKS(document []byte) jwtgate.KeySource {
 	s, skipped, err := parseJWKS(document, nil)
 	if err != nil {
-		return failed("keys.JWKS", err)
+		return failed("keys.JWKS", notJWKS(document, err))
 	}
 	logSkipped(slog.Default(), "keys.JWKS", skipped)
 	return &fixed{constructor: "keys.JWKS", set: s}
@@ -63,12 +63,29 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 		}
 	}
 	if len(ks) == 0 {
-		return nil, skipped, errors.Join(append([]error{errors.New("it has no usable key")}, skipped...)...)
+		return nil, skipped, noneUsable(skipped)
 	}
 	if len(issuers) == 0 {
 		issuers = nil // so that finding a key need not look
 	}
 	return newSet(ks, issuers), skipped, nil
+}
+
+// noneUsable returns the error for a set whose keys are all skipped, with the first
+// reasons.
+func noneUsable(skipped []error) error {
+	const most = 3
+	if len(skipped) == 0 {
+		return errors.New("it has no usable key: its keys array is empty")
+	}
+	text := "it has no usable key"
+	for i, err := range skipped[:min(len(skipped), most)] {
+		text += map[bool]string{true: ": ", false: "; "}[i == 0] + err.Error()
+	}
+	if more := len(skipped) - most; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return errors.New(text)
 }
 
 // parseJWK returns a key for each algorithm that a JWK is used for, and the

@@ -258,7 +258,7 @@ func TestJWKS_SkipsWhatCannotBeUsed(t *testing.T) {
 
 			// In a set of its own, the error of the set gives the reason.
 			problem := errorOfUnusable(t, keys.JWKS(jwkSet(tt.odd)))
-			assert.Contains(t, problem, "keys.JWKS: it has no usable key\nkey 1: ")
+			assert.Contains(t, problem, "keys.JWKS: it has no usable key: key 1: ")
 			_, reason, _ := strings.Cut(problem, "key 1: ")
 			// acceptance 33
 			assert.Less(t, len(reason), 256)
@@ -295,13 +295,13 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"PEM", publicPEM(public(edKey())), "it is not a JWK Set"},
 		{"null", `null`, "it is not a JWK Set"},
 		{"an array of keys", `[` + good + `]`, "it is not a JWK Set"},
-		{"one key", good, "keys is not an array"},
-		{"an error", `{"error":"not_found"}`, "keys is not an array"},
-		{"a discovery document", `{"issuer":"https://auth.example.com","jwks_uri":"https://auth.example.com/jwks"}`, "this is a discovery document"},
+		{"one key", good, `it is a single JWK; put {"keys":[...]} around it`},
+		{"an error", `{"error":"not_found"}`, "it is not a JWK Set: it has no member keys"},
+		{"a discovery document", `{"issuer":"https://auth.example.com","jwks_uri":"https://auth.example.com/jwks"}`, "it is a discovery document; its jwks_uri is the address of the set"},
 		{"keys null", `{"keys":null}`, "keys is not an array"},
 		{"keys an object", `{"keys":{"a":` + good + `}}`, "keys is not an array"},
 		{"keys a string", `{"keys":"` + good[:0] + `"}`, "keys is not an array"},
-		{"keys in another case", `{"Keys":[` + good + `]}`, "keys is not an array"},
+		{"keys in another case", `{"Keys":[` + good + `]}`, "it has no member keys"},
 		{"data after it", string(jwkSet(good)) + "x", "it is not a JWK Set"},
 		{"another set after it", string(jwkSet(good)) + string(jwkSet(good)), "it is not a JWK Set"},
 		{"cut short", `{"keys":[` + good, "it is not a JWK Set"},
@@ -313,7 +313,7 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"a byte order mark", "\ufeff" + string(jwkSet(good)), "it is not a JWK Set"},
 		{"empty", `{"keys":[]}`, "it has no usable key"},
 		{"101 keys", string(many(101)), "it has more than the 100 keys that are read"},
-		{"100 unusable keys", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 100: kty is missing"},
+		{"100 unusable keys", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 3: kty is missing; and 97 more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -39,7 +39,7 @@ func (r fetchReport) log(logger *slog.Logger, source, issuer string) {
 	if issuer != "" {
 		logger = logger.With("issuer", fmt.Sprintf("%.100s", issuer))
 	}
-	log := logger.With("source", source)
+	log := logger.With("source", "keys.Remote") // url or error has the address
 	switch {
 	case r.err != nil && r.wasFailing && r.hadKeys == r.hasKeys:
 		log.Debug("jwtgate: keys still cannot be fetched", "error", r.err)

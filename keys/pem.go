@@ -3,6 +3,9 @@ package keys
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -28,6 +31,9 @@ func PEM(text []byte) jwtgate.KeySource {
 
 // parsePEM returns the keys of a PEM text in their order.
 func parsePEM(text []byte) ([]*jwtgate.Key, error) {
+	if err := notPEM(text); err != nil {
+		return nil, err
+	}
 	// Package pem skips a damaged block, so that its key would be missing.
 	blocks := bytes.Count(text, []byte("-----BEGIN "))
 	var ks []*jwtgate.Key
@@ -35,7 +41,7 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 		block, rest := pem.Decode(text)
 		if block == nil {
 			if len(ks) == 0 {
-				return nil, errors.New("it has no PEM block; a public key starts with -----BEGIN PUBLIC KEY-----")
+				return nil, errors.New("it has no PEM block: its first block is damaged or has no END line; copy it again")
 			}
 			return nil, fmt.Errorf("after block %d there is something that is no PEM block", len(ks))
 		}
@@ -45,9 +51,6 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 			return nil, fmt.Errorf("block %d: %w", len(ks)+1, err)
 		}
 		ks = append(ks, k)
-	}
-	if len(ks) == 0 {
-		return nil, errors.New("the PEM text is empty; was a file or a setting not loaded?")
 	}
 	if len(ks) != blocks {
 		return nil, fmt.Errorf("%d of its %d PEM blocks are damaged", blocks-len(ks), blocks)
@@ -71,13 +74,40 @@ func blockKey(block *pem.Block) (*jwtgate.Key, error) {
 		}
 	default:
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return nil, errors.New("it is a private key, and verifying needs only the public key; " +
-				"extract it with: openssl pkey -pubout")
+			extract := "openssl pkey -pubout"
+			if block.Type == "OPENSSH PRIVATE KEY" {
+				extract = "ssh-keygen -e -m PKCS8"
+			}
+			return nil, fmt.Errorf("it is a private key, and verifying needs only the public key; extract it with: %s", extract)
 		}
 		return nil, fmt.Errorf("a %.40q block was found; use PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE", block.Type)
 	}
 	if err != nil {
-		return nil, err
+		return nil, unreadable(block, err)
 	}
-	return publicKey(public)
+	switch public.(type) {
+	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+		return publicKey(public)
+	}
+	return nil, fmt.Errorf("its key is for another use (%s); signatures need RSA, ECDSA or Ed25519", strings.TrimPrefix(fmt.Sprintf("%T", public), "*"))
+}
+
+// unreadable returns the error for a block whose bytes are not what its name says. err
+// is the reason of package x509.
+func unreadable(block *pem.Block, err error) error {
+	for _, other := range []struct {
+		name  string
+		parse func([]byte) error
+	}{
+		{"PUBLIC KEY", func(b []byte) error { _, err := x509.ParsePKIXPublicKey(b); return err }},
+		{"RSA PUBLIC KEY", func(b []byte) error { _, err := x509.ParsePKCS1PublicKey(b); return err }},
+		{"CERTIFICATE", func(b []byte) error { _, err := x509.ParseCertificate(b); return err }},
+		{"PRIVATE KEY", func(b []byte) error { _, err := x509.ParsePKCS8PrivateKey(b); return err }},
+		{"RSA PRIVATE KEY", func(b []byte) error { _, err := x509.ParsePKCS1PrivateKey(b); return err }},
+	} {
+		if other.parse(block.Bytes) == nil {
+			return fmt.Errorf("its BEGIN line says %s, but it is a %s; correct its BEGIN and END lines", block.Type, other.name)
+		}
+	}
+	return fmt.Errorf("it is no %s that can be read: %w", block.Type, err)
 }

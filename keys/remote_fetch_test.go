@@ -60,12 +60,12 @@ func TestRemote_ServerFaults(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}, "unexpected EOF"},
-		{"garbage", serves(bytes.Repeat([]byte("\x00\xff{["), 100)), "it is not a JWK Set"},
-		{"nothing", serves(nil), "it is not a JWK Set"},
-		{"HTML", servesWith("Content-Type", "text/html", []byte("<!doctype html><title>Maintenance</title>")), "it is not a JWK Set"},
+		{"garbage", serves(bytes.Repeat([]byte("\x00\xff{["), 100)), "it is other binary data (application/octet-stream), not a JWK Set"},
+		{"nothing", serves(nil), "it is empty, not a JWK Set"},
+		{"HTML", servesWith("Content-Type", "text/html", []byte("<!doctype html><title>Maintenance</title>")), "/jwks: it is an HTML page (text/html), not a JWK Set"},
 		{"cut short", serves(good[:len(good)-1]), "it is not a JWK Set"},
 		{"an empty set", serves(jwkSet()), "it has no usable key"},
-		{"an empty object", serves([]byte("{}")), "keys is not an array"},
+		{"an empty object", serves([]byte("{}")), "it is not a JWK Set: it has no member keys"},
 		{"only unusable keys", serves(jwkSet(jwk{"kty": "oct", "k": "AAAA"}, 1)), "it has no usable key"},
 		{"101 keys", serves(jwkSet(justTooMany...)), "more than the 100 keys that are read"},
 		{"10,000 keys", serves(jwkSet(manyKeys...)), "more than the 100 keys that are read"},
@@ -79,7 +79,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"redirect to another port", redirects("http://127.0.0.1:8080/jwks"), "another origin"},
 		{"redirect to https", redirects("https://127.0.0.1/jwks"), "another origin"},
 		{"redirect to a file", redirects("file:///etc/passwd"), "another origin"},
-		{"redirect in a loop", redirects("/jwks"), "more than 3 redirects"},
+		{"redirect in a loop", redirects("/jwks"), "it redirects more than 3 times"},
 		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, "status 302"},
 		{"redirect to a long address", redirects("https://" + strings.Repeat("a", 5000) + ".example/redirect"), "..."},
 		{"no answer", neverAnswers, "context deadline exceeded"},
@@ -146,7 +146,7 @@ func TestRemote_BrokenClient(t *testing.T) {
 		reason string
 	}{
 		{"panics", func(*http.Request) (*http.Response, error) { panic("no client today") }, "no client today"},
-		{"ends its goroutine", func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, "did not return"},
+		{"ends its goroutine", func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, "the fetch did not end: a function that it called, such as Parse, stopped its goroutine"},
 		{"fails with ErrSignature", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrSignature }, "bad signature"},
 		{"fails with an Error of status 401", func(*http.Request) (*http.Response, error) { return nil, &jwtgate.Error{Status: 401} }, "status 401"},
 		{"fails with ErrNoToken", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrNoToken }, "no token"},

@@ -47,7 +47,7 @@ func TestRemote_RefusesSettings(t *testing.T) {
 		{"no host", &keys.Remote{URL: "https:///keys"}, nil, "URL: it has no host"},
 		{"malformed", &keys.Remote{URL: "https://auth.example.com:port/"}, nil, "URL: it is not a URL"},
 		{"another scheme", &keys.Remote{URL: "ftp://auth.example.com/"}, nil, "https://"},
-		{"credentials", &keys.Remote{URL: "https://me:secret@auth.example.com/"}, nil, "leave them to Client"},
+		{"credentials", &keys.Remote{URL: "https://me:secret@auth.example.com/"}, nil, "it has credentials in it, which logs would show; let Remote.Client send them"},
 		{"plain http", &keys.Remote{URL: "http://auth.example.com/"}, nil, "InsecureHTTP"},
 		{"a name that starts like loopback", &keys.Remote{URL: "http://127.0.0.1.example.com/"}, nil, "InsecureHTTP"},
 		{"below localhost, which a resolver may be asked for", &keys.Remote{URL: "http://keycloak.localhost/"}, nil, "InsecureHTTP"},
@@ -297,7 +297,7 @@ func TestRemote_Refresh(t *testing.T) {
 		remote, _ := server.remote()
 		gate := newGate(t, remote)
 		err := remote.Refresh(t.Context(), issuer)
-		assert.ErrorContains(t, err, "keys.Remote "+server.url+"/jwks: GET "+server.url+"/jwks: status 500")
+		assert.ErrorContains(t, err, "keys.Remote: GET "+server.url+"/jwks: status 500")
 		assert.ErrorContains(t, gate.Ready(t.Context()), "status 500", "no fetch so soon after a failure")
 		assert.Equal(t, int64(1), server.fetches.Load())
 

@@ -93,8 +93,12 @@ func TestReadSet(t *testing.T) {
 		{set(100), 100, ""},
 		{set(101), 0, "it has more than the 100 keys that are read"},
 		{nil, 0, "it is not a JWK Set: it is empty"},
-		{[]byte(`{"Keys":[]}`), 0, "it is not a JWK Set: keys is not an array: it is missing"},
-		{[]byte(`{"jwks_uri":"https://a.example"}`), 0, "this is a discovery document"},
+		{[]byte(`{"Keys":[]}`), 0, "it is not a JWK Set: it has no member keys"},
+		{[]byte(`{"jwks_uri":"https://a.example"}`), 0, "it is a discovery document, whose jwks_uri is the address of the set"},
+		{[]byte(`{"keys":1}`), 0, "it is not a JWK Set: its member keys is not an array"},
+		{[]byte(`[]`), 0, "it is not a JWK Set: it does not start with {"},
+		{[]byte(`<html>`), 0, "it is not a JWK Set: its JSON has a mistake at byte 1"},
+		{[]byte(`{"keys":[{}`), 0, "it is not a JWK Set: its JSON ends too early"},
 		{[]byte(`{"keys":[]}{}`), 0, "it is not a JWK Set: there is data after it"},
 	} {
 		keys, err := jwk.ReadSet(tt.document)

@@ -23,7 +23,7 @@ func ReadSet(document []byte) ([]json.RawMessage, error) {
 	}
 	keys, err := readKeys(document)
 	if err != nil {
-		return nil, fmt.Errorf("it is not a JWK Set: %w", err)
+		return nil, fmt.Errorf("it is not a JWK Set: %w", plain(err))
 	}
 	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("it has more than the %d keys that are read", MaxKeys)
@@ -54,7 +54,7 @@ func readKeys(document []byte) (keys []json.RawMessage, err error) {
 			continue
 		}
 		if err := expect(d, json.Delim('[')); err != nil {
-			return nil, fmt.Errorf("keys is not an array: %w", err)
+			return nil, errors.New("its member keys is not an array")
 		}
 		keys, found = nil, true
 		for d.More() {
@@ -78,9 +78,9 @@ func readKeys(document []byte) (keys []json.RawMessage, err error) {
 	}
 	switch {
 	case !found && isMetadata:
-		return nil, errors.New("keys is not an array: it is missing; this is a discovery document, whose jwks_uri says where the set is")
+		return nil, errors.New("it is a discovery document, whose jwks_uri is the address of the set")
 	case !found:
-		return nil, errors.New("keys is not an array: it is missing")
+		return nil, errors.New("it has no member keys")
 	}
 	return keys, nil
 }
@@ -90,6 +90,18 @@ func expect(d *json.Decoder, want json.Delim) error {
 	token, err := d.Token()
 	if err == nil && token != want {
 		err = fmt.Errorf("it does not start with %v", want)
+	}
+	return err
+}
+
+// plain returns an error of encoding/json in words that do not name its parser's state.
+func plain(err error) error {
+	syntax := new(json.SyntaxError)
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("its JSON has a mistake at byte %d", syntax.Offset)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("its JSON ends too early")
 	}
 	return err
 }

@@ -116,11 +116,12 @@ func Error(err error) error {
 }
 
 // URL returns address with its password replaced by "xxxxx", cut to 200 characters. If
-// address cannot be parsed, URL returns "of a malformed URL".
+// address cannot be parsed, URL returns "(malformed URL)", because its password cannot
+// be found.
 func URL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "of a malformed URL"
+		return "(malformed URL)"
 	}
 	return fmt.Sprintf("%.200s", u.Redacted())
 }
