@@ -165,7 +165,7 @@ var ErrCanceled = errors.New("client went away")
 // Options.Validate failed, or a deadline passed. Status 503 with Retry-After, reason
 // unavailable.
 //
-// In the log: getting keys: keys.Remote: issuer "https://auth.example.com": GET
+// In the log: getting keys: keys.Remote: GET
 // https://auth.example.com/.well-known/openid-configuration: status 502
 //
 // What to do: alert on it; the fault is on the side of this service. The text

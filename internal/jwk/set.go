@@ -99,7 +99,7 @@ func plain(err error) error {
 	syntax := new(json.SyntaxError)
 	switch {
 	case errors.As(err, &syntax):
-		return fmt.Errorf("its JSON has a mistake at byte %d", syntax.Offset)
+		return fmt.Errorf("its JSON has a mistake near byte %d", syntax.Offset)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("its JSON ends too early")
 	}
