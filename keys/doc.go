@@ -57,7 +57,7 @@
 //
 // The following keys are refused:
 //
-//   - RSA keys under 2048 bits;
+//   - RSA keys under 2048 bits, and those over 4096 bits with an unusual exponent;
 //   - secrets shorter than the hash of their algorithm;
 //   - private keys;
 //   - keys on a curve that is not in the table.

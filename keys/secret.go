@@ -13,7 +13,9 @@ import (
 // any of them, whatever key ID it names: during a rotation, pass the new secret
 // first and then the old ones. The gate tries them in that order.
 //
-// A secret is used byte for byte and must have at least 32 bytes.
+// A secret is used byte for byte and must have at least 32 bytes. Many issuers show
+// theirs as base64 or hex text and sign with the bytes that it encodes: decode such a
+// text first.
 func HS256(secrets ...[]byte) jwtgate.KeySource { return newSecrets("HS256", secrets) }
 
 // HS384 is like [HS256]. Each secret must have at least 48 bytes.

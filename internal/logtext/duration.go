@@ -8,7 +8,7 @@ import (
 // TooShort says that d, which is less than least, was probably meant in another unit,
 // because a number without a unit counts as nanoseconds.
 func TooShort(d, least time.Duration) string {
-	meant, unit := int64(d), "Second"
+	unit := "Second"
 	if least < time.Second && d >= time.Microsecond {
 		unit = "Millisecond" // 5000 is more probably 5 seconds than 83 minutes
 	}
@@ -16,5 +16,5 @@ func TooShort(d, least time.Duration) string {
 	if d >= 10*time.Millisecond {
 		return fmt.Sprintf("%s; use %v or more", text, least)
 	}
-	return fmt.Sprintf("%s: a number without a unit counts as nanoseconds; write %d*time.%s", text, meant, unit)
+	return fmt.Sprintf("%s: a number without a unit counts as nanoseconds; write %d*time.%s", text, int64(d), unit)
 }
