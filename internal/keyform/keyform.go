@@ -44,44 +44,16 @@ const (
 
 // Of returns the form of b.
 func Of(b []byte) Form {
-	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
-	switch {
-	case text == "":
-		return Empty
-	case strings.Contains(text, "-----BEGIN "):
-		if strings.Contains(text, `\n`) && !strings.Contains(text, "\n") {
-			return EscapedPEM
-		}
-		return PEM
-	case text[0] == '{' || text[0] == '[':
-		return ofJSON(text)
-	case text[0] == '<':
-		start := strings.ToLower(text[:min(len(text), 1024)])
-		if strings.HasPrefix(start, "<!doctype html") || strings.Contains(start, "<html") {
-			return HTML
-		}
-		return XML
-	case bytes.HasPrefix(b, []byte{0x1f, 0x8b}):
-		return Compressed
-	case isDER(b):
-		return DER
-	case !isText(text):
-		return OtherBinary
+	form, text := plainForm(b)
+	if form != OtherText {
+		return form
 	}
-	first, _, spaces := strings.Cut(text, " ")
-	switch {
-	case spaces && isSSH(first), strings.HasPrefix(text, "---- BEGIN SSH2"):
-		return SSH
-	case strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") >= 2 && !spaces:
-		return Token
-	case !spaces && (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")):
-		return Address
-	}
+	// What is decoded is not decoded again: each round would have several results.
 	for _, decoded := range decodings(text) {
-		switch f := Of(decoded); {
-		case f == DER:
+		switch f, _ := plainForm(decoded); f {
+		case DER:
 			return BareBase64
-		case f == PEM, f == JWKSet, f == JWK:
+		case PEM, JWKSet, JWK:
 			return Encoded
 		}
 	}
@@ -89,6 +61,45 @@ func Of(b []byte) Form {
 		return FileName
 	}
 	return OtherText
+}
+
+// plainForm returns the form of b without decoding it, and b as text without white
+// space around it.
+func plainForm(b []byte) (form Form, trimmed string) {
+	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
+	switch {
+	case text == "":
+		return Empty, text
+	case strings.Contains(text, "-----BEGIN "):
+		if strings.Contains(text, `\n`) && !strings.Contains(text, "\n") {
+			return EscapedPEM, text
+		}
+		return PEM, text
+	case text[0] == '{' || text[0] == '[':
+		return ofJSON(text), text
+	case text[0] == '<':
+		start := strings.ToLower(text[:min(len(text), 1024)])
+		if strings.HasPrefix(start, "<!doctype html") || strings.Contains(start, "<html") {
+			return HTML, text
+		}
+		return XML, text
+	case bytes.HasPrefix(b, []byte{0x1f, 0x8b}):
+		return Compressed, text
+	case isDER(b):
+		return DER, text
+	case !isText(text):
+		return OtherBinary, text
+	}
+	first, _, spaces := strings.Cut(text, " ")
+	switch {
+	case spaces && isSSH(first), strings.HasPrefix(text, "---- BEGIN SSH2"):
+		return SSH, text
+	case strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") >= 2 && !spaces:
+		return Token, text
+	case !spaces && (strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://")):
+		return Address, text
+	}
+	return OtherText, text
 }
 
 // ofJSON returns the form of a text that starts with a brace or bracket.

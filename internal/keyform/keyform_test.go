@@ -78,6 +78,17 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// Text that can be decoded again and again is decoded once. Otherwise each round would multiply the work by
+// four, and this test would not end.
+func TestOf_Nested(t *testing.T) {
+	t.Parallel()
+	nested := "QUJD"
+	for len(nested) < 4<<10 {
+		nested = base64.RawStdEncoding.EncodeToString([]byte(nested))
+	}
+	assert.Equal(t, keyform.OtherText, keyform.Of([]byte(nested)))
+}
+
 func TestSecretHint(t *testing.T) {
 	t.Parallel()
 	raw := make([]byte, 32)
