@@ -1,6 +1,7 @@
 package jwtgate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -420,15 +421,19 @@ func unknownKey(h *header) error {
 // keys made.
 func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
 	return refuseWith(ErrSignature, func() string {
-		tried := 0
+		tried, hint := 0, ""
 		for _, k := range keys {
 			if k != nil {
 				tried++
+				hint = cmp.Or(hint, k.hint())
 			}
 		}
 		what, cause := "key", "the key is of another environment, or the token was changed"
 		if h.algorithm.isHMAC() {
-			what, cause = "secret", "it is another secret, or the issuer uses the bytes that its base64 or hex text encodes"
+			what, cause = "secret", "the issuer has another one, or uses the bytes that its base64 or hex text encodes"
+			if hint != "" {
+				cause = "the issuer has another one. Or this is the cause: " + hint
+			}
 		}
 		text := "made with none of the " + strconv.Itoa(tried) + " " + what + "s tried"
 		if tried == 1 {
