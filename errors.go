@@ -13,7 +13,8 @@ import (
 // ErrNoToken: the request has no credentials, or credentials of another scheme.
 // Status 401 without error code, reason no_token.
 //
-// In the log: no token: the Authorization header has another scheme "Basic"
+// In the log: no token: wanted is the scheme Bearer, and the Authorization header has
+// "Basic"
 //
 // What to do: nothing, if the client only has to be asked for a token. If the
 // client says that it sent a token, look for a proxy that drops the header, and
@@ -295,7 +296,7 @@ func (e *Error) Reason() string {
 	case http.StatusForbidden:
 		return "forbidden"
 	case http.StatusUnauthorized:
-		if errors.Is(e.Err, ErrNoToken) {
+		if isNoToken(e.Err) {
 			return "no_token"
 		}
 		if reason, _ := badToken(e.Err); reason != "" {
@@ -367,9 +368,29 @@ func (c *canceledError) Is(target error) bool {
 	return target == ErrCanceled || target == context.Canceled
 }
 
+// isNoToken reports whether err wraps ErrNoToken and joins it with nothing else. An
+// extractor that joins it with another error does not know whether there is a token.
+func isNoToken(err error) bool {
+	switch e := err.(type) {
+	case *refusal: // the usual case
+		return e.sentinel == ErrNoToken
+	case interface{ Unwrap() []error }:
+		joined := e.Unwrap()
+		for _, err := range joined {
+			if !isNoToken(err) {
+				return false
+			}
+		}
+		return len(joined) > 0
+	case interface{ Unwrap() error }:
+		return isNoToken(e.Unwrap())
+	}
+	return errors.Is(err, ErrNoToken)
+}
+
 // sentinelOf returns the sentinel that decides the answer to err, or nil. If err
 // wraps several, ErrUnavailable decides: an extractor that failed does not know
-// whether there is a token.
+// whether there is a token. ErrNoToken counts only if there is nothing else.
 func sentinelOf(err error) error {
 	if errors.Is(err, ErrCanceled) {
 		return ErrCanceled
@@ -377,7 +398,10 @@ func sentinelOf(err error) error {
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return ErrUnavailable
 	}
-	for _, sentinel := range []error{ErrNoToken, ErrRequest, ErrForbidden} {
+	if isNoToken(err) {
+		return ErrNoToken
+	}
+	for _, sentinel := range []error{ErrRequest, ErrForbidden} {
 		if errors.Is(err, sentinel) {
 			return sentinel
 		}

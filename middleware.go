@@ -379,7 +379,7 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 		// cutBearer leaves the check for a token68 to this place, where it costs valid
 		// tokens nothing: a credential that is not a token68 is a malformed token. It
 		// is answered with 400, and other malformed tokens with 401.
-		e = g.addScopes(toError(errNotToken68, fromExtract))
+		e = g.addScopes(toError(notToken68(credential), fromExtract))
 	}
 	if e == nil && c == outer.context {
 		return decision{reused: true}, nil
@@ -484,7 +484,7 @@ func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOri
 // addScopes adds the scopes of all rules of g to e if e is about a missing scope or
 // a missing token, so that the client can ask for all of them at once.
 func (g *Gate) addScopes(e *Error) *Error {
-	if e.Scope != "" || errors.Is(e.Err, ErrNoToken) {
+	if e.Scope != "" || isNoToken(e.Err) {
 		e.Scope = mergeScopes(g.scopes, e.Scope)
 	}
 	return e

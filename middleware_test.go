@@ -232,7 +232,10 @@ func TestHandlerAnswers(t *testing.T) {
 		// acceptance 4
 		{"scheme alone", []string{"Authorization: Bearer"}, 400, bad},
 		{"scheme and space", []string{"Authorization: Bearer "}, 400, bad},
-		{"empty line", []string{"Authorization: "}, 400, bad},
+		{"empty line", []string{"Authorization: "}, 401, bare}, // acceptance 4
+		{"white space", []string{"Authorization:  \t "}, 401, bare},
+		{"two lines, one empty", []string{"Authorization: Bearer " + good, "Authorization: "}, 400, bad}, // acceptance 6
+		{"two empty lines", []string{"Authorization: ", "Authorization: "}, 400, bad},
 		{"token alone", []string{"Authorization: " + good}, 401, bare}, // the token is read as the name of a scheme
 		{"two tokens", []string{"Authorization: Bearer " + good + " " + good}, 400, bad},
 		{"two credentials", []string{"Authorization: Bearer " + good + ", Basic eDp5"}, 400, bad},
@@ -351,6 +354,8 @@ func TestOptional(t *testing.T) {
 		{"forged", []string{good + "x"}, 401, ""},
 		{"malformed", []string{"Authorization: Bearer x"}, 401, ""},
 		{"empty", []string{"Authorization: Bearer "}, 400, ""},
+		{"empty line", []string{"Authorization: "}, 200, ",false"}, // acceptance 4
+		{"two empty lines", []string{"Authorization: ", "Authorization: "}, 400, ""},
 		{"twice", []string{good, good}, 400, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -603,7 +608,8 @@ func TestHandlerOverTCP(t *testing.T) {
 		"space before colon":   {"Authorization : Bearer " + good, 400},
 		"NUL":                  {"Authorization: Bearer " + good + "\x00", 400},
 		"bare carriage return": {"Authorization: Bearer " + good + "\r", 400},
-		"empty":                {"Authorization:", 400},
+		"empty":                {"Authorization:", 401},
+		"white space":          {"Authorization: \t ", 401},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

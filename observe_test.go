@@ -287,7 +287,7 @@ func TestAuditLogRecords(t *testing.T) {
 			decide: func(g *jwtgate.Gate) { serve(g.Handler(writeSubject), request("GET")) },
 			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 401.0, "reason": "no_token"},
-			error: "jwtgate: no token (status 401)",
+			error: `jwtgate: no token: the request has no header "Authorization" (status 401)`,
 		},
 		{
 			name: "an unverified token",

@@ -39,7 +39,7 @@ func ExampleNew() {
 	_, err = gate.Check(httptest.NewRequest("GET", "/orders", nil))
 	fmt.Println(err)
 	// Output:
-	// jwtgate: no token (status 401)
+	// jwtgate: no token: the request has no header "Authorization" (status 401)
 }
 
 // New reports every unsafe option at once.

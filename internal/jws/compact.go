@@ -39,3 +39,10 @@ func Cut(token []byte) (c Compact, err error) {
 	c.SigningInput = token[:second]
 	return c, nil
 }
+
+// LooksLikeToken reports whether s is three segments of base64url of which the first is the start
+// of a JSON object, as in "eyJhbGciOi". It is for log messages and decides nothing.
+func LooksLikeToken[T string | []byte](s T) bool {
+	c, err := Split([]byte(s))
+	return err == nil && bytes.HasPrefix(c.Header, []byte("eyJ"))
+}
