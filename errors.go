@@ -35,7 +35,7 @@ var ErrRequest = errors.New("bad request")
 // RFC 7519), or is longer than Options.MaxTokenBytes. Status 401, reason
 // malformed.
 //
-// In the log: malformed token: token: not three non-empty base64url segments
+// In the log: malformed token: it has 1 segment, and a token has 3, separated by dots
 //
 // What to do: look at what the client sends. It may be an opaque token, or the
 // word undefined. If it is a token of the issuer, the issuer has to be fixed: the

@@ -341,6 +341,6 @@ func requireFormRefused(t testing.TB, gate *jwtgate.Gate, token string) {
 	t.Helper()
 	got, err := gate.Verify(t.Context(), token)
 	requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
-	require.ErrorContains(t, err, "segments")
+	require.ErrorContains(t, err, "segment")
 	require.Nil(t, got)
 }

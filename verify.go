@@ -3,6 +3,7 @@ package jwtgate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -97,7 +98,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	s.token = append(s.token[:0], token...)
 	segments, err := jws.Cut(s.token)
 	if err != nil {
-		return nil, malformed("token", err)
+		return nil, notDecoded("", s.token)
 	}
 	headerText := token[:len(segments.Header)]
 	headerHash := maphash.String(hashSeed, headerText)
@@ -111,7 +112,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	issuer := ""
 	if !v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
-			return nil, malformed("claims", err)
+			return nil, malformedClaims(s.payload, err)
 		}
 		if issuer, err = v.readIssuer(s); err != nil {
 			return nil, err
@@ -132,7 +133,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	}
 	if v.anyIssuer {
 		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
-			return nil, malformed("claims", err)
+			return nil, malformedClaims(s.payload, err)
 		}
 	}
 	verified, err = v.claims.read(string(s.payload), s.members, h)
@@ -363,14 +364,14 @@ func slightDifference(a, b string) string {
 	case strings.EqualFold(a, b):
 		return "upper and lower case"
 	}
-	schemeA, restA, okA := strings.Cut(a, "://")
-	schemeB, restB, okB := strings.Cut(b, "://")
+	_, restA, okA := strings.Cut(a, "://")
+	_, restB, okB := strings.Cut(b, "://")
 	switch {
 	case strings.TrimSuffix(restA, "/") == strings.TrimSuffix(restB, "/") && okA && okB:
-		return schemeA + ":// and " + schemeB + "://"
+		return "the part before ://"
 	case okA && !okB && strings.TrimSuffix(restA, "/") == strings.TrimSuffix(b, "/"),
 		okB && !okA && strings.TrimSuffix(restB, "/") == strings.TrimSuffix(a, "/"):
-		return "the scheme, such as https://"
+		return "the part before ://, which one of them lacks"
 	}
 	return ""
 }
@@ -450,16 +451,24 @@ func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
 }
 
 // malformed returns the refusal of a token with a malformed part, such as "claims".
-// err says what is wrong with that part.
+// err says what is wrong with that part. It must not change.
 func malformed(part string, err error) error {
-	return refuse(ErrMalformed, part+": "+err.Error(), "")
+	return refuseWith(ErrMalformed, func() string { return part + ": " + err.Error() })
+}
+
+// malformedClaims returns the refusal of a token with a malformed payload.
+func malformedClaims(payload []byte, err error) error {
+	if errors.Is(err, jsonobj.ErrNotObject) && jws.LooksLikeToken(payload) {
+		return refuse(ErrMalformed, "claims: the payload is itself a token, not a JSON object", "")
+	}
+	return malformed("claims", err)
 }
 
 // notDecoded returns the refusal of a token whose named segment is not base64url.
 // If the token is not three base64url segments at all, the refusal says that.
 func notDecoded(segment string, token []byte) error {
 	if _, err := jws.Split(token); err != nil {
-		return malformed("token", err)
+		return refuseWith(ErrMalformed, err.Error)
 	}
 	return malformed(segment, jws.ErrEncoding)
 }

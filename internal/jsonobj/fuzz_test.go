@@ -42,7 +42,9 @@ func reasonsAgainst(t *testing.T, src []byte) reasons {
 		require.NoError(t, err)
 		if n := len(states); n > 0 && states[n-1].object && !states[n-1].value && token != json.Delim('}') {
 			name := token.(string)
-			r.duplicate = r.duplicate || slices.ContainsFunc(open[n-1], func(other string) bool { return strings.EqualFold(name, other) })
+			r.duplicate = r.duplicate || slices.ContainsFunc(open[n-1], func(other string) bool {
+				return name == other || n == 1 && strings.EqualFold(name, other) // letter case matters in inner objects
+			})
 			open[n-1] = append(open[n-1], name)
 			states[n-1].value = true
 			continue
@@ -94,13 +96,37 @@ func hasLoneSurrogate(src []byte) bool {
 	return false
 }
 
+// foldsInside reports whether names of one object in src differ only in letter case.
+func foldsInside(t *testing.T, src []byte) bool {
+	var inside func(v any) bool
+	inside = func(v any) bool {
+		switch v := v.(type) {
+		case []any:
+			return slices.ContainsFunc(v, inside)
+		case map[string]any:
+			for name, value := range v {
+				for other := range v {
+					if name != other && strings.EqualFold(name, other) {
+						return true
+					}
+				}
+				if inside(value) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return inside(decode(t, src))
+}
+
 // FuzzParse compares the parser with encoding/json. encoding/json accepts every object that the
 // parser accepts and finds the same names and values. The parser refuses an object that
 // encoding/json accepts only for one of the reasons.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"a":1}`, `{"sub":"alice","SUB":"admin"}`, `{"sub":1,"\u0073ub":2}`, `{"a":"\ud83d\ude00","b":"\ud83d"}`,
-		"{\"a\":\"\xff\"}", `{"a":{"b":[1,{"c":"d","C":"e"}]}}`, `{"n":-0.5e+10,"m":01}`, `{"a":[],"b":{},"c":null,"d":true,"e":false} `,
+		"{\"a\":\"\xff\"}", `{"a":{"b":[1,{"c":"d","C":"e"}]}}`, `{"a":{"b":1,"\u0062":2}}`, `{"a":[{"\u212a":1,"k":2}]}`, `{"n":-0.5e+10,"m":01}`, `{"a":[],"b":{},"c":null,"d":true,"e":false} `,
 		typicalClaims, nested(32, "{["), nested(33, "[{"), manyMembers(20), strings.Replace(manyMembers(20), "m19", "M0", 1),
 		"{\"\u212aid\":1,\"kid\":2}", `{"a\\u0041":"\\ud800"}`, `{"":{"":""}}`, `{"a":1}{"b":2}`, `[{"a":1}]`, "null",
 	} {
@@ -127,11 +153,13 @@ func FuzzParse(f *testing.F) {
 			case errors.Is(err, jsonobj.ErrNumber):
 				require.True(t, against.outOfRange)
 			default:
-				require.True(t, against.loneSurrogate, "%v", err)
+				require.ErrorIs(t, err, jsonobj.ErrSurrogate)
+				require.True(t, against.loneSurrogate)
 			}
 			return
 		}
 		require.True(t, against.none(), "%+v", against)
+		require.Equal(t, foldsInside(t, src), jsonobj.Folds(src))
 
 		var raw map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(src, &raw))

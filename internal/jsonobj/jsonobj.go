@@ -2,8 +2,8 @@
 // parsers read differently or cannot read at all:
 //
 //   - duplicate names in an object, at any depth
-//   - names in one object that differ only in letter case, which encoding/json would store in the
-//     same struct field
+//   - names of the outermost object that differ only in letter case, which encoding/json would
+//     store in the same struct field
 //   - invalid UTF-8 and lone surrogates
 //   - numbers of magnitude 1e308 or more
 //   - data after the object
@@ -41,6 +41,14 @@ func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
 func Walk[T text](src T, visit func(Member[T])) error {
 	p := parser[T]{src: src, visit: visit}
 	return p.document()
+}
+
+// Folds reports whether an object inside of src, at any depth, has names that differ only in letter
+// case. src must be an object that Scan accepts. Scan refuses such names in the outermost object
+// only: the names further inside are often data, such as client IDs.
+func Folds[T text](src T) bool {
+	p := parser[T]{src: src, foldAll: true, visit: func(Member[T]) {}}
+	return p.document() != nil
 }
 
 // Find returns the raw value of the first member of src with the given name. Letter case matters.

@@ -77,6 +77,8 @@ func TestParse(t *testing.T) {
 		{"DEL and line separators are no control characters", "{\"\x7f\u2028\u2029\u0085\":1}", []member{{"\x7f\u2028\u2029\u0085", "1"}}},
 		{"names that differ by more than case", `{"sub":1,"sub ":2,"su":3,"s_ub":4,"s-ub":5}`, []member{{"sub", "1"}, {"sub ", "2"}, {"su", "3"}, {"s_ub", "4"}, {"s-ub", "5"}}},
 		{"one name in parent, child and siblings' children", `{"a":{"a":1},"b":{"a":{"b":1}},"c":[{"a":1},{"a":1}]}`, []member{{"a", `{"a":1}`}, {"b", `{"a":{"b":1}}`}, {"c", `[{"a":1},{"a":1}]`}}},
+		// acceptance 16
+		{"inner names that differ in case", `{"a":{"b":1,"B":2},"c":[{"d":1,"D":2}]}`, []member{{"a", `{"b":1,"B":2}`}, {"c", `[{"d":1,"D":2}]`}}},
 		// Code points are not normalised: é differs from e with a combining accent.
 		{"composed and decomposed", "{\"\u00e9\":1,\"e\u0301\":2}", []member{{"\u00e9", "1"}, {"e\u0301", "2"}}},
 		// Case folding is simple: it maps one rune to one rune.
@@ -132,12 +134,59 @@ func TestScan_KeepsRoom(t *testing.T) {
 	assert.GreaterOrEqual(t, cap(fields), 100)
 }
 
+// Only the error of a duplicate has a part of the input.
 func TestParse_ErrorsNameNoInput(t *testing.T) {
 	t.Parallel()
-	for _, src := range []string{`{"s3cret"`, `{"s3cret":1,"s3cret":2}`, `{"s3cret":1} s3cret`, "{\"s3cret\":\"\xff\"}", nested(40, "{")} {
+	for _, src := range []string{`{"s3cret"`, `{"s3cret":1,"b":2,"b":"s3cret"}`, `{"s3cret":1} s3cret`, `{"s3cret":"\ud800"}`, "{\"s3cret\":\"\xff\"}", nested(40, "{")} {
 		_, err := parse(t, src)
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+// The error of a duplicate says which members have the same name, in a bounded number of bytes.
+// acceptance 16, 33
+func TestParse_DuplicateError(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", 10_000)
+	for _, tt := range []struct{ src, text string }{
+		{`{"sub":1,"a":{"sub":2},"sub":3}`, `the member "sub" occurs twice`},
+		{`{"sub":1,"a":2,"\u0073ub":3}`, `the member "sub" occurs twice`},
+		{`{"sub":1,"a":2,"SUB":3}`, `the members "sub" and "SUB" differ only in letter case`},
+		{`{"x":{"sub":1},"SUB":2,"sub":3}`, `the members "SUB" and "sub" differ only in letter case`},
+		{`{"a":1,"b":[{"c":{"roles":1,"Roles":2,"roles":3}}]}`, `the member "roles" occurs twice`},
+		{"{\"kid\":1,\"\u212aid\":2}", `the members "kid" and "\u212aid" differ only in letter case`},
+		{`{"a\nb":1,"a\u000ab":2}`, `the member "a\nb" occurs twice`},
+		{`{"a\"b":1,"a\"b":2}`, `the member "a\"b" occurs twice`},
+		{`{"":1,"":2}`, `the member "" occurs twice`},
+		{strings.TrimSuffix(manyMembers(100), "}") + `,"M42":1}`, `the members "m42" and "M42" differ only in letter case`},
+		{strings.TrimSuffix(manyMembers(100), "}") + `,"m42":1}`, `the member "m42" occurs twice`},
+		{`{"` + long + `":1,"` + long + `":2}`, `the member "` + long[:60] + `... occurs twice`},
+		{`{"` + long + `":1,"` + long[1:] + `N":2}`, `the members "` + long[:60] + `... and "` + long[:60] + `... differ only in letter case`},
+		{`{"` + strings.Repeat(`\ud83d\ude00`, 100) + `":1,"` + strings.Repeat("😀", 100) + `":2}`, `the member "` + strings.Repeat(`\U0001f600`, 6) + `... occurs twice`},
+	} {
+		_, err := parse(t, tt.src)
+		require.ErrorIs(t, err, jsonobj.ErrDuplicate)
+		assert.EqualError(t, err, tt.text)
+		var d *jsonobj.DuplicateError
+		require.ErrorAs(t, err, &d)
+		assert.LessOrEqual(t, len(d.First)+len(d.Second), 128)
+	}
+}
+
+// Folds finds the names in inner objects that encoding/json would store in one field.
+// acceptance 16
+func TestFolds(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]bool{
+		`{}`:                                   false,
+		`{"a":1,"b":{"a":1,"b":2}}`:            false,
+		`{"a":{"b":1,"B":2}}`:                  true,
+		`{"a":[1,[{"k":1,"c":2,"\u212a":3}]]}`: true,
+		`{"a":{"B":1},"c":{"b":1}}`:            false,
+	} {
+		assert.Equal(t, want, jsonobj.Folds(src), src)
+		assert.Equal(t, want, jsonobj.Folds([]byte(src)), src)
 	}
 }
 
@@ -150,7 +199,7 @@ func TestParse_Concurrently(t *testing.T) {
 			for range 50 {
 				_, err := jsonobj.Parse(long, nil)
 				assert.NoError(t, err)
-				_, err = jsonobj.Parse(`{"a":{"b":1,"B":2}}`, nil)
+				_, err = jsonobj.Parse(`{"a":{"b":1,"b":2}}`, nil)
 				assert.ErrorIs(t, err, jsonobj.ErrDuplicate)
 				got, err := jsonobj.Parse(fmt.Appendf(nil, `{"n%d":%d}`, i, i), nil)
 				if assert.NoError(t, err) {
@@ -183,8 +232,8 @@ func TestFind(t *testing.T) {
 		{"not in an inner object", `{"a":{"iss":1},"b":[{"iss":2}]}`, "", false, nil},
 		{"not among values", `{"a":"iss","b":"\"iss\":1"}`, "", false, nil},
 		{"input after the value is not read", `{"iss":"a"!!`, `"a"`, true, nil},
-		{"no object", `["iss"]`, "", false, jsonobj.ErrSyntax},
-		{"nothing", ``, "", false, jsonobj.ErrSyntax},
+		{"no object", `["iss"]`, "", false, jsonobj.ErrNotObject},
+		{"nothing", ``, "", false, jsonobj.ErrNotObject},
 		{"bad before", `{"a":x,"iss":1}`, "", false, jsonobj.ErrSyntax},
 		{"no comma before", `{"a":1"iss":1}`, "", false, jsonobj.ErrSyntax},
 		{"a bad value", `{"iss":"a`, "", false, jsonobj.ErrSyntax},

@@ -1,19 +1,52 @@
 package jsonobj
 
-import "errors"
+import (
+	"errors"
+	"strconv"
+)
 
 // MaxDepth is the maximum nesting depth. The outermost object is the first level.
 const MaxDepth = 32
 
 // Reasons for a refusal. Their texts contain no part of the input.
 var (
-	ErrSyntax    = errors.New("not a JSON object")
+	ErrNotObject = errors.New("not a JSON object")
+	ErrSyntax    = errors.New("not valid JSON")
 	ErrTrailing  = errors.New("data after the JSON object")
-	ErrDepth     = errors.New("JSON nested too deeply")
+	ErrDepth     = errors.New("JSON nested deeper than 32 levels")
 	ErrUTF8      = errors.New("JSON is not valid UTF-8")
-	ErrNumber    = errors.New("JSON number out of range")
-	ErrDuplicate = errors.New("JSON member stands twice")
+	ErrSurrogate = errors.New(`JSON has a \u escape of half a character (a lone surrogate)`)
+	ErrNumber    = errors.New("JSON number of 1e308 or more")
+	ErrDuplicate = errors.New("JSON member occurs twice")
 )
+
+// A DuplicateError says which members of an object have the same name, or names that differ only in
+// letter case. It wraps ErrDuplicate.
+type DuplicateError struct {
+	First, Second string // the names, cut to 64 bytes
+	Identical     bool   // false if the names differ in letter case
+}
+
+// Error returns a text with the names, escaped and cut.
+func (e *DuplicateError) Error() string {
+	if e.Identical {
+		return "the member " + quote(e.First) + " occurs twice"
+	}
+	return "the members " + quote(e.First) + " and " + quote(e.Second) + " differ only in letter case"
+}
+
+// Unwrap returns ErrDuplicate.
+func (e *DuplicateError) Unwrap() error { return ErrDuplicate }
+
+// quote returns name in double quotes, with everything but printable ASCII escaped, in at most 64
+// bytes.
+func quote(name string) string {
+	q := strconv.QuoteToASCII(name)
+	if len(q) > 64 {
+		q = q[:61] + "..."
+	}
+	return q
+}
 
 // A Member is a name with its value.
 type Member[T text] struct {

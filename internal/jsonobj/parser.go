@@ -17,11 +17,12 @@ import (
 // A parser parses src. Each method takes the index to start at and returns the index after the
 // parsed text. On a syntax error a method sets err and returns a negative index.
 type parser[T text] struct {
-	src    T
-	seen   *names          // to detect duplicate names; nil in find and elements, which only skip values
-	visit  func(Member[T]) // is called for each member of the outermost object; nil: fields is used
-	fields []Field         // the members of the outermost object
-	err    error
+	src     T
+	seen    *names          // to detect duplicate names; nil in find and elements, which only skip values
+	foldAll bool            // letter case is ignored in inner objects too
+	visit   func(Member[T]) // is called for each member of the outermost object; nil: fields is used
+	fields  []Field         // the members of the outermost object
+	err     error
 }
 
 // document parses one object that is all of src.
@@ -31,9 +32,13 @@ func (p *parser[T]) document() error {
 	}
 	p.seen = namesPool.Get().(*names)
 	defer namesPool.Put(p.seen)
-	p.seen.hashes = p.seen.hashes[:0]
+	p.seen.cut(0)
 
-	i := p.object(skip(p.src, 0), 1)
+	i := skip(p.src, 0)
+	if !has(p.src, i, '{') {
+		return ErrNotObject
+	}
+	i = p.object(i, 1)
 	if i >= 0 && skip(p.src, i) < len(p.src) {
 		p.fail(ErrTrailing)
 	}
@@ -44,7 +49,7 @@ func (p *parser[T]) document() error {
 func (p *parser[T]) find(name string) (value T, found bool, err error) {
 	i := skip(p.src, 0)
 	if !has(p.src, i, '{') {
-		return value, false, ErrSyntax
+		return value, false, ErrNotObject
 	}
 	i = skip(p.src, i+1)
 	for first := true; ; first = false {
@@ -133,13 +138,10 @@ func (p *parser[T]) member(i, depth int, f *Field) int {
 	return i
 }
 
-// object parses an object at the given depth.
+// object parses an object at the given depth. The byte at i is the opening brace.
 func (p *parser[T]) object(i, depth int) int {
 	if depth > MaxDepth {
 		return p.fail(ErrDepth)
-	}
-	if !has(p.src, i, '{') {
-		return p.fail(ErrSyntax)
 	}
 	var outer int
 	if p.seen != nil {
@@ -156,7 +158,13 @@ func (p *parser[T]) object(i, depth int) int {
 			return i
 		}
 		if p.seen != nil {
-			p.seen.hashes = append(p.seen.hashes, foldedHash(p.seen, Name(p.src, &f)))
+			var hash uint64
+			if depth == 1 || p.foldAll {
+				hash = foldedHash(p.seen, Name(p.src, &f))
+			} else {
+				hash = exactHash(p.seen, Name(p.src, &f))
+			}
+			p.seen.add(hash, f.nameStart)
 			switch {
 			case depth > 1:
 			case p.visit != nil:
@@ -167,10 +175,10 @@ func (p *parser[T]) object(i, depth int) int {
 		}
 	}
 	if p.seen != nil && i > 0 {
-		if !p.seen.distinct(outer) {
-			return p.fail(ErrDuplicate)
+		if err := duplicateIn(p.src, p.seen, outer); err != nil {
+			return p.fail(err)
 		}
-		p.seen.hashes = p.seen.hashes[:outer]
+		p.seen.cut(outer)
 	}
 	return i
 }
@@ -317,7 +325,7 @@ func (p *parser[T]) str(i int) (after int, escaped bool) {
 		case c == '\\':
 			n := escape(src[i:])
 			if n == 0 {
-				return p.fail(ErrSyntax), false
+				return p.fail(escapeError(src[i:])), false
 			}
 			escaped = true
 			i += n

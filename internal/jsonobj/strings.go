@@ -44,6 +44,19 @@ func escape[T text](src T) int {
 	return 0
 }
 
+// escapeError returns the reason why escape has refused the start of src.
+func escapeError[T text](src T) error {
+	if _, ok := hex4(src); !ok {
+		return ErrSyntax
+	}
+	if rest := src[6:]; len(rest) > 1 && rest[0] == '\\' && rest[1] == 'u' {
+		if _, ok := hex4(rest); !ok {
+			return ErrSyntax
+		}
+	}
+	return ErrSurrogate
+}
+
 // hex4 parses `\uXXXX`.
 func hex4[T text](src T) (r rune, ok bool) {
 	if len(src) < 6 || src[0] != '\\' || src[1] != 'u' {

@@ -3,7 +3,10 @@
 // header, payload and signature.
 package jws
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // A Compact is a token split into its segments, which are still encoded.
 type Compact struct {
@@ -11,14 +14,37 @@ type Compact struct {
 	SigningInput               []byte // header, dot, payload: the bytes that were signed
 }
 
-// Split splits token at its dots. It returns ErrSegments unless token consists of three non-empty
-// segments of base64url characters. The segments are slices of token.
+// Split splits token at its dots. It returns a SegmentsError unless token consists of three
+// non-empty segments of base64url characters. The segments are slices of token.
 func Split(token []byte) (Compact, error) {
 	c, err := Cut(token)
 	if err != nil || !inAlphabet(c.Header) || !inAlphabet(c.Payload) || !inAlphabet(c.Signature) {
-		return Compact{}, ErrSegments
+		return Compact{}, segmentsError(token)
 	}
 	return c, nil
+}
+
+// segmentsError returns the error of a token that is not three segments.
+func segmentsError(token []byte) error {
+	const scheme = "bearer "
+	e := &SegmentsError{
+		Scheme:   len(token) >= len(scheme) && bytes.EqualFold(token[:len(scheme)], []byte(scheme)),
+		Segments: 1 + bytes.Count(token, []byte(".")),
+	}
+	i := 0
+	for segment := range bytes.SplitSeq(token, []byte(".")) {
+		if i++; len(segment) == 0 {
+			e.Empty = i
+			break
+		}
+	}
+	for i, c := range token {
+		if c != '.' && !inAlphabet(token[i:i+1]) {
+			e.Character, _ = utf8.DecodeRune(token[i:])
+			break
+		}
+	}
+	return e
 }
 
 // Cut splits token at its first two dots. It returns ErrSegments if a segment is missing or empty.

@@ -108,6 +108,43 @@ func TestSplit_Alphabet(t *testing.T) {
 	}
 }
 
+// The error says what is wrong with the token, and has at most one character of it. acceptance 13
+func TestSplit_Errors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ token, text string }{
+		{"undefined", "it has 1 segment, and a token has 3, separated by dots"},
+		{"a.b", "it has 2 segments, and a token has 3"},
+		{"a.b.c.d", "it has 4 segments, and a token has 3"},
+		{"a.b.c.d.e", "it has 5 segments, as an encrypted token has; a signed token has 3"},
+		{"a.b.", "segment 3, the signature, is empty: the token is not signed"},
+		{"a..c", "segment 2 of 3 is empty"},
+		{".b.c", "segment 1 of 3 is empty"},
+		{"..", "segment 1 of 3 is empty"},
+		{"Bearer a.b.c", `it starts with "Bearer "; wanted is the token alone`},
+		{"bearer  a.b.c", `it starts with "Bearer "; wanted is the token alone`},
+		{"a.b.c\n", `it has the character "\n", which is not in base64url`},
+		{"a.b=.c", `it has the character "=", which is not in base64url`},
+		{"a.b.c\u00e9", `it has the character "\u00e9", which is not in base64url`},
+		{"a.b.c\xff", `it has the character "\ufffd", which is not in base64url`},
+	} {
+		_, err := jws.Split([]byte(tt.token))
+		require.ErrorIs(t, err, jws.ErrSegments)
+		assert.EqualError(t, err, tt.text)
+	}
+}
+
+func TestLooksLikeToken(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln": true,
+		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.":     false,
+		"eyJhbGciOiJIUzI1NiJ9":                           false, "a.b.c": false, "": false, `{"a":"b.c.d"}`: false,
+	} {
+		assert.Equal(t, want, jws.LooksLikeToken(s), s)
+		assert.Equal(t, want, jws.LooksLikeToken([]byte(s)), s)
+	}
+}
+
 func TestCut(t *testing.T) {
 	t.Parallel()
 	got, err := jws.Cut([]byte("a!.b?.c.d\n"))

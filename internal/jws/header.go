@@ -1,7 +1,6 @@
 package jws
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
@@ -20,14 +19,15 @@ const maxName = 128
 // 3.10).
 type Header struct {
 	Algorithm string // "" if absent
-	KeyID     string // "" if absent
+	KeyID     string // "" if absent or null
 	Type      string // "" if absent or empty
 	HasType   bool   // false if typ is absent; an empty typ is present
 }
 
 // ParseHeader parses a decoded header. It refuses parameters that change the meaning of the token,
-// because it supports none of them (RFC 7515 section 4.1.11): crit, a b64 other than true, enc, and
-// a cty that announces a nested JWT.
+// because it supports none of them (RFC 7515 section 4.1.11): crit, a b64 other than true, and enc.
+// It ignores cty: some issuers write JWT into tokens that are not nested, and the payload of a
+// nested token is no JSON object.
 func ParseHeader(data []byte) (Header, error) {
 	var h Header
 	var refused error
@@ -51,18 +51,19 @@ func (h *Header) set(m jsonobj.Member[[]byte]) (err error) {
 	case "alg":
 		h.Algorithm, err = shortString("alg", m.Value, maxName)
 	case "kid":
+		if string(m.Value) == "null" {
+			break // some issuers write null where they have no key ID
+		}
 		h.KeyID, err = shortString("kid", m.Value, MaxKeyID)
 	case "typ":
 		h.HasType = true
 		h.Type, err = shortString("typ", m.Value, maxName)
-	case "cty":
-		err = checkContentType(m.Value)
 	case "crit":
 		err = ErrCritical
 	case "b64":
 		// Any value but true changes the bytes that were signed (RFC 7797 section 3).
 		if string(m.Value) != "true" {
-			err = ErrCritical
+			err = ErrUnencoded
 		}
 	case "enc":
 		// A header with enc belongs to a JWE, not to a JWS (RFC 7516 section 9).
@@ -89,20 +90,7 @@ func shortString(name string, raw []byte, limit int) (string, error) {
 	return s, nil
 }
 
-// checkContentType returns ErrNested if cty announces that the payload is itself a JWT (RFC 7519
-// section 5.2). All other content types are accepted.
-func checkContentType(raw []byte) error {
-	if raw[0] != '"' {
-		return errors.New("cty is not a string")
-	}
-	cty, err := shortString("cty", raw, maxName)
-	if err == nil && MediaType(cty) == "application/jwt" {
-		return ErrNested
-	}
-	return nil
-}
-
-// MediaType returns the media type of a typ or cty value in lower case. It prepends "application/"
+// MediaType returns the media type of a typ value in lower case. It prepends "application/"
 // to a value without a slash (RFC 7515 section 4.1.9).
 func MediaType(value string) string {
 	lower := make([]byte, 0, len("application/")+len(value))

@@ -30,6 +30,9 @@ func TestParseHeader(t *testing.T) {
 		{"values are unchanged", `{"alg":"nOnE","kid":"K1 ","typ":"At+JWT"}`, jws.Header{Algorithm: "nOnE", KeyID: "K1 ", Type: "At+JWT", HasType: true}},
 		{"a kid that is a path", `{"alg":"RS256","kid":"../../etc/passwd\u0000"}`, jws.Header{Algorithm: "RS256", KeyID: "../../etc/passwd\x00"}},
 		// acceptance 24
+		{"kid null", `{"alg":"RS256","kid":null}`, jws.Header{Algorithm: "RS256"}},
+		// acceptance 16
+		{"names of an inner object that differ in letter case", `{"alg":"RS256","x":{"a":1,"A":2,"c":[{"k":1,"\u212a":2}]}}`, jws.Header{Algorithm: "RS256"}},
 		{"the longest kid", `{"alg":"RS256","kid":"` + strings.Repeat("k", 256) + `"}`, jws.Header{Algorithm: "RS256", KeyID: strings.Repeat("k", 256)}},
 		{"the longest kid, escaped", `{"alg":"RS256","kid":"` + strings.Repeat(`\u006b`, 256) + `"}`, jws.Header{Algorithm: "RS256", KeyID: strings.Repeat("k", 256)}},
 		{"the longest typ", `{"alg":"RS256","typ":"` + strings.Repeat("t", 128) + `"}`, jws.Header{Algorithm: "RS256", Type: strings.Repeat("t", 128), HasType: true}},
@@ -41,6 +44,10 @@ func TestParseHeader(t *testing.T) {
 		},
 		{"unknown parameters", `{"alg":"RS256","foo":{"alg":"none","kid":1,"crit":["a"]},"bar":[1]}`, jws.Header{Algorithm: "RS256"}},
 		// acceptance 23
+		{"cty of a nested token", `{"alg":"RS256","cty":"JWT"}`, jws.Header{Algorithm: "RS256"}},
+		{"cty with a media type", `{"alg":"RS256","cty":"application/jwt"}`, jws.Header{Algorithm: "RS256"}},
+		{"cty a number", `{"alg":"RS256","cty":1}`, jws.Header{Algorithm: "RS256"}},
+		{"cty null", `{"alg":"RS256","cty":null}`, jws.Header{Algorithm: "RS256"}},
 		{"another content type", `{"alg":"RS256","cty":"text/plain"}`, jws.Header{Algorithm: "RS256"}},
 		{"a content type without slash", `{"alg":"RS256","cty":"json"}`, jws.Header{Algorithm: "RS256"}},
 		{"a content type that starts with JWT", `{"alg":"RS256","cty":"JWTs"}`, jws.Header{Algorithm: "RS256"}},
@@ -67,16 +74,16 @@ func TestParseHeader_Refuses(t *testing.T) {
 		want any // an error, or a part of the text of an error
 	}{
 		// acceptance 15
-		{"empty", ``, jsonobj.ErrSyntax},
-		{"an array", `[{"alg":"RS256"}]`, jsonobj.ErrSyntax},
-		{"null", `null`, jsonobj.ErrSyntax},
-		{"a string", `"RS256"`, jsonobj.ErrSyntax},
-		{"a byte order mark", "\ufeff" + `{"alg":"RS256"}`, jsonobj.ErrSyntax},
+		{"empty", ``, jsonobj.ErrNotObject},
+		{"an array", `[{"alg":"RS256"}]`, jsonobj.ErrNotObject},
+		{"null", `null`, jsonobj.ErrNotObject},
+		{"a string", `"RS256"`, jsonobj.ErrNotObject},
+		{"a byte order mark", "\ufeff" + `{"alg":"RS256"}`, jsonobj.ErrNotObject},
 		{"trailing data", `{"alg":"RS256"}{}`, jsonobj.ErrTrailing},
 		{"a trailing NUL", `{"alg":"RS256"}` + "\x00", jsonobj.ErrTrailing},
 		{"invalid UTF-8", "{\"alg\":\"RS256\",\"kid\":\"\xff\"}", jsonobj.ErrUTF8},
 		{"invalid UTF-8 in an unknown parameter", "{\"alg\":\"RS256\",\"foo\":[\"\xc0\xaf\"]}", jsonobj.ErrUTF8},
-		{"a lone surrogate", `{"alg":"RS256","kid":"\ud800"}`, jsonobj.ErrSyntax},
+		{"a lone surrogate", `{"alg":"RS256","kid":"\ud800"}`, jsonobj.ErrSurrogate},
 		{"nesting too deep", `{"alg":"RS256","foo":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `}`, jsonobj.ErrDepth},
 
 		// acceptance 16
@@ -94,10 +101,10 @@ func TestParseHeader_Refuses(t *testing.T) {
 		{"null crit", `{"alg":"RS256","crit":null}`, jws.ErrCritical},
 		{"crit that is a string", `{"alg":"RS256","crit":"exp"}`, jws.ErrCritical},
 		{"crit, escaped", `{"alg":"RS256","cr\u0069t":["exp"]}`, jws.ErrCritical},
-		{"b64 false", `{"alg":"RS256","b64":false}`, jws.ErrCritical},
-		{"b64 null", `{"alg":"RS256","b64":null}`, jws.ErrCritical},
-		{"b64 a string", `{"alg":"RS256","b64":"true"}`, jws.ErrCritical},
-		{"b64 a number", `{"alg":"RS256","b64":1}`, jws.ErrCritical},
+		{"b64 false", `{"alg":"RS256","b64":false}`, jws.ErrUnencoded},
+		{"b64 null", `{"alg":"RS256","b64":null}`, jws.ErrUnencoded},
+		{"b64 a string", `{"alg":"RS256","b64":"true"}`, jws.ErrUnencoded},
+		{"b64 a number", `{"alg":"RS256","b64":1}`, jws.ErrUnencoded},
 
 		// acceptance 18
 		{"alg a number", `{"alg":256}`, "alg is not a string"},
@@ -111,18 +118,9 @@ func TestParseHeader_Refuses(t *testing.T) {
 		// acceptance 23
 		{"enc", `{"alg":"RSA-OAEP","enc":"A256GCM"}`, jws.ErrEncrypted},
 		{"enc, null", `{"alg":"RS256","enc":null}`, jws.ErrEncrypted},
-		{"a nested token", `{"alg":"RS256","cty":"JWT"}`, jws.ErrNested},
-		{"a nested token in lower case", `{"alg":"RS256","cty":"jwt"}`, jws.ErrNested},
-		{"a nested token in mixed case", `{"alg":"RS256","cty":"jWt"}`, jws.ErrNested},
-		{"a nested token, full media type", `{"alg":"RS256","cty":"application/jwt"}`, jws.ErrNested},
-		{"a nested token, full media type in upper case", `{"alg":"RS256","cty":"APPLICATION/JWT"}`, jws.ErrNested},
-		{"a nested token, escaped", `{"alg":"RS256","cty":"\u004a\u0057\u0054"}`, jws.ErrNested},
-		{"cty a number", `{"alg":"RS256","cty":1}`, "cty is not a string"},
-		{"cty an array", `{"alg":"RS256","cty":["JWT"]}`, "cty is not a string"},
 
 		// acceptance 24
 		{"kid a number", `{"alg":"RS256","kid":1}`, "kid is not a string"},
-		{"kid null", `{"alg":"RS256","kid":null}`, "kid is not a string"},
 		{"kid an array", `{"alg":"RS256","kid":["k1"]}`, "kid is not a string"},
 		{"kid an object", `{"alg":"RS256","kid":{}}`, "kid is not a string"},
 		{"kid too long", `{"alg":"RS256","kid":"` + strings.Repeat("k", 257) + `"}`, "kid is longer than 256 bytes"},
@@ -193,7 +191,7 @@ func sameHeader(t *testing.T, data []byte) {
 	require.NoError(t, json.Unmarshal(data, &theirs))
 	for name, ours := range map[string]string{"alg": h.Algorithm, "kid": h.KeyID, "typ": h.Type} {
 		value, there := theirs[name]
-		if !there {
+		if !there || name == "kid" && value == nil {
 			value = ""
 		}
 		require.Equal(t, value, ours, name)
@@ -207,9 +205,6 @@ func sameHeader(t *testing.T, data []byte) {
 	require.NotContains(t, theirs, "enc")
 	if b64, there := theirs["b64"]; there {
 		require.Equal(t, true, b64)
-	}
-	if cty, there := theirs["cty"]; there {
-		require.NotContains(t, []string{"jwt", "application/jwt"}, strings.ToLower(cty.(string)))
 	}
 
 	// encoding/json ignores letter case when it fills a struct. No name in another case overwrites

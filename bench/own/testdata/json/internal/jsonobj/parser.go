@@ -13,11 +13,12 @@ import (
 // and this package refuses is checked beside it: invalid UTF-8, lone
 // surrogates, depth, the range of numbers, and duplicate names.
 type parser[T text] struct {
-	src    T
-	seen   *names
-	visit  func(Member[T])
-	fields []Field
-	d      *json.Decoder
+	src     T
+	seen    *names
+	foldAll bool
+	visit   func(Member[T])
+	fields  []Field
+	d       *json.Decoder
 }
 
 func (p *parser[T]) open() error {
@@ -39,9 +40,9 @@ func (p *parser[T]) document() error {
 	}
 	p.seen = namesPool.Get().(*names)
 	defer namesPool.Put(p.seen)
-	p.seen.hashes = p.seen.hashes[:0]
+	p.seen.cut(0)
 	if start, err := p.d.Token(); err != nil || start != json.Delim('{') {
-		return ErrSyntax
+		return ErrNotObject
 	}
 	if err := p.object(1); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (p *parser[T]) find(name string) (value T, found bool, err error) {
 		return value, false, err
 	}
 	if start, err := p.d.Token(); err != nil || start != json.Delim('{') {
-		return value, false, ErrSyntax
+		return value, false, ErrNotObject
 	}
 	for p.d.More() {
 		var f Field
@@ -109,7 +110,13 @@ func (p *parser[T]) object(depth int) error {
 		if p.seen == nil {
 			continue
 		}
-		p.seen.hashes = append(p.seen.hashes, foldedHash(p.seen, Name(p.src, &f)))
+		var hash uint64
+		if depth == 1 || p.foldAll {
+			hash = foldedHash(p.seen, Name(p.src, &f))
+		} else {
+			hash = exactHash(p.seen, Name(p.src, &f))
+		}
+		p.seen.add(hash, f.nameStart)
 		switch {
 		case depth > 1:
 		case p.visit != nil:
@@ -122,10 +129,10 @@ func (p *parser[T]) object(depth int) error {
 		return ErrSyntax
 	}
 	if p.seen != nil {
-		if !p.seen.distinct(outer) {
-			return ErrDuplicate
+		if err := duplicateIn(p.src, p.seen, outer); err != nil {
+			return err
 		}
-		p.seen.hashes = p.seen.hashes[:outer]
+		p.seen.cut(outer)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func escapes[T text](quoted T) (found bool, err error) {
 		}
 		if i+7 > len(quoted) || quoted[i+1] != '\\' || quoted[i+2] != 'u' ||
 			utf16.DecodeRune(high, hex4(quoted[i+3:])) == '\ufffd' {
-			return true, ErrSyntax
+			return true, ErrSurrogate
 		}
 		i += 6
 	}

@@ -2,6 +2,7 @@ package jsonobj
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/json/jsontext"
 	"math"
 	"math/big"
@@ -12,13 +13,14 @@ import (
 
 // parser reads src with jsontext.Decoder, which refuses invalid UTF-8 and lone
 // surrogates. Duplicate names are left to names: the decoder does not see those
-// that differ in case only. Depth and the range of numbers are checked here.
+// that differ in case only, and does not report both. Depth and the range of numbers are checked here.
 type parser[T text] struct {
-	src    T
-	seen   *names
-	visit  func(Member[T])
-	fields []Field
-	d      *jsontext.Decoder
+	src     T
+	seen    *names
+	foldAll bool
+	visit   func(Member[T])
+	fields  []Field
+	d       *jsontext.Decoder
 }
 
 // A decoder reads from its buffer in place.
@@ -48,9 +50,9 @@ func (p *parser[T]) document() error {
 	defer decoders.Put(p.open())
 	p.seen = namesPool.Get().(*names)
 	defer namesPool.Put(p.seen)
-	p.seen.hashes = p.seen.hashes[:0]
+	p.seen.cut(0)
 	if p.d.PeekKind() != '{' {
-		return ErrSyntax
+		return ErrNotObject
 	}
 	if err := p.object(1); err != nil {
 		return err
@@ -64,7 +66,7 @@ func (p *parser[T]) document() error {
 func (p *parser[T]) find(name string) (value T, found bool, err error) {
 	defer decoders.Put(p.open())
 	if p.d.PeekKind() != '{' {
-		return value, false, ErrSyntax
+		return value, false, ErrNotObject
 	}
 	if _, err := p.d.ReadToken(); err != nil {
 		return value, false, p.refused()
@@ -111,6 +113,9 @@ func (p *parser[T]) refused() error {
 	if !utf8.ValidString(string(p.src)) {
 		return ErrUTF8
 	}
+	if json.Valid([]byte(p.src)) {
+		return ErrSurrogate // encoding/json accepts it
+	}
 	return ErrSyntax
 }
 
@@ -133,7 +138,13 @@ func (p *parser[T]) object(depth int) error {
 		if p.seen == nil {
 			continue
 		}
-		p.seen.hashes = append(p.seen.hashes, foldedHash(p.seen, Name(p.src, &f)))
+		var hash uint64
+		if depth == 1 || p.foldAll {
+			hash = foldedHash(p.seen, Name(p.src, &f))
+		} else {
+			hash = exactHash(p.seen, Name(p.src, &f))
+		}
+		p.seen.add(hash, f.nameStart)
 		switch {
 		case depth > 1:
 		case p.visit != nil:
@@ -146,10 +157,10 @@ func (p *parser[T]) object(depth int) error {
 		return p.refused()
 	}
 	if p.seen != nil {
-		if !p.seen.distinct(outer) {
-			return ErrDuplicate
+		if err := duplicateIn(p.src, p.seen, outer); err != nil {
+			return err
 		}
-		p.seen.hashes = p.seen.hashes[:outer]
+		p.seen.cut(outer)
 	}
 	return nil
 }
