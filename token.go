@@ -67,14 +67,21 @@ type Token struct {
 //
 // encoding/json ignores letter case when it matches field names: a field tagged
 // "role" is filled from a claim called "Role" if there is no claim "role". A gate
-// accepts no token that has both. The rule of [Claim] compares names exactly.
+// accepts no token that has both as claims. Inside a claim the names may differ in
+// letter case only, as client IDs do. Decode then returns an error if it would have to
+// store two of them in one field of a struct. Maps have room for both, and a type with
+// a method UnmarshalJSON decides for itself. The rule of [Claim] compares names exactly.
 //
 // Decode returns an error for a Token that was made by hand, which has no claims.
 func (t *Token) Decode(v any) error {
 	if t == nil || t.origin == nil {
 		return errors.New("jwtgate: the token was made by hand and has no claims to decode")
 	}
-	d := json.NewDecoder(strings.NewReader(t.origin.verified.claims))
+	claims := t.origin.verified.claims
+	if err := checkFolding(claims, v); err != nil {
+		return err
+	}
+	d := json.NewDecoder(strings.NewReader(claims))
 	d.UseNumber()
 	return d.Decode(v)
 }

@@ -211,6 +211,103 @@ func TestDecode(t *testing.T) {
 	require.Error(t, none.Decode(&all))
 }
 
+type (
+	access   struct{ Roles []string }
+	embedded struct {
+		*access
+		Extra string
+	}
+	ownDecoder struct{ text string }
+	endless    *endless
+)
+
+func (o *ownDecoder) UnmarshalJSON(data []byte) error {
+	o.text = string(data)
+	return nil
+}
+
+// Decode refuses to fill a struct from an object with two names that encoding/json would take for
+// the same field. acceptance 16
+func TestDecode_NamesThatDifferInCase(t *testing.T) {
+	t.Parallel()
+	token, err := newGate(t).Verify(t.Context(), hs256Token(map[string]any{
+		"resource_access": json.RawMessage(`{"web":{"Roles":["a"]},"Web":{"roles":["b"]}}`),
+		"realm_access":    json.RawMessage(`{"roles":["user"],"Roles":["admin"]}`),
+		"list":            json.RawMessage(`[{"roles":["user"]}, [{"roles":["user"],"\u0052oles":["admin"]}]]`),
+		"plain":           json.RawMessage(`{"Roles":["user"]}`),
+	}))
+	require.NoError(t, err)
+	for name, tt := range map[string]struct {
+		into any
+		ok   bool
+	}{
+		"map of any":                    {new(map[string]any), true},
+		"map of raw messages":           {new(map[string]json.RawMessage), true},
+		"any":                           {new(any), true},
+		"claims of the top level":       {&struct{ Sub, Iss string }{}, true},
+		"a map for the object":          {&struct{ Realm_access map[string][]string }{}, true},
+		"any for the object":            {&struct{ Realm_access any }{}, true},
+		"raw message for the object":    {&struct{ Realm_access json.RawMessage }{}, true},
+		"a type that decodes itself":    {&struct{ Realm_access ownDecoder }{}, true},
+		"a pointer to such a type":      {&struct{ Realm_access *ownDecoder }{}, true},
+		"no JSON type for the object":   {&struct{ Realm_access *[]byte }{}, false}, // the error of encoding/json
+		"a map of structs":              {&struct{ Resource_access map[string]access }{}, true},
+		"a map of maps":                 {new(map[string]map[string]any), false}, // the error of encoding/json: sub is a string
+		"a struct without such a field": {&struct{ Realm_access struct{ Groups []string } }{}, true},
+		"a field that is skipped": {&struct {
+			Realm_access struct {
+				Roles []string `json:"-"`
+			}
+		}{}, true},
+		"a field that is not exported": {&struct{ Realm_access struct{ roles []string } }{}, true},
+		"another field by its tag": {&struct {
+			Realm_access struct {
+				Roles []string `json:"groups"`
+			}
+		}{}, true},
+		"an object without such names":  {&struct{ Plain access }{}, true},
+		"an element without such names": {&struct{ List [1]access }{}, true},
+		"a struct":                      {&struct{ Realm_access access }{}, false},
+		"a pointer to a struct":         {&struct{ Realm_access **access }{}, false},
+		"a field by its tag": {&struct {
+			Realm_access struct {
+				Groups []string `json:"ROLES,omitempty"`
+			}
+		}{}, false},
+		"a field of each spelling": {&struct {
+			Realm_access struct {
+				A any `json:"roles"`
+				B any `json:"Roles"`
+			}
+		}{}, false},
+		"an embedded struct":          {&struct{ Realm_access embedded }{}, false},
+		"a struct in any":             {&struct{ Realm_access any }{&access{}}, false},
+		"a struct behind the clients": {&struct{ Resource_access struct{ Web access } }{}, false},
+		"a map with structs inside":   {new(map[string]access), false},
+		"a slice of structs":          {&struct{ List []any }{[]any{nil, &[]access{}}}, false},
+		"an array of structs":         {&struct{ List [2]any }{[2]any{nil, &[]access{}}}, false},
+		"a slice beyond its length":   {&struct{ List []any }{[]any{nil, &[]access{}}[:0]}, false},
+		"no end of pointers":          {&struct{ Realm_access endless }{}, false},
+		"nil":                         {nil, false},
+		"no pointer":                  {access{}, false},
+	} {
+		err := token.Decode(tt.into)
+		assert.Equal(t, tt.ok, err == nil, "%s: %v", name, err)
+	}
+
+	var mapped struct {
+		ResourceAccess map[string]access `json:"resource_access"`
+	}
+	require.NoError(t, token.Decode(&mapped))
+	assert.Equal(t, map[string]access{"web": {[]string{"a"}}, "Web": {[]string{"b"}}}, mapped.ResourceAccess)
+	ctx := jwtgate.NewContext(t.Context(), token)
+	_, err = jwtgate.Decode[struct{ Realm_access access }](ctx)
+	require.EqualError(t, err, `jwtgate: cannot decode the claims into a jwtgate_test.access: the members "Roles" and "roles" of one object differ only in letter case, `+
+		`and encoding/json would store both in one field; use a map`)
+	_, err = jwtgate.Decode[struct{ Sub string }](ctx)
+	require.NoError(t, err, "other calls are not affected")
+}
+
 func TestContext(t *testing.T) {
 	t.Parallel()
 	_, ok := jwtgate.FromContext(t.Context())
