@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
+	"github.com/jwtgate/jwtgate/internal/jws"
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // A claimChecker reads the claims of a token and checks them against the options.
@@ -17,11 +19,14 @@ type claimChecker struct {
 	anyAudience    bool
 	rfc9068        bool
 	subjectClaim   string // never ""
+	integerSubject bool   // Options.SubjectClaim is set: the subject may be an integer
 	allowNoSubject bool
 	allowNoExpiry  bool
 	leeway         time.Duration
 	maxAge         time.Duration // 0: no limit
 	allowCnf       bool          // Options.Confirm is set
+	allowEvents    bool          // Options.Types names another kind of token
+	types          []string      // the accepted media types, for the log
 }
 
 const (
@@ -44,10 +49,10 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 	for i := range members {
 		m := claim{jsonobj.Name(payload, &members[i]), payload, &members[i]}
 		if m.name == c.subjectClaim {
-			if t.Subject, err = m.subject(c.subjectClaim != defaultSubjectClaim); err != nil {
+			if t.Subject, err = m.subject(c.integerSubject, c.allowNoSubject, c.rfc9068); err != nil {
 				return nil, err
 			}
-			v.hasSubject = true
+			v.hasSubject = t.Subject != ""
 		}
 		switch m.name {
 		case "iss":
@@ -63,13 +68,16 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 		case "iat":
 			t.IssuedAt, err = m.date()
 		case "jti":
-			t.ID, err = m.string(ErrClaim)
+			t.ID, err = m.stringOrNull()
 		case "client_id":
-			v.hasClientID = true
-			t.ClientID, err = m.string(ErrClaim)
+			v.hasClientID = !m.isNull()
+			t.ClientID, err = m.stringOrNull()
 		case "azp":
-			authorizedParty, err = m.string(ErrClaim)
+			authorizedParty, err = m.stringOrNull()
 		case "scope", "scp":
+			if m.isNull() {
+				break
+			}
 			if t.Scopes == nil {
 				t.Scopes = freeSpace
 			}
@@ -78,7 +86,12 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 		case "sub":
 			v.hasSub = true
 			if c.rfc9068 {
-				_, err = m.subject(false)
+				_, err = m.subject(false, false, true)
+			}
+		case "events":
+			// RFC 8417 section 2: a logout token is such a token too.
+			if !c.allowEvents {
+				err = errEvents
 			}
 		case "cnf":
 			v.hasCnf = true
@@ -92,6 +105,8 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 	}
 	return v, nil
 }
+
+var errEvents = refuse(ErrType, "the token has events: it is a security event or a logout token (RFC 8417 section 2), not an access token", "")
 
 // endList returns list, or nil if list is empty, and the part of freeSpace that list
 // does not use. If a list has outgrown freeSpace, append has moved it to new memory, and
@@ -123,10 +138,10 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 		return err
 	}
 	if !v.header.typeAccepted {
-		return refuseValue(ErrType, "typ", v.header.Type)
+		return c.otherType(&v.header.Header)
 	}
 	if !v.hasSubject && !c.allowNoSubject {
-		return refuse(ErrClaim, "the subject is missing: no claim", c.subjectClaim)
+		return refuse(ErrClaim, "Options.AllowNoSubject is not set, and the token has no claim", c.subjectClaim)
 	}
 	if v.hasCnf && !c.allowCnf {
 		// A key-bound token that is accepted from anybody is no longer bound (RFC
@@ -140,21 +155,52 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 func (c *claimChecker) checkTimes(t *Token, now time.Time) error {
 	switch {
 	case t.Expires.IsZero() && !c.allowNoExpiry:
-		return refuse(ErrClaim, "exp is missing", "")
+		return refuse(ErrClaim, "exp is missing, and Options.AllowNoExpiry is not set", "")
 	case c.expired(t, now):
-		return refuse(ErrExpired, "exp was "+t.Expires.Format(time.RFC3339), "")
+		return c.passed("exp", t.Expires, now, "; the leeway is ", c.leeway)
 	case !t.NotBefore.IsZero() && now.Before(t.NotBefore.Add(-c.leeway)):
-		return refuse(ErrNotYetValid, "nbf is "+t.NotBefore.Format(time.RFC3339), "")
+		return c.ahead("nbf", t.NotBefore, now)
 	case !t.IssuedAt.IsZero() && now.Before(t.IssuedAt.Add(-c.leeway)):
-		return refuse(ErrNotYetValid, "iat is "+t.IssuedAt.Format(time.RFC3339), "")
+		return c.ahead("iat", t.IssuedAt, now)
 	case c.maxAge == 0:
 		return nil
 	case t.IssuedAt.IsZero():
 		return refuse(ErrClaim, "iat is missing, and Options.MaxAge needs it", "")
 	case now.Sub(t.IssuedAt)-c.leeway > c.maxAge:
-		return refuse(ErrExpired, "iat was "+t.IssuedAt.Format(time.RFC3339)+", longer ago than MaxAge", "")
+		return c.passed("iat", t.IssuedAt, now, ", longer than MaxAge, which is ", c.maxAge)
 	}
 	return nil
+}
+
+// passed returns the refusal of a token because of a time that has passed. limit is
+// the option that allows less.
+func (c *claimChecker) passed(name string, at, now time.Time, text string, limit time.Duration) error {
+	return refuseWith(ErrExpired, func() string {
+		return name + " was " + at.Format(time.RFC3339) + ", " + span(now.Sub(at)) + " ago" + text + span(limit)
+	})
+}
+
+// ahead returns the refusal of a token because of a time in the future.
+func (c *claimChecker) ahead(name string, at, now time.Time) error {
+	leeway := c.leeway
+	return refuseWith(ErrNotYetValid, func() string {
+		return name + " is " + at.Format(time.RFC3339) + ", " + span(at.Sub(now)) + " ahead of this machine's clock; the leeway is " + span(leeway)
+	})
+}
+
+// span returns d for a log: in days if it is long, and otherwise like "1h30m" or "45s".
+func span(d time.Duration) string {
+	if d >= 72*time.Hour {
+		return strconv.Itoa(int(d.Hours()/24)) + " days"
+	}
+	s := d.Round(time.Second).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // expired reports whether exp has passed (RFC 7519 section 4.1.4).
@@ -184,7 +230,81 @@ func (c *claimChecker) checkAudience(t *Token) error {
 			return nil
 		}
 	}
-	return refuseValue(ErrAudience, "aud", strings.Join(t.Audience, " "))
+	theirs, ours := t.Audience, c.audiences
+	return refuseWith(ErrAudience, func() string { return audienceText(theirs, ours) })
+}
+
+// audienceText says how the audiences of a token differ from those of this service.
+func audienceText(theirs, ours []string) string {
+	var text string
+	switch len(theirs) {
+	case 0:
+		text = "aud is missing or empty"
+	case 1:
+		text = "aud is " + quoteList(theirs, 90)
+	default:
+		text = "aud is [" + quoteList(theirs, 80) + "]"
+	}
+	text += ", this service is " + quoteList(ours, 50)
+	for _, a := range theirs[:min(len(theirs), 20)] {
+		for _, b := range ours {
+			switch {
+			case slices.Contains(strings.Fields(a), b):
+				return text + "; the list must be a JSON array"
+			case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
+				return text + "; a slash at the end differs"
+			case strings.EqualFold(a, b):
+				return text + "; the letter case differs"
+			}
+		}
+	}
+	return text
+}
+
+// otherType returns the refusal of a token whose typ is not accepted.
+func (c *claimChecker) otherType(h *jws.Header) error {
+	return refuseWith(ErrType, func() string {
+		text := "typ is missing"
+		if h.HasType {
+			text = "typ is " + logtext.Quote(h.Type)
+		}
+		var names []string
+		none := ""
+		for _, accepted := range c.types {
+			if accepted == "" {
+				none = " or none"
+				continue
+			}
+			names = append(names, strings.TrimPrefix(accepted, "application/"))
+		}
+		return text + ", accepted is " + quoteList(names, 80) + none
+	})
+}
+
+// quoteList returns values for a log, each quoted, with a space between. If the list
+// is longer than limit bytes, it says how many more there are.
+func quoteList(values []string, limit int) string {
+	text := ""
+	for i, v := range values {
+		q := quote(v, limit)
+		if i > 0 && len(text)+1+len(q) > limit {
+			return text + " and " + strconv.Itoa(len(values)-i) + " more"
+		}
+		if i > 0 {
+			text += " "
+		}
+		text += q
+	}
+	return text
+}
+
+// quote returns s in double quotes and escaped, cut to limit bytes.
+func quote(s string, limit int) string {
+	q := logtext.Quote(s)
+	if len(q) > limit {
+		q = q[:limit-3] + "..."
+	}
+	return q
 }
 
 // checkRFC9068 checks that client_id, iat, jti and sub are present (RFC 9068 section
@@ -194,13 +314,13 @@ func (c *claimChecker) checkRFC9068(v *verifiedToken) error {
 	case !c.rfc9068:
 		return nil
 	case !v.hasClientID || v.token.ClientID == "":
-		return refuse(ErrClaim, "client_id is missing (RFC 9068)", "")
+		return refuse(ErrClaim, "client_id is missing, and Options.RFC9068 requires it", "")
 	case v.token.IssuedAt.IsZero():
-		return refuse(ErrClaim, "iat is missing (RFC 9068)", "")
+		return refuse(ErrClaim, "iat is missing, and Options.RFC9068 requires it", "")
 	case v.token.ID == "":
-		return refuse(ErrClaim, "jti is missing (RFC 9068)", "")
+		return refuse(ErrClaim, "jti is missing, and Options.RFC9068 requires it", "")
 	case !v.hasSub:
-		return refuse(ErrClaim, "sub is missing (RFC 9068)", "")
+		return refuse(ErrClaim, "sub is missing, and Options.RFC9068 requires it", "")
 	}
 	return nil
 }
@@ -222,9 +342,50 @@ func (m *claim) raw() string { return jsonobj.Value(m.payload, m.field) }
 func (m *claim) string(sentinel error) (string, error) {
 	s, ok := m.text()
 	if !ok {
-		return "", refuse(sentinel, m.name+" is not a string", "")
+		return "", m.refuse(sentinel, "a string")
 	}
 	return s, nil
+}
+
+// isNull reports whether the value is null.
+func (m *claim) isNull() bool { return m.raw() == "null" }
+
+// stringOrNull is string for a claim that may be null. Null counts as absent.
+func (m *claim) stringOrNull() (string, error) {
+	if m.isNull() {
+		return "", nil
+	}
+	return m.string(ErrClaim)
+}
+
+// refuse returns the refusal of a token because of the JSON type of the claim.
+func (m *claim) refuse(sentinel error, wanted string) error {
+	name, raw := m.name, m.raw()
+	return refuseWith(sentinel, func() string { return name + " is " + describeJSON(raw) + "; it must be " + wanted })
+}
+
+// describeJSON describes raw, a JSON value, for a log, in at most 80 bytes.
+func describeJSON(raw string) string {
+	switch raw[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		s, _ := jsonobj.String(raw)
+		return "the string " + quote(s, 64)
+	case 't', 'f', 'n':
+		return raw
+	}
+	return "the number " + cutText(raw, 32)
+}
+
+// cutText returns s cut to limit bytes. s is ASCII.
+func cutText(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit-3] + "..."
+	}
+	return s
 }
 
 // appendStrings appends the value, a string or an array of strings, to list.
@@ -235,11 +396,17 @@ func (m *claim) appendStrings(list []string, sentinel error) ([]string, error) {
 	// Elements appends the elements as they are written in the token.
 	first := len(list)
 	list, ok := jsonobj.Elements(m.raw(), list)
-	for i := first; i < len(list) && ok; i++ {
-		list[i], ok = jsonobj.String(list[i])
-	}
 	if !ok {
-		return list, refuse(sentinel, m.name+" is neither a string nor an array of strings", "")
+		return list, m.refuse(sentinel, "a string or an array of strings")
+	}
+	for i := first; i < len(list); i++ {
+		element := list[i]
+		if list[i], ok = jsonobj.String(element); !ok {
+			name := m.name
+			return list, refuseWith(sentinel, func() string {
+				return name + " has " + describeJSON(element) + " among its elements; each must be a string"
+			})
+		}
 	}
 	return list, nil
 }
@@ -271,10 +438,33 @@ func (m *claim) date() (time.Time, error) {
 	// ParseFloat fails for every JSON value that is not a number.
 	seconds, err := strconv.ParseFloat(raw, 64)
 	if err != nil || seconds < 0 || seconds > maxDate {
-		return time.Time{}, refuse(ErrClaim, m.name+" is not a number from 0 to 253402300799", "")
+		name := m.name
+		return time.Time{}, refuseWith(ErrClaim, func() string { return name + " is " + dateText(raw) })
 	}
 	whole := int64(seconds)
 	return time.Unix(whole, int64((seconds-float64(whole))*1e9)).UTC(), nil
+}
+
+// dateText says what raw, a JSON value, is in place of a date.
+func dateText(raw string) string {
+	number, err := strconv.ParseFloat(raw, 64)
+	if err != nil && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') {
+		err = nil // beyond a float64: ParseFloat returns an infinity
+	}
+	unit := ""
+	switch {
+	case err != nil:
+		return describeJSON(raw) + "; it must be a JSON number: the seconds since 1970"
+	case number > maxDate && number < 1e14:
+		unit = "milliseconds"
+	case number > maxDate && number < 1e17:
+		unit = "microseconds"
+	case number > maxDate && number < 1e20:
+		unit = "nanoseconds"
+	default:
+		return cutText(raw, 32) + "; it must be from 0 to 253402300799: the seconds since 1970"
+	}
+	return cutText(raw, 32) + ", which looks like " + unit + "; it must be seconds since 1970"
 }
 
 // wholeSeconds reads a number of up to eleven digits, which nearly every date is.
@@ -294,14 +484,31 @@ func wholeSeconds(raw string) (seconds int64, ok bool) {
 
 // subject reads the subject: a non-empty string of at most 1024 bytes. With
 // allowInteger it also reads a non-negative integer, as its digits: a claim that
-// Options.SubjectClaim names often has the ID of a database row.
-func (m *claim) subject(allowInteger bool) (string, error) {
+// Options.SubjectClaim names often has the ID of a database row. With allowNone, null
+// and the empty string are no subject. rfc9068 matters for the text of the error only.
+func (m *claim) subject(allowInteger, allowNone, rfc9068 bool) (string, error) {
 	subject, ok := m.text()
-	if raw := m.raw(); !ok && allowInteger && isInteger(raw) && raw[0] != '-' {
-		subject, ok = raw, true
+	raw := m.raw()
+	switch {
+	case ok && subject != "" && len(subject) <= maxSubjectBytes:
+		return subject, nil
+	case allowInteger && isInteger(raw) && raw[0] != '-' && len(raw) <= maxSubjectBytes:
+		return raw, nil
+	case allowNone && (ok && subject == "" || m.isNull()):
+		return "", nil
 	}
-	if !ok || subject == "" || len(subject) > maxSubjectBytes {
-		return "", refuse(ErrClaim, "the subject is not a non-empty string of at most 1024 bytes, in", m.name)
-	}
-	return subject, nil
+	name := m.name
+	return "", refuseWith(ErrClaim, func() string {
+		switch {
+		case ok && subject != "":
+			return "the subject, " + quote(name, 64) + ", has more than 1024 bytes"
+		case (ok || raw == "null") && !rfc9068:
+			return "the subject, " + quote(name, 64) + ", is empty, and Options.AllowNoSubject is not set"
+		case isInteger(raw) && !allowInteger && !rfc9068:
+			return "the subject, sub, is " + describeJSON(raw) + `; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`
+		case allowInteger:
+			return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string or an integer from 0 on"
+		}
+		return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string with at least one character"
+	})
 }

@@ -62,6 +62,9 @@ func TestVerifyClaims(t *testing.T) {
 		anyAud     change = func(o *jwtgate.Options) { o.Audiences = []string{}; o.AnyAudience = true }
 		noSubject  change = func(o *jwtgate.Options) { o.AllowNoSubject = true }
 		idIsUser   change = func(o *jwtgate.Options) { o.SubjectClaim = "id" }
+		subIsUser  change = func(o *jwtgate.Options) { o.SubjectClaim = "sub" }
+		noID       change = func(o *jwtgate.Options) { o.SubjectClaim = "id"; o.AllowNoSubject = true }
+		typesAre          = func(types ...string) change { return func(o *jwtgate.Options) { o.Types = types } }
 		rfc9068    change = func(o *jwtgate.Options) { o.RFC9068 = true; o.SubjectClaim = "uid" }
 		confirmYes change = func(o *jwtgate.Options) {
 			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil })
@@ -173,7 +176,20 @@ func TestVerifyClaims(t *testing.T) {
 		{"sub of 1024 bytes", none, map[string]any{"sub": long}, nil},
 		{"sub of 1025 bytes", none, map[string]any{"sub": long + "s"}, jwtgate.ErrClaim},
 		{"sub missing, allowed", noSubject, map[string]any{"sub": nil}, nil},
-		{"sub empty, absence allowed", noSubject, map[string]any{"sub": ""}, jwtgate.ErrClaim},
+		{"sub empty, absence allowed", noSubject, map[string]any{"sub": ""}, nil},
+		{"sub null, absence allowed", noSubject, map[string]any{"sub": raw("null")}, nil},
+		{"sub an array, absence allowed", noSubject, map[string]any{"sub": []string{}}, jwtgate.ErrClaim},
+		{"sub false, absence allowed", noSubject, map[string]any{"sub": false}, jwtgate.ErrClaim},
+		{"id empty, absence allowed", noID, map[string]any{"id": ""}, nil},
+		{"id null, absence allowed", noID, map[string]any{"id": raw("null")}, nil},
+		{"id empty", idIsUser, map[string]any{"id": ""}, jwtgate.ErrClaim},
+		{"id null", idIsUser, map[string]any{"id": raw("null")}, jwtgate.ErrClaim},
+		{"sub an integer, named", subIsUser, map[string]any{"sub": 42}, nil},
+		{"sub a fraction, named", subIsUser, map[string]any{"sub": raw("42.0")}, jwtgate.ErrClaim},
+		{"sub with an exponent, named", subIsUser, map[string]any{"sub": raw("42e0")}, jwtgate.ErrClaim},
+		{"sub negative, named", subIsUser, map[string]any{"sub": -42}, jwtgate.ErrClaim},
+		{"sub a long fraction, named", subIsUser, map[string]any{"sub": raw("0." + strings.Repeat("1", 1025))}, jwtgate.ErrClaim},
+		{"sub missing, named", subIsUser, map[string]any{"sub": nil}, jwtgate.ErrClaim},
 		{"sub a number, absence allowed", noSubject, map[string]any{"sub": 42}, jwtgate.ErrClaim},
 		{"id a string", idIsUser, map[string]any{"id": "u1", "sub": nil}, nil},
 		{"id an integer", idIsUser, map[string]any{"id": raw("90071992547409931"), "sub": nil}, nil},
@@ -190,11 +206,37 @@ func TestVerifyClaims(t *testing.T) {
 		{"RFC9068 without aud", rfc9068, map[string]any{"client_id": "web", "uid": 7, "aud": nil}, jwtgate.ErrAudience},
 		{"RFC9068 without sub", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": nil}, jwtgate.ErrClaim},
 		{"RFC9068 with sub a number", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": 1}, jwtgate.ErrClaim},
+		{"RFC9068 with sub null", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": raw("null")}, jwtgate.ErrClaim},
+		{"RFC9068 with sub empty", rfc9068, map[string]any{"client_id": "web", "uid": 7, "sub": ""}, jwtgate.ErrClaim},
+		{"RFC9068 with sub an integer, named", func(o *jwtgate.Options) { o.RFC9068 = true; o.SubjectClaim = "sub" }, map[string]any{"client_id": "web", "sub": 7}, jwtgate.ErrClaim},
+		{"RFC9068 with client_id null", rfc9068, map[string]any{"client_id": raw("null"), "azp": "web", "uid": 7}, jwtgate.ErrClaim},
+		{"RFC9068 with jti null", rfc9068, map[string]any{"client_id": "web", "uid": 7, "jti": raw("null")}, jwtgate.ErrClaim},
 		{"RFC9068 without client_id", rfc9068, map[string]any{"uid": 7}, jwtgate.ErrClaim},
 		{"RFC9068 with client_id empty", rfc9068, map[string]any{"client_id": "", "uid": 7}, jwtgate.ErrClaim},
 		{"RFC9068 with azp for client_id", rfc9068, map[string]any{"azp": "web", "uid": 7}, jwtgate.ErrClaim},
 		{"RFC9068 without iat", rfc9068, map[string]any{"client_id": "web", "uid": 7, "iat": nil}, jwtgate.ErrClaim},
 		{"RFC9068 without jti", rfc9068, map[string]any{"client_id": "web", "uid": 7, "jti": nil}, jwtgate.ErrClaim},
+		// acceptance 39: null counts as absent in these claims, and in no other.
+		{"jti null", none, map[string]any{"jti": raw("null")}, nil},
+		{"azp null", none, map[string]any{"azp": raw("null")}, nil},
+		{"client_id null", none, map[string]any{"client_id": raw("null"), "azp": "web"}, nil},
+		{"scope null", none, map[string]any{"scope": raw("null")}, nil},
+		{"scp null", none, map[string]any{"scp": raw("null")}, nil},
+		{"scope with null", none, map[string]any{"scope": []any{"a", nil}}, jwtgate.ErrClaim},
+		{"nbf null", none, map[string]any{"nbf": raw("null")}, jwtgate.ErrClaim},
+		{"iat null", none, map[string]any{"iat": raw("null")}, jwtgate.ErrClaim},
+		{"aud with null", none, map[string]any{"aud": []any{audience, nil}}, jwtgate.ErrAudience},
+		{"aud null, any allowed", anyAud, map[string]any{"aud": raw("null")}, jwtgate.ErrAudience},
+		{"iss null, any allowed", anyIssuer, map[string]any{"iss": raw("null")}, jwtgate.ErrIssuer},
+		// acceptance 62
+		{"events", none, map[string]any{"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}}, jwtgate.ErrType},
+		{"events empty", none, map[string]any{"events": map[string]any{}}, jwtgate.ErrType},
+		{"events null", none, map[string]any{"events": raw("null")}, jwtgate.ErrType},
+		{"events, default types listed", typesAre("", "JWT", "application/AT+jwt"), map[string]any{"events": 1}, jwtgate.ErrType},
+		{"events, RFC9068", rfc9068, map[string]any{"client_id": "web", "uid": 7, "events": 1}, jwtgate.ErrType},
+		{"events, another type listed", typesAre("at+jwt", "secevent+jwt"), map[string]any{"events": 1}, nil},
+		{"events inside another claim", none, map[string]any{"x": map[string]any{"events": 1}}, nil},
+		{"Events", none, map[string]any{"Events": 1}, nil},
 		// The other claims that Token has fields for
 		{"jti a number", none, map[string]any{"jti": 1}, jwtgate.ErrClaim},
 		{"client_id an array", none, map[string]any{"client_id": []string{"web"}}, jwtgate.ErrClaim},
@@ -264,6 +306,83 @@ func TestVerifyClaims(t *testing.T) {
 	})
 }
 
+// Claims that are null are read as absent. acceptance 39
+func TestVerifyReadsNullAsAbsent(t *testing.T) {
+	t.Parallel()
+	null := json.RawMessage("null")
+	for _, named := range []string{"", "sub", "id"} {
+		gate := newGate(t, func(o *jwtgate.Options) { o.AllowNoSubject, o.SubjectClaim = true, named })
+		for _, nothing := range []any{null, ""} {
+			got, err := gate.Verify(t.Context(), hs256Token(map[string]any{
+				"sub": nothing, "id": nothing, "jti": null, "client_id": null, "azp": "web", "scope": null, "scp": []string{"a"},
+			}))
+			require.NoError(t, err)
+			assert.Empty(t, got.Subject)
+			assert.Empty(t, got.ID)
+			assert.Equal(t, "web", got.ClientID)
+			assert.Equal(t, []string{"a"}, got.Scopes)
+		}
+	}
+	got, err := newGate(t).Verify(t.Context(), hs256Token(map[string]any{"azp": null, "scope": null}))
+	require.NoError(t, err)
+	assert.Empty(t, got.ClientID)
+	assert.Empty(t, got.Scopes)
+}
+
+// The log says what a claim is and what it must be. acceptance 33
+func TestClaimTexts(t *testing.T) {
+	t.Parallel()
+	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
+	unix := func(d time.Duration) int64 { return now.Add(d).Unix() }
+	long := strings.Repeat("\U0001f600", 300)
+	for _, tt := range []struct {
+		change func(*jwtgate.Options)
+		claims map[string]any
+		text   string
+	}{
+		{nil, map[string]any{"aud": []string{"a", "b c d"}}, `token for another audience: aud is ["a" "b c d"], this service is "https://api.example.com"`},
+		{nil, map[string]any{"aud": "x " + audience}, `token for another audience: aud is "x https://api.example.com", this service is "https://api.example.com"; the list must be a JSON array`},
+		{nil, map[string]any{"aud": audience + "/"}, `token for another audience: aud is "https://api.example.com/", this service is "https://api.example.com"; a slash at the end differs`},
+		{nil, map[string]any{"aud": strings.ToUpper(audience)}, `token for another audience: aud is "HTTPS://API.EXAMPLE.COM", this service is "https://api.example.com"; the letter case differs`},
+		{nil, map[string]any{"aud": nil}, `token for another audience: aud is missing or empty, this service is "https://api.example.com"`},
+		{nil, map[string]any{"aud": strings.Split(strings.Repeat("audience ", 99)+"end", " ")}, `token for another audience: aud is ["audience" "audience" "audience" "audience" "audience" "audience" "audience" and 93 more], this service is "https://api.example.com"`},
+		{func(o *jwtgate.Options) { o.Audiences = []string{"a", "b", strings.Repeat("c", 90)} }, map[string]any{"aud": long}, `token for another audience: aud is "` + strings.Repeat(`\U0001f600`, 8) + `\U0001...` + `, this service is "a" "b" and 1 more`},
+		{nil, map[string]any{"aud": 1}, `token for another audience: aud is the number 1; it must be a string or an array of strings`},
+		{nil, map[string]any{"aud": []any{audience, raw("null")}}, `token for another audience: aud has null among its elements; each must be a string`},
+		{nil, map[string]any{"exp": raw("1795835026000")}, `claim not accepted: exp is 1795835026000, which looks like milliseconds; it must be seconds since 1970`},
+		{nil, map[string]any{"exp": raw("1795835026000000")}, `claim not accepted: exp is 1795835026000000, which looks like microseconds; it must be seconds since 1970`},
+		{nil, map[string]any{"iat": raw("1795835026000000000")}, `claim not accepted: iat is 1795835026000000000, which looks like nanoseconds; it must be seconds since 1970`},
+		{nil, map[string]any{"exp": "1795835026"}, `claim not accepted: exp is the string "1795835026"; it must be a JSON number: the seconds since 1970`},
+		{nil, map[string]any{"exp": raw("null")}, `claim not accepted: exp is null; it must be a JSON number: the seconds since 1970`},
+		{nil, map[string]any{"nbf": raw("-1")}, `claim not accepted: nbf is -1; it must be from 0 to 253402300799: the seconds since 1970`},
+		{nil, map[string]any{"nbf": raw(strings.Repeat("9", 300))}, `claim not accepted: nbf is ` + strings.Repeat("9", 29) + `...; it must be from 0 to 253402300799: the seconds since 1970`},
+		{nil, map[string]any{"exp": nil}, `claim not accepted: exp is missing, and Options.AllowNoExpiry is not set`},
+		{nil, map[string]any{"exp": unix(-45 * time.Second)}, `token expired: exp was 2026-01-01T00:29:15Z, 45s ago; the leeway is 30s`},
+		{nil, map[string]any{"iat": unix(250 * time.Second)}, `token not yet valid: iat is 2026-01-01T00:34:10Z, 4m10s ahead of this machine's clock; the leeway is 30s`},
+		{func(o *jwtgate.Options) { o.Leeway = -1 }, map[string]any{"nbf": unix(2 * time.Hour)}, `token not yet valid: nbf is 2026-01-01T02:30:00Z, 2h ahead of this machine's clock; the leeway is 0s`},
+		{func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute }, map[string]any{"iat": unix(-11 * time.Minute)}, `token expired: iat was 2026-01-01T00:19:00Z, 11m ago, longer than MaxAge, which is 10m`},
+		{nil, map[string]any{"sub": 42}, `claim not accepted: the subject, sub, is the number 42; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`},
+		{nil, map[string]any{"sub": ""}, `claim not accepted: the subject, "sub", is empty, and Options.AllowNoSubject is not set`},
+		{nil, map[string]any{"sub": raw("null")}, `claim not accepted: the subject, "sub", is empty, and Options.AllowNoSubject is not set`},
+		{nil, map[string]any{"sub": nil}, `claim not accepted: Options.AllowNoSubject is not set, and the token has no claim "sub"`},
+		{nil, map[string]any{"sub": long}, `claim not accepted: the subject, "sub", has more than 1024 bytes`},
+		{func(o *jwtgate.Options) { o.SubjectClaim = "id" }, map[string]any{"id": -1}, `claim not accepted: the subject, "id", is the number -1; it must be a string or an integer from 0 on`},
+		{nil, map[string]any{"jti": []int{1}}, `claim not accepted: jti is an array; it must be a string`},
+		{nil, map[string]any{"scope": []any{"a", 1.5}}, `claim not accepted: scope has the number 1.5 among its elements; each must be a string`},
+		{nil, map[string]any{"events": 1}, `token type not accepted: the token has events: it is a security event or a logout token (RFC 8417 section 2), not an access token`},
+	} {
+		var changes []func(*jwtgate.Options)
+		if tt.change != nil {
+			changes = append(changes, tt.change)
+		}
+		_, err := newGate(t, changes...).Verify(t.Context(), hs256Token(tt.claims))
+		var e *jwtgate.Error
+		require.ErrorAs(t, err, &e)
+		assert.EqualError(t, e.Err, tt.text)
+		assert.Less(t, len(err.Error()), 256)
+	}
+}
+
 // Token.Subject is the claim that SubjectClaim names. A whole number becomes its decimal text.
 // acceptance 39
 func TestVerifySubjectClaim(t *testing.T) {
@@ -274,4 +393,8 @@ func TestVerifySubjectClaim(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got.Subject)
 	}
+	gate = newGate(t, func(o *jwtgate.Options) { o.SubjectClaim = "sub" })
+	got, err := gate.Verify(t.Context(), hs256Token(map[string]any{"sub": json.RawMessage("90071992547409931")}))
+	require.NoError(t, err)
+	assert.Equal(t, "90071992547409931", got.Subject)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
@@ -79,7 +80,7 @@ var ErrSignature = errors.New("bad signature")
 // than Options.MaxAge. Status 401, reason expired. The description that the client
 // gets says so; for all other reasons of invalid_token it is the same fixed text.
 //
-// In the log: token expired: exp was 2026-01-01T00:00:00Z
+// In the log: token expired: exp was 2026-01-01T00:00:00Z, 30m ago; the leeway is 30s
 //
 // What to do: nothing; the client gets a new token from the issuer. If new tokens
 // are refused too, compare the clocks of the issuer and this machine.
@@ -88,7 +89,8 @@ var ErrExpired = errors.New("token expired")
 // ErrNotYetValid: nbf or iat is in the future by more than Options.Leeway. Status
 // 401, reason not_yet_valid.
 //
-// In the log: token not yet valid: iat is 2026-01-01T01:00:00Z
+// In the log: token not yet valid: iat is 2026-01-01T01:00:00Z, 30m ahead of this
+// machine's clock; the leeway is 30s
 //
 // What to do: set the clocks, first that of this machine. If the time is off by
 // whole hours, the issuer probably writes local time instead of UTC.
@@ -106,7 +108,8 @@ var ErrIssuer = errors.New("issuer not trusted")
 // ErrAudience: the token is meant for another service: aud contains none of
 // Options.Audiences. Status 401, reason audience.
 //
-// In the log: token for another audience: aud is "https://mail.example.com"
+// In the log: token for another audience: aud is "https://mail.example.com", this
+// service is "https://api.example.com"
 //
 // What to do: if aud names this service, add the name to Audiences. Otherwise the
 // client has to ask the issuer for a token for this service. If aud is a client
@@ -114,9 +117,12 @@ var ErrIssuer = errors.New("issuer not trusted")
 var ErrAudience = errors.New("token for another audience")
 
 // ErrType: typ names another kind of token (RFC 8725 section 3.11), or, under
-// Options.RFC9068, does not name an access token. Status 401, reason type.
+// Options.RFC9068, does not name an access token; or the token has the claim events,
+// as security events and logout tokens have (RFC 8417 section 2). Status 401, reason
+// type.
 //
-// In the log: token type not accepted: typ is "logout+jwt"
+// In the log: token type not accepted: typ is "logout+jwt", accepted is "at+jwt" "jwt"
+// or none
 //
 // What to do: let the client send its access token. If the issuer gives access
 // tokens that typ, add it to Options.Types.
@@ -125,11 +131,12 @@ var ErrType = errors.New("token type not accepted")
 // ErrClaim: a claim is missing or has the wrong form, or Options.Rules or
 // Options.Confirm refused the token. Status 401, reason claim.
 //
-// In the log: claim not accepted: exp is missing
+// In the log: claim not accepted: exp is missing, and Options.AllowNoExpiry is not set
 //
 // What to do: let the issuer set the claim, or set an option such as AllowNoExpiry,
-// AllowNoSubject or SubjectClaim. If a rule refused the token, the log has the error
-// of the rule, such as: not enough rights: no claim "token_use".
+// AllowNoSubject or SubjectClaim. If a rule refused the token, the log has what the
+// rule says, such as: claim not accepted: claim "token_use" is "id", wanted "access".
+// That error also wraps [ErrForbidden] if the rule's error does.
 var ErrClaim = errors.New("claim not accepted")
 
 // ErrRevoked is for Options.Validate to return: the token is no longer accepted.
@@ -145,7 +152,8 @@ var ErrRevoked = errors.New("token revoked")
 // [Gate.Require] asks for. Status 403 with the scope that is needed, reason
 // forbidden.
 //
-// In the log: not enough rights: lacks scope "orders:delete"
+// In the log: not enough rights: lacks scope "orders:delete"; the token has
+// "orders:read"
 //
 // What to do: grant the scope or role to the user or the client. If they have it
 // already, compare its name with the claims of a token; a role may be nested, as in
@@ -420,7 +428,9 @@ func newError(err, sentinel error, from errorOrigin) *Error {
 		e.Code = ""
 	case sentinel == ErrRequest:
 		e.Status, e.Code = http.StatusBadRequest, codeInvalidRequest
-	case sentinel == ErrForbidden && from != fromOptions:
+	case sentinel == ErrForbidden && from == fromOptions:
+		e.Err = &ruleRefusal{err} // 401 invalid_token
+	case sentinel == ErrForbidden:
 		e.Status, e.Code = http.StatusForbidden, codeInsufficientScope
 	case sentinel != nil, from == fromOptions:
 		// 401 invalid_token
@@ -468,14 +478,17 @@ func refuseWith(sentinel error, explain func() string) error {
 	return &refusal{sentinel: sentinel, explain: explain}
 }
 
-func (r *refusal) Error() string {
+func (r *refusal) Error() string { return r.sentinel.Error() + ": " + r.details() }
+
+// details returns the text without the sentinel.
+func (r *refusal) details() string {
 	if r.explain != nil {
-		return r.sentinel.Error() + ": " + r.explain()
+		return r.explain()
 	}
 	if r.value == "" {
-		return r.sentinel.Error() + ": " + r.detail
+		return r.detail
 	}
-	return r.sentinel.Error() + ": " + r.detail + " " + logtext.Quote(r.value)
+	return r.detail + " " + logtext.Quote(r.value)
 }
 
 func (r *refusal) Unwrap() error { return r.sentinel }
@@ -483,12 +496,42 @@ func (r *refusal) Unwrap() error { return r.sentinel }
 // A scopeError is the error of a Scope rule. It is not an Error, because the status
 // depends on where the rule is used: 401 in Options.Rules, 403 in Gate.Require.
 type scopeError struct {
-	scope   string // all scopes of the rule
-	missing string // the first one that the token lacks
+	scope   string   // all scopes of the rule
+	missing string   // the first one that the token lacks
+	granted []string // the first scopes of the token
+	more    int      // how many scopes the token has beside granted
 }
 
-func (e *scopeError) Error() string {
-	return ErrForbidden.Error() + ": lacks scope " + logtext.Quote(e.missing)
+func (e *scopeError) Error() string { return ErrForbidden.Error() + ": " + e.details() }
+
+// details returns the text without the sentinel.
+func (e *scopeError) details() string {
+	text := "lacks scope " + logtext.Quote(e.missing)
+	if len(e.granted) == 0 {
+		return text + "; the token has no scope"
+	}
+	text += "; the token has " + quote(strings.Join(e.granted, " "), 80)
+	if e.more > 0 {
+		text += fmt.Sprintf(" and %d more", e.more)
+	}
+	return text
 }
 
 func (e *scopeError) Unwrap() error { return ErrForbidden }
+
+// A ruleRefusal is an error of Options.Rules or Options.Confirm that wraps ErrForbidden.
+// It is answered with 401, so its text says that a claim is not accepted, in place of
+// "not enough rights".
+type ruleRefusal struct{ err error }
+
+func (r *ruleRefusal) Error() string { return ErrClaim.Error() + ": " + detailsOf(r.err) }
+
+func (r *ruleRefusal) Unwrap() error { return r.err }
+
+// detailsOf returns the text of the error of a rule without that of ErrForbidden.
+func detailsOf(err error) string {
+	if e, ok := err.(interface{ details() string }); ok {
+		return e.details()
+	}
+	return strings.TrimPrefix(err.Error(), ErrForbidden.Error()+": ")
+}

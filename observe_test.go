@@ -44,7 +44,7 @@ func ExampleAuditLog() {
 	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"exp": 0})))
 	// Output:
 	// level=INFO msg="jwtgate: allow" token.iss=https://auth.example.com/ token.sub=alice token.jti=token-1 method=GET path=/path decision=allow
-	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)" method=GET path=/path decision=deny
+	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z, 20454 days ago; the leeway is 30s (status 401)" method=GET path=/path decision=deny
 }
 
 // The log has refusals only. The first request is let through and leaves no record.
@@ -305,7 +305,7 @@ func TestAuditLogRecords(t *testing.T) {
 			},
 			want: map[string]any{"level": "WARN", "msg": "jwtgate: deny", "decision": "deny", "method": "GET", "path": "/path",
 				"status": 403.0, "reason": "forbidden"},
-			error:    `jwtgate: not enough rights: lacks scope "admin" (status 403)`,
+			error:    `jwtgate: not enough rights: lacks scope "admin"; the token has "orders:read orders:write" (status 403)`,
 			verified: true,
 		},
 		{

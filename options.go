@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -75,17 +76,23 @@ type Options struct {
 	// an absent typ, "JWT" and "at+jwt". Issuers sign tokens of other kinds with the
 	// same keys (RFC 8725 section 3.11). Letter case and a leading "application/"
 	// are ignored (RFC 7515 section 4.1.9).
+	//
+	// A token with the claim events is a security event (RFC 8417 section 2), such as a
+	// logout token, whose typ issuers may leave out. A gate refuses it unless Types
+	// lists another type than these three.
 	Types []string
 	// RFC9068 requires access tokens of the JWT profile in RFC 9068: typ at+jwt,
 	// and the claims iss, exp, aud, sub, client_id, iat and jti. It keeps out ID
-	// tokens. Many issuers do not follow the profile.
+	// tokens. Many issuers do not follow the profile. client_id and jti may not be
+	// null, and sub is a non-empty string even if SubjectClaim names another claim.
 	RFC9068 bool
-	// SubjectClaim is the name of the claim that has the user's ID. "" means "sub".
-	// If SubjectClaim names another claim, the claim may also be a non-negative
-	// integer. Its digits are then the subject.
+	// SubjectClaim is the name of the claim that has the user's ID. "" means "sub",
+	// which must be a string. If SubjectClaim is set, be it to "sub", the claim may also
+	// be a non-negative integer. Its digits are then the subject.
 	SubjectClaim string
 	// AllowNoSubject accepts tokens without a subject, which some issuers give to
-	// machines. [Subject] then returns "".
+	// machines. [Subject] then returns "". A claim that is null or the empty string
+	// counts as no subject.
 	AllowNoSubject bool
 	// AllowNoExpiry accepts tokens without exp. Such a token never expires, unless
 	// MaxAge is set.
@@ -213,6 +220,7 @@ func newSettings(o Options) (*settings, error) {
 			anyAudience:    o.AnyAudience,
 			rfc9068:        o.RFC9068,
 			subjectClaim:   cmp.Or(o.SubjectClaim, defaultSubjectClaim),
+			integerSubject: o.SubjectClaim != "",
 			allowNoSubject: o.AllowNoSubject,
 			allowNoExpiry:  o.AllowNoExpiry,
 			leeway:         p.leeway(o.Leeway),
@@ -220,6 +228,10 @@ func newSettings(o Options) (*settings, error) {
 			allowCnf:       o.Confirm != nil,
 		},
 	}
+	v.claims.types = slices.Sorted(maps.Keys(v.types))
+	v.claims.allowEvents = slices.ContainsFunc(v.claims.types, func(mediaType string) bool {
+		return mediaType != "" && mediaType != "application/jwt" && mediaType != "application/at+jwt"
+	})
 	s := &settings{
 		verifier: v,
 		answerer: answerer{realm: cmp.Or(o.Realm, defaultRealm), onDeny: o.OnDeny},

@@ -1,6 +1,7 @@
 package jwtgate
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -56,10 +57,15 @@ func Scope(all ...string) Rule {
 
 type scopeRule []string
 
+// maxScopesLogged limits the scopes of a token that a refusal logs.
+const maxScopesLogged = 8
+
 func (s scopeRule) Check(_ *http.Request, t *Token) error {
 	for _, scope := range s {
 		if !slices.Contains(t.Scopes, scope) {
-			return &scopeError{scope: strings.Join(s, " "), missing: scope}
+			// t belongs to the caller, who may change it before the error is printed.
+			granted := slices.Clone(t.Scopes[:min(len(t.Scopes), maxScopesLogged)])
+			return &scopeError{scope: strings.Join(s, " "), missing: scope, granted: granted, more: len(t.Scopes) - len(granted)}
 		}
 	}
 	return nil
@@ -123,7 +129,7 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 	}
 	value, ok := c.find(t.origin.verified.claims)
 	if !ok {
-		return refuse(ErrForbidden, "no claim", c.name)
+		return refuseWith(ErrForbidden, c.missing)
 	}
 	if c.matches(value) {
 		return nil
@@ -132,7 +138,60 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 	if slices.ContainsFunc(elements, c.matches) {
 		return nil
 	}
-	return refuse(ErrForbidden, "not one of the accepted values in claim", c.name)
+	return refuseWith(ErrForbidden, func() string {
+		return "claim " + quote(c.name, 48) + " is " + describeClaim(value) + c.wanted()
+	})
+}
+
+// missing says that the token lacks the claim.
+func (c *claimRule) missing() string {
+	text := "no claim " + quote(c.name, 64) + c.wanted()
+	if c.name[0] != '/' && strings.Contains(c.name, ".") && !strings.Contains(c.name, "/") {
+		text += "; a path into a claim starts with a slash and has slashes for dots"
+	}
+	return text
+}
+
+// wanted says which values are accepted.
+func (c *claimRule) wanted() string {
+	if len(c.oneOf) == 1 {
+		return ", wanted " + quote(c.oneOf[0], 50)
+	}
+	return ", wanted one of " + quoteList(c.oneOf, 50)
+}
+
+// describeClaim returns raw, a JSON value, for a log: strings quoted, the elements of an
+// array, and the kind of an object.
+func describeClaim(raw string) string {
+	if elements, ok := jsonobj.Elements(raw, nil); ok {
+		text := "["
+		for i, element := range elements {
+			next := describeElement(element)
+			if i > 0 && len(text)+len(next) > 50 {
+				return text + " and " + strconv.Itoa(len(elements)-i) + " more]"
+			}
+			if i > 0 {
+				text += " "
+			}
+			text += next
+		}
+		return text + "]"
+	}
+	return describeElement(raw)
+}
+
+// describeElement is describeClaim without the elements of an array.
+func describeElement(raw string) string {
+	if s, ok := jsonobj.String(raw); ok {
+		return quote(s, 50)
+	}
+	switch raw[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	}
+	return cutText(raw, 32)
 }
 
 // errMadeByHand is the refusal of a Token that no gate verified.
@@ -243,8 +302,9 @@ func isInteger(raw string) bool {
 }
 
 // AnyOf returns a rule that passes if at least one of the given rules passes. If
-// none does, it returns the first error that is answered with 503, or else the
-// first error. AnyOf panics if there are no rules, and for a nil rule.
+// none does, it returns the first error that is answered with 503, or else an error
+// that wraps the first error and whose text has the first three. AnyOf panics if there
+// are no rules, and for a nil rule.
 func AnyOf(rules ...Rule) Rule {
 	if len(rules) == 0 {
 		panic("jwtgate.AnyOf: pass at least one rule")
@@ -256,24 +316,56 @@ func AnyOf(rules ...Rule) Rule {
 type anyOf []Rule
 
 func (a anyOf) Check(r *http.Request, t *Token) error {
-	var first, unavailable error
+	var unavailable error
+	var refused []error
 	for _, rule := range a {
 		err := rule.Check(r, t)
 		if err == nil {
 			return nil
 		}
-		if first == nil {
-			first = err
-		}
+		refused = append(refused, err)
 		if unavailable == nil && toError(err, fromRequire).Status == http.StatusServiceUnavailable {
 			unavailable = err
 		}
 	}
-	if unavailable != nil {
+	switch {
+	case unavailable != nil:
 		return unavailable
+	case len(refused) == 1:
+		return refused[0]
 	}
-	return first
+	return &anyOfError{refused}
 }
+
+// An anyOfError is the error of AnyOf. It wraps the first error.
+type anyOfError struct{ refused []error }
+
+func (e *anyOfError) Error() string {
+	if errors.Is(e.refused[0], ErrForbidden) {
+		return ErrForbidden.Error() + ": " + e.details()
+	}
+	return e.details()
+}
+
+// details returns the text without that of ErrForbidden.
+func (e *anyOfError) details() string {
+	const limit = 3
+	var texts []string
+	for _, err := range e.refused[:min(len(e.refused), limit)] {
+		text := detailsOf(err)
+		if len(text) > 60 {
+			text = strings.ToValidUTF8(text[:57], "") + "..."
+		}
+		texts = append(texts, text)
+	}
+	more := ""
+	if n := len(e.refused) - limit; n > 0 {
+		more = fmt.Sprintf(" (and %d more)", n)
+	}
+	return "no alternative passes: " + strings.Join(texts, " | ") + more
+}
+
+func (e *anyOfError) Unwrap() error { return e.refused[0] }
 
 // mustRules panics if one of rules is nil.
 func mustRules(caller string, rules []Rule) {

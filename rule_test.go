@@ -23,7 +23,7 @@ func ExampleScope() {
 		request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	fmt.Println(err)
 	// Output:
-	// jwtgate: not enough rights: lacks scope "orders:delete" (status 403)
+	// jwtgate: not enough rights: lacks scope "orders:delete"; the token has "orders:read orders:write" (status 403)
 }
 
 func ExampleClaim() {
@@ -240,6 +240,74 @@ func TestScope(t *testing.T) {
 		err := jwtgate.Scope(scope).Check(nil, &jwtgate.Token{Scopes: []string{"x", "orders:read"}})
 		assert.Equal(t, passes, err == nil, scope)
 	}
+}
+
+// The log says what a rule wanted and what the token has, and in Options.Rules, where the answer is
+// 401, it does not speak of rights. acceptance 33
+func TestRuleTexts(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("\U0001f600", 300)
+	token := hs256Token(map[string]any{
+		"token_use": "id", "roles": []any{"a", "b", 7, nil, map[string]any{}, []int{1}}, "many": strings.Split(strings.Repeat("role ", 99), " "),
+		"tenant": 42, "yes": true, "object": map[string]any{"a": 1}, "empty": []int{}, "long": long, "longs": []string{long, long}, long: long,
+	})
+	rule := func(err error) jwtgate.Rule {
+		return jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return err })
+	}
+	for _, tt := range []struct {
+		rule jwtgate.Rule
+		text string
+	}{
+		{jwtgate.Claim("token_use", "access"), `claim "token_use" is "id", wanted "access"`},
+		{jwtgate.Claim("token_use", "access", "api"), `claim "token_use" is "id", wanted one of "access" "api"`},
+		{jwtgate.Claim("token_use", strings.Split("access1 access2 access3 access4 access5 access6", " ")...), `claim "token_use" is "id", wanted one of "access1" "access2" "access3" "access4" "access5" and 1 more`},
+		{jwtgate.Claim("roles", "admin"), `claim "roles" is ["a" "b" 7 null an object an array], wanted "admin"`},
+		{jwtgate.Claim("many", "admin"), `claim "many" is ["role" "role" "role" "role" "role" "role" "role" and 93 more], wanted "admin"`},
+		{jwtgate.Claim("tenant", "7"), `claim "tenant" is 42, wanted "7"`},
+		{jwtgate.Claim("yes", "false"), `claim "yes" is true, wanted "false"`},
+		{jwtgate.Claim("object", "a"), `claim "object" is an object, wanted "a"`},
+		{jwtgate.Claim("/object/a", "2"), `claim "/object/a" is 1, wanted "2"`},
+		{jwtgate.Claim("empty", "a"), `claim "empty" is [], wanted "a"`},
+		{jwtgate.Claim("x", "a"), `no claim "x", wanted "a"`},
+		{jwtgate.Claim("object.a", "1"), `no claim "object.a", wanted "1"; a path into a claim starts with a slash and has slashes for dots`},
+		{jwtgate.Claim("https://example.com/x", "1"), `no claim "https://example.com/x", wanted "1"`},
+		{jwtgate.NoClaim("token_use"), `the token has a claim that NoClaim excludes: "token_use"`},
+		{jwtgate.Scope("orders:delete"), `lacks scope "orders:delete"; the token has "orders:read orders:write"`},
+		{jwtgate.AnyOf(jwtgate.Scope("admin"), jwtgate.Claim("x", "a")), `no alternative passes: lacks scope "admin"; the token has "orders:read orders:wr... | no claim "x", wanted "a"`},
+		{jwtgate.AnyOf(jwtgate.Claim("x", "a")), `no claim "x", wanted "a"`},
+		{jwtgate.AnyOf(jwtgate.Claim("a", "1"), jwtgate.Claim("b", "2"), rule(errors.New("not you")), jwtgate.Claim("c", "3")), `no alternative passes: no claim "a", wanted "1" | no claim "b", wanted "2" | not you (and 1 more)`},
+		{rule(fmt.Errorf("%w: partners only", jwtgate.ErrForbidden)), "partners only"},
+	} {
+		_, err := newGate(t, func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{tt.rule} }).Verify(t.Context(), token)
+		e := requireRefused(t, err, 401, jwtgate.ErrClaim)
+		assert.EqualError(t, e.Err, "claim not accepted: "+tt.text)
+		require.ErrorIs(t, err, jwtgate.ErrForbidden, "the error of the rule is wrapped")
+		assert.Equal(t, "claim", e.Reason())
+
+		_, err = newGate(t).Require(tt.rule).Verify(t.Context(), token)
+		e = requireRefused(t, err, 403, jwtgate.ErrForbidden)
+		assert.EqualError(t, e.Err, "not enough rights: "+tt.text)
+		assert.Less(t, len(err.Error()), 256)
+	}
+	for _, bounded := range []jwtgate.Rule{jwtgate.Claim("long", long+"x", long+"y"), jwtgate.Claim("longs", long+"x", long+"y"), jwtgate.Claim(long, "x"), jwtgate.Claim(long+"y", "x")} {
+		_, err := newGate(t).Require(bounded).Verify(t.Context(), token)
+		requireRefused(t, err, 403, jwtgate.ErrForbidden)
+		assert.Less(t, len(err.Error()), 256)
+		assert.NotRegexp(t, `[^ -~]`, err.Error())
+	}
+
+	// An AnyOf whose first error is not ErrForbidden does not speak of rights either.
+	_, err := newGate(t, func(o *jwtgate.Options) {
+		o.Rules = []jwtgate.Rule{jwtgate.AnyOf(rule(errors.New("not you")), jwtgate.Claim("x", "a"))}
+	}).Verify(t.Context(), token)
+	assert.EqualError(t, err, `jwtgate: no alternative passes: not you | no claim "x", wanted "a" (status 401)`)
+
+	// The text has at most the first scopes, as they were when the rule was asked.
+	scopes := strings.Split("a b c d e f g h i j", " ")
+	err = jwtgate.Scope("x").Check(nil, &jwtgate.Token{Scopes: scopes})
+	scopes[0] = "changed"
+	assert.EqualError(t, err, `not enough rights: lacks scope "x"; the token has "a b c d e f g h" and 2 more`)
+	assert.EqualError(t, jwtgate.Scope("x").Check(nil, &jwtgate.Token{}), `not enough rights: lacks scope "x"; the token has no scope`)
 }
 
 func TestAnyOf(t *testing.T) {

@@ -48,7 +48,7 @@ func ExampleGate_Verify() {
 	}
 	// Output:
 	// done for alice
-	// dropped: jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)
+	// dropped: jwtgate: token expired: exp was 1970-01-01T00:00:00Z, 20454 days ago; the leeway is 30s (status 401)
 }
 
 func TestVerifyAlgorithms(t *testing.T) {
