@@ -49,7 +49,7 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 	for i := range members {
 		m := claim{jsonobj.Name(payload, &members[i]), payload, &members[i]}
 		if m.name == c.subjectClaim {
-			if t.Subject, err = m.subject(c.integerSubject, c.allowNoSubject, c.rfc9068); err != nil {
+			if t.Subject, err = m.subject(c.integerSubject, !c.rfc9068); err != nil {
 				return nil, err
 			}
 			v.hasSubject = t.Subject != ""
@@ -84,9 +84,10 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 			t.Scopes, err = m.appendScopes(t.Scopes)
 			t.Scopes, freeSpace = endList(t.Scopes, freeSpace)
 		case "sub":
-			v.hasSub = true
 			if c.rfc9068 {
-				_, err = m.subject(false, false, true)
+				var sub string
+				sub, err = m.subject(false, false)
+				v.hasSub = sub != ""
 			}
 		case "events":
 			// RFC 8417 section 2: a logout token is such a token too.
@@ -141,7 +142,10 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 		return c.otherType(&v.header.Header)
 	}
 	if !v.hasSubject && !c.allowNoSubject {
-		return refuse(ErrClaim, "Options.AllowNoSubject is not set, and the token has no claim", c.subjectClaim)
+		name := c.subjectClaim
+		return refuseWith(ErrClaim, func() string {
+			return "the subject, " + quote(name, 64) + ", is missing, null or empty, and Options.AllowNoSubject is not set"
+		})
 	}
 	if v.hasCnf && !c.allowCnf {
 		// A key-bound token that is accepted from anybody is no longer bound (RFC
@@ -320,7 +324,7 @@ func (c *claimChecker) checkRFC9068(v *verifiedToken) error {
 	case v.token.ID == "":
 		return refuse(ErrClaim, "jti is missing, and Options.RFC9068 requires it", "")
 	case !v.hasSub:
-		return refuse(ErrClaim, "sub is missing, and Options.RFC9068 requires it", "")
+		return refuse(ErrClaim, "sub is missing, null or empty, and Options.RFC9068 requires it", "")
 	}
 	return nil
 }
@@ -482,33 +486,31 @@ func wholeSeconds(raw string) (seconds int64, ok bool) {
 	return seconds, true
 }
 
-// subject reads the subject: a non-empty string of at most 1024 bytes. With
-// allowInteger it also reads a non-negative integer, as its digits: a claim that
-// Options.SubjectClaim names often has the ID of a database row. With allowNone, null
-// and the empty string are no subject. rfc9068 matters for the text of the error only.
-func (m *claim) subject(allowInteger, allowNone, rfc9068 bool) (string, error) {
+// subject reads the subject: a string of at most 1024 bytes. It returns "" for null and
+// for the empty string, which are no subject. With allowInteger it also reads a
+// non-negative integer, as its digits: a claim that Options.SubjectClaim names often has
+// the ID of a database row. With hint, the error says how to allow integers.
+func (m *claim) subject(allowInteger, hint bool) (string, error) {
 	subject, ok := m.text()
 	raw := m.raw()
 	switch {
-	case ok && subject != "" && len(subject) <= maxSubjectBytes:
+	case ok && len(subject) <= maxSubjectBytes:
 		return subject, nil
 	case allowInteger && isInteger(raw) && raw[0] != '-' && len(raw) <= maxSubjectBytes:
 		return raw, nil
-	case allowNone && (ok && subject == "" || m.isNull()):
+	case m.isNull():
 		return "", nil
 	}
 	name := m.name
 	return "", refuseWith(ErrClaim, func() string {
 		switch {
-		case ok && subject != "":
+		case ok:
 			return "the subject, " + quote(name, 64) + ", has more than 1024 bytes"
-		case (ok || raw == "null") && !rfc9068:
-			return "the subject, " + quote(name, 64) + ", is empty, and Options.AllowNoSubject is not set"
-		case isInteger(raw) && !allowInteger && !rfc9068:
+		case hint && !allowInteger && isInteger(raw) && raw[0] != '-':
 			return "the subject, sub, is " + describeJSON(raw) + `; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`
 		case allowInteger:
 			return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string or an integer from 0 on"
 		}
-		return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string with at least one character"
+		return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string"
 	})
 }

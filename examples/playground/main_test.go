@@ -257,10 +257,10 @@ func TestSteps(t *testing.T) {
 		{"iss a number under AnyIssuer", all(without("iss"), claim(`"iss": 1`), func(f *form) { f.Issuers, f.AnyIssuer = "", true }), 401, "claims", refused},
 		{"aud a number", all(without("aud"), claim(`"aud": 1`)), 401, "claims", refused},
 		{"exp a string", all(without("exp"), claim(`"exp": "tomorrow"`)), 401, "claims", refused},
-		{"sub empty", all(without("sub"), claim(`"sub": ""`)), 401, "claims", refused},
+		{"sub empty", all(without("sub"), claim(`"sub": ""`)), 401, "subject", refused},
 		{"scope a number, and bound to a key", all(without("scope"), claim(`"scope": 1, "cnf": {}`)), 401, "claims", refused},
 
-		{"id empty", all(claim(`"id": ""`), func(f *form) { f.SubjectClaim = "id" }), 401, "claims", refused},
+		{"id empty", all(claim(`"id": ""`), func(f *form) { f.SubjectClaim = "id" }), 401, "subject", refused},
 
 		{"not yet", claim(`"nbf": 99999999999`), 401, "times", refused},
 		{"no exp and no aud", all(without("exp"), without("aud")), 401, "times", refused},
