@@ -18,8 +18,8 @@ import (
 // "Basic"
 //
 // What to do: nothing, if the client only has to be asked for a token. If the
-// client says that it sent a token, look for a proxy that drops the header, and
-// for a header value without the word Bearer.
+// client says that it sent a token, look for a proxy that drops or empties the header,
+// and for a header value without the word Bearer.
 var ErrNoToken = errors.New("no token")
 
 // ErrRequest: the request has credentials in a form that is not allowed, such as
@@ -29,7 +29,9 @@ var ErrNoToken = errors.New("no token")
 // In the log: bad request: more than one line of header "Authorization"
 //
 // What to do: fix the client, or the proxy that adds a header where it should
-// replace one. A gate does not guess which of two tokens counts.
+// replace one. A gate does not guess which of two tokens counts. If the text speaks of
+// an adapter, some code between the server and the gate has filled the header map
+// without [http.Header.Set] or [http.Header.Add]; fix that code.
 var ErrRequest = errors.New("bad request")
 
 // ErrMalformed: the token does not have the one form that is accepted (RFC 7515,
@@ -40,7 +42,7 @@ var ErrRequest = errors.New("bad request")
 //
 // What to do: look at what the client sends. It may be an opaque token, or the
 // word undefined. If it is a token of the issuer, the issuer has to be fixed: the
-// text names the rule that the token breaks.
+// text names the rule that the token breaks, and a member that occurs twice.
 var ErrMalformed = errors.New("malformed token")
 
 // ErrAlgorithm: alg is missing, unsupported, not in Options.Algorithms, or not
@@ -125,7 +127,8 @@ var ErrAudience = errors.New("token for another audience")
 // or none
 //
 // What to do: let the client send its access token. If the issuer gives access
-// tokens that typ, add it to Options.Types.
+// tokens that typ, add it to Options.Types. To accept tokens with events, list their
+// typ there too.
 var ErrType = errors.New("token type not accepted")
 
 // ErrClaim: a claim is missing or has the wrong form, or Options.Rules or
