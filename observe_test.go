@@ -71,7 +71,7 @@ func ExampleAuditLog_refusals() {
 	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(nil)))
 	serve(handler, request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"exp": 0})))
 	// Output:
-	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z (status 401)" method=GET path=/path decision=deny
+	// level=WARN msg="jwtgate: deny" status=401 reason=expired error="jwtgate: token expired: exp was 1970-01-01T00:00:00Z, 20454 days ago; the leeway is 30s (status 401)" method=GET path=/path decision=deny
 }
 
 func ExampleAuditLogPseudonymous() {

@@ -3,6 +3,7 @@ package jwttest_test
 import (
 	"context"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,8 +147,8 @@ func TestContext_MistakesEndTheTest(t *testing.T) {
 		text   string
 	}{
 		{"expired", map[string]any{"exp": time.Now().Add(-time.Hour)}, "expired"},
-		{"a subject that is a number", map[string]any{"sub": 7}, "the subject is not a non-empty string"},
-		{"an empty subject", map[string]any{"sub": ""}, "the subject is not a non-empty string"},
+		{"a subject that is a number", map[string]any{"sub": 7}, "the subject, sub, is the number 7"},
+		{"a subject that is too long", map[string]any{"sub": strings.Repeat("a", 2000)}, "the subject"},
 		{"scopes that are numbers", map[string]any{"scope": []int{1}}, "scope"},
 		{"what is not JSON", map[string]any{"f": func() {}}, "cannot be written as JSON"},
 	} {

@@ -208,8 +208,15 @@ type tracedKeys struct {
 }
 
 func (k *tracedKeys) CheckIssuers(issuers []string) error {
-	if source, ok := k.KeySource.(interface{ CheckIssuers([]string) error }); ok {
+	if source, ok := k.KeySource.(jwtgate.IssuerChecker); ok {
 		return source.CheckIssuers(issuers)
+	}
+	return nil
+}
+
+func (k *tracedKeys) CheckAlgorithms(algorithms []string) error {
+	if source, ok := k.KeySource.(jwtgate.AlgorithmChecker); ok {
+		return source.CheckAlgorithms(algorithms)
 	}
 	return nil
 }
