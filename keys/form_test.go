@@ -63,8 +63,8 @@ func TestFormsOfKeys(t *testing.T) {
 		{"JWKS, DER", fromJWKS, string(der), "it is a key in DER"},
 		{"JWKS, SSH", fromJWKS, "ssh-ed25519 AAAAC3Nz me@host", "it is an SSH public key; keys.PEM reads a key in PEM"},
 		{"JWKS, a set cut short", fromJWKS, set[:len(set)-1], "keys.JWKS: it is not a JWK Set: its JSON ends too early"},
-		{"JWKS, a comma too many", fromJWKS, `{"keys":[],}`, "its JSON has a mistake near byte 1"},
-		{"JWKS, words", fromJWKS, "public", "its JSON has a mistake near byte 1"},
+		{"JWKS, a comma too many", fromJWKS, `{"keys":[],}`, "its JSON has a mistake after byte 1"},
+		{"JWKS, words", fromJWKS, "public", "it does not start with {"},
 		{"JWKS, private keys", fromJWKS, `{"keys":[{"kty":"RSA","d":"AA"},{"kty":"oct","k":"AA"}]}`, `it has no usable key: key 1: it has the private member "d"; key 2: it has the private member "k"`},
 		{"JWKS, no keys", fromJWKS, `{"keys":[]}`, "it has no usable key: its keys array is empty"},
 

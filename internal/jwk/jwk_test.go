@@ -97,7 +97,9 @@ func TestReadSet(t *testing.T) {
 		{[]byte(`{"jwks_uri":"https://a.example"}`), 0, "it is a discovery document, whose jwks_uri is the address of the set"},
 		{[]byte(`{"keys":1}`), 0, "it is not a JWK Set: its member keys is not an array"},
 		{[]byte(`[]`), 0, "it is not a JWK Set: it does not start with {"},
-		{[]byte(`<html>`), 0, "it is not a JWK Set: its JSON has a mistake near byte 1"},
+		{[]byte(`<html>`), 0, "it is not a JWK Set: it does not start with {"},
+		{[]byte(" \n"), 0, "it is not a JWK Set: it is empty"},
+		{[]byte(`{"keys":[{},]}`), 0, "it is not a JWK Set: its JSON has a mistake after byte 1"},
 		{[]byte(`{"keys":[{}`), 0, "it is not a JWK Set: its JSON ends too early"},
 		{[]byte(`{"keys":[]}{}`), 0, "it is not a JWK Set: there is data after it"},
 	} {

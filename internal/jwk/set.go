@@ -18,12 +18,16 @@ const MaxKeys = 100
 // ReadSet ignores other members, so that a member that an issuer invents does not
 // make its keys unusable. If keys occurs more than once, the last one counts.
 func ReadSet(document []byte) ([]json.RawMessage, error) {
-	if len(document) == 0 {
+	switch start := bytes.TrimLeft(document, " \t\r\n"); {
+	case len(start) == 0:
 		return nil, errors.New("it is not a JWK Set: it is empty")
+	case start[0] != '{':
+		return nil, errors.New("it is not a JWK Set: it does not start with {")
 	}
-	keys, err := readKeys(document)
+	d := json.NewDecoder(bytes.NewReader(document))
+	keys, err := readKeys(d)
 	if err != nil {
-		return nil, fmt.Errorf("it is not a JWK Set: %w", plain(err))
+		return nil, fmt.Errorf("it is not a JWK Set: %w", plain(err, d.InputOffset(), int64(len(document))))
 	}
 	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("it has more than the %d keys that are read", MaxKeys)
@@ -34,8 +38,7 @@ func ReadSet(document []byte) ([]json.RawMessage, error) {
 // readKeys returns the elements of keys. It stops after MaxKeys+1 of them.
 // Reading token by token compares names exactly, which encoding/json does not do
 // for the fields of a struct, and takes no memory for other members.
-func readKeys(document []byte) (keys []json.RawMessage, err error) {
-	d := json.NewDecoder(bytes.NewReader(document))
+func readKeys(d *json.Decoder) (keys []json.RawMessage, err error) {
 	if err := expect(d, json.Delim('{')); err != nil {
 		return nil, err
 	}
@@ -95,13 +98,16 @@ func expect(d *json.Decoder, want json.Delim) error {
 }
 
 // plain returns an error of encoding/json in words that do not name its parser's state.
-func plain(err error) error {
+// offset is where the decoder stopped in a document of the given length. Versions of
+// encoding/json differ in the offset of a SyntaxError, and in the error for a document
+// that ends too early.
+func plain(err error, offset, length int64) error {
 	syntax := new(json.SyntaxError)
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("its JSON has a mistake near byte %d", syntax.Offset)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	switch isSyntax := errors.As(err, &syntax); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isSyntax && offset >= length:
 		return errors.New("its JSON ends too early")
+	case isSyntax:
+		return fmt.Errorf("its JSON has a mistake after byte %d", offset)
 	}
 	return err
 }
