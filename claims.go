@@ -144,7 +144,7 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 	if !v.hasSubject && !c.allowNoSubject {
 		name := c.subjectClaim
 		return refuseWith(ErrClaim, func() string {
-			return "the subject, " + quote(name, 64) + ", is missing, null or empty, and Options.AllowNoSubject is not set"
+			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is missing, null or empty, and Options.AllowNoSubject is not set"
 		})
 	}
 	if v.hasCnf && !c.allowCnf {
@@ -180,7 +180,7 @@ func (c *claimChecker) checkTimes(t *Token, now time.Time) error {
 // the option that allows less.
 func (c *claimChecker) passed(name string, at, now time.Time, text string, limit time.Duration) error {
 	return refuseWith(ErrExpired, func() string {
-		return name + " was " + at.Format(time.RFC3339) + ", " + span(now.Sub(at)) + " ago" + text + span(limit)
+		return name + " was " + at.Format(time.RFC3339) + ", " + logtext.Duration(now.Sub(at)) + " ago" + text + logtext.Duration(limit)
 	})
 }
 
@@ -188,23 +188,8 @@ func (c *claimChecker) passed(name string, at, now time.Time, text string, limit
 func (c *claimChecker) ahead(name string, at, now time.Time) error {
 	leeway := c.leeway
 	return refuseWith(ErrNotYetValid, func() string {
-		return name + " is " + at.Format(time.RFC3339) + ", " + span(at.Sub(now)) + " ahead of this machine's clock; the leeway is " + span(leeway)
+		return name + " is " + at.Format(time.RFC3339) + ", " + logtext.Duration(at.Sub(now)) + " ahead of this machine's clock; the leeway is " + logtext.Duration(leeway)
 	})
-}
-
-// span returns d for a log: in days if it is long, and otherwise like "1h30m" or "45s".
-func span(d time.Duration) string {
-	if d >= 72*time.Hour {
-		return strconv.Itoa(int(d.Hours()/24)) + " days"
-	}
-	s := d.Round(time.Second).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // expired reports whether exp has passed (RFC 7519 section 4.1.4).
@@ -245,11 +230,11 @@ func audienceText(theirs, ours []string) string {
 	case 0:
 		text = "aud is missing or empty"
 	case 1:
-		text = "aud is " + quoteList(theirs, 90)
+		text = "aud is " + logtext.List(theirs, 90)
 	default:
-		text = "aud is [" + quoteList(theirs, 80) + "]"
+		text = "aud is [" + logtext.List(theirs, 80) + "]"
 	}
-	text += ", this service is " + quoteList(ours, 50)
+	text += ", this service is " + logtext.List(ours, 50)
 	for _, a := range theirs[:min(len(theirs), 20)] {
 		for _, b := range ours {
 			switch {
@@ -281,34 +266,8 @@ func (c *claimChecker) otherType(h *jws.Header) error {
 			}
 			names = append(names, strings.TrimPrefix(accepted, "application/"))
 		}
-		return text + ", accepted is " + quoteList(names, 80) + none
+		return text + ", accepted is " + logtext.List(names, 80) + none
 	})
-}
-
-// quoteList returns values for a log, each quoted, with a space between. If the list
-// is longer than limit bytes, it says how many more there are.
-func quoteList(values []string, limit int) string {
-	text := ""
-	for i, v := range values {
-		q := quote(v, limit)
-		if i > 0 && len(text)+1+len(q) > limit {
-			return text + " and " + strconv.Itoa(len(values)-i) + " more"
-		}
-		if i > 0 {
-			text += " "
-		}
-		text += q
-	}
-	return text
-}
-
-// quote returns s in double quotes and escaped, cut to limit bytes.
-func quote(s string, limit int) string {
-	q := logtext.Quote(s)
-	if len(q) > limit {
-		q = q[:limit-3] + "..."
-	}
-	return q
 }
 
 // checkRFC9068 checks that client_id, iat, jti and sub are present (RFC 9068 section
@@ -377,7 +336,7 @@ func describeJSON(raw string) string {
 		return "an array"
 	case '"':
 		s, _ := jsonobj.String(raw)
-		return "the string " + quote(s, 64)
+		return "the string " + logtext.QuoteUpTo(s, 64)
 	case 't', 'f', 'n':
 		return raw
 	}
@@ -505,12 +464,12 @@ func (m *claim) subject(allowInteger, hint bool) (string, error) {
 	return "", refuseWith(ErrClaim, func() string {
 		switch {
 		case ok:
-			return "the subject, " + quote(name, 64) + ", has more than 1024 bytes"
+			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", has more than 1024 bytes"
 		case hint && !allowInteger && isInteger(raw) && raw[0] != '-':
 			return "the subject, sub, is " + describeJSON(raw) + `; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`
 		case allowInteger:
-			return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string or an integer from 0 on"
+			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is " + describeJSON(raw) + "; it must be a string or an integer from 0 on"
 		}
-		return "the subject, " + quote(name, 64) + ", is " + describeJSON(raw) + "; it must be a string"
+		return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is " + describeJSON(raw) + "; it must be a string"
 	})
 }

@@ -123,7 +123,7 @@ var ErrAudience = errors.New("token for another audience")
 // as security events and logout tokens have (RFC 8417 section 2). Status 401, reason
 // type.
 //
-// In the log: token type not accepted: typ is "logout+jwt", accepted is "at+jwt" "jwt"
+// In the log: token type not accepted: typ is "logout+jwt", accepted is "at+jwt", "jwt"
 // or none
 //
 // What to do: let the client send its access token. If the issuer gives access
@@ -464,15 +464,6 @@ func refuse(sentinel error, detail, value string) error {
 	return &refusal{sentinel: sentinel, detail: detail, value: value}
 }
 
-// refuseValue returns the refusal of a token because of the value of a header
-// parameter or claim. value is "" if the parameter or claim is missing.
-func refuseValue(sentinel error, name, value string) error {
-	if value == "" {
-		return refuse(sentinel, name+" is missing or empty", "")
-	}
-	return refuse(sentinel, name+" is", value)
-}
-
 // refuseWith returns a refusal whose details explain returns. Use it where the details
 // take time to write. explain may be called at any time, by several goroutines at
 // once, so it must not keep memory that is used for another token. It must quote
@@ -513,7 +504,7 @@ func (e *scopeError) details() string {
 	if len(e.granted) == 0 {
 		return text + "; the token has no scope"
 	}
-	text += "; the token has " + quote(strings.Join(e.granted, " "), 80)
+	text += "; the token has " + logtext.QuoteUpTo(strings.Join(e.granted, " "), 80)
 	if e.more > 0 {
 		text += fmt.Sprintf(" and %d more", e.more)
 	}

@@ -65,7 +65,7 @@ func TestMistakes(t *testing.T) {
 		{"issuer left out", none, with("iss", nil), []string{"iss is missing"}},
 
 		{"audience of another service", none, with("aud", []string{"https://mail.example.com", "account"}),
-			[]string{`["https://mail.example.com" "account"]`, `"` + audience + `"`}},
+			[]string{`["https://mail.example.com", "account"]`, `"` + audience + `"`}},
 		{"audience is a list joined by spaces", none, with("aud", "account "+audience),
 			[]string{"account " + audience, `this service is "` + audience + `"`}},
 

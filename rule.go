@@ -10,6 +10,7 @@ import (
 
 	"github.com/jwtgate/jwtgate/internal/charset"
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
+	"github.com/jwtgate/jwtgate/internal/logtext"
 	"github.com/jwtgate/jwtgate/internal/typednil"
 )
 
@@ -139,13 +140,13 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 		return nil
 	}
 	return refuseWith(ErrForbidden, func() string {
-		return "claim " + quote(c.name, 48) + " is " + describeClaim(value) + c.wanted()
+		return "claim " + logtext.QuoteUpTo(c.name, 48) + " is " + describeClaim(value) + c.wanted()
 	})
 }
 
 // missing says that the token lacks the claim.
 func (c *claimRule) missing() string {
-	text := "no claim " + quote(c.name, 64) + c.wanted()
+	text := "no claim " + logtext.QuoteUpTo(c.name, 64) + c.wanted()
 	if c.name[0] != '/' && strings.Contains(c.name, ".") && !strings.Contains(c.name, "/") {
 		text += "; a path into a claim starts with a slash and has slashes for dots"
 	}
@@ -155,27 +156,16 @@ func (c *claimRule) missing() string {
 // wanted says which values are accepted.
 func (c *claimRule) wanted() string {
 	if len(c.oneOf) == 1 {
-		return ", wanted " + quote(c.oneOf[0], 50)
+		return ", wanted " + logtext.QuoteUpTo(c.oneOf[0], 50)
 	}
-	return ", wanted one of " + quoteList(c.oneOf, 50)
+	return ", wanted one of " + logtext.List(c.oneOf, 50)
 }
 
 // describeClaim returns raw, a JSON value, for a log: strings quoted, the elements of an
 // array, and the kind of an object.
 func describeClaim(raw string) string {
 	if elements, ok := jsonobj.Elements(raw, nil); ok {
-		text := "["
-		for i, element := range elements {
-			next := describeElement(element)
-			if i > 0 && len(text)+len(next) > 50 {
-				return text + " and " + strconv.Itoa(len(elements)-i) + " more]"
-			}
-			if i > 0 {
-				text += " "
-			}
-			text += next
-		}
-		return text + "]"
+		return "[" + logtext.ListFunc(elements, 50, describeElement) + "]"
 	}
 	return describeElement(raw)
 }
@@ -183,7 +173,7 @@ func describeClaim(raw string) string {
 // describeElement is describeClaim without the elements of an array.
 func describeElement(raw string) string {
 	if s, ok := jsonobj.String(raw); ok {
-		return quote(s, 50)
+		return logtext.QuoteUpTo(s, 50)
 	}
 	switch raw[0] {
 	case '{':

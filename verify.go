@@ -349,7 +349,7 @@ func (v *verifier) issuerRefused(iss string) error {
 				return "iss is " + logtext.Quote(iss) + " and trusted is " + logtext.Quote(issuer) + ": they differ in " + difference
 			}
 		}
-		return "iss is " + logtext.Quote(iss) + ", trusted is " + logtext.List(v.issuers)
+		return "iss is " + logtext.Quote(iss) + ", trusted is " + logtext.List(v.issuers, 110)
 	})
 }
 

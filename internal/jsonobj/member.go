@@ -2,7 +2,8 @@ package jsonobj
 
 import (
 	"errors"
-	"strconv"
+
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // MaxDepth is the maximum nesting depth. The outermost object is the first level.
@@ -30,23 +31,13 @@ type DuplicateError struct {
 // Error returns a text with the names, escaped and cut.
 func (e *DuplicateError) Error() string {
 	if e.Identical {
-		return "the member " + quote(e.First) + " occurs twice"
+		return "the member " + logtext.QuoteUpTo(e.First, 64) + " occurs twice"
 	}
-	return "the members " + quote(e.First) + " and " + quote(e.Second) + " differ only in letter case"
+	return "the members " + logtext.QuoteUpTo(e.First, 64) + " and " + logtext.QuoteUpTo(e.Second, 64) + " differ only in letter case"
 }
 
 // Unwrap returns ErrDuplicate.
 func (e *DuplicateError) Unwrap() error { return ErrDuplicate }
-
-// quote returns name in double quotes, with everything but printable ASCII escaped, in at most 64
-// bytes.
-func quote(name string) string {
-	q := strconv.QuoteToASCII(name)
-	if len(q) > 64 {
-		q = q[:61] + "..."
-	}
-	return q
-}
 
 // A Member is a name with its value.
 type Member[T text] struct {

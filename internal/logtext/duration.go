@@ -2,8 +2,25 @@ package logtext
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
+
+// Duration returns d in days if it is long, and otherwise like "1h30m" or "45s".
+func Duration(d time.Duration) string {
+	if d >= 72*time.Hour {
+		return strconv.Itoa(int(d.Hours()/24)) + " days"
+	}
+	s := d.Round(time.Second).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
 
 // TooShort says that d, which is less than least, was probably meant in another unit,
 // because a number without a unit counts as nanoseconds.

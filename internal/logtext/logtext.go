@@ -34,19 +34,36 @@ func Quote(s string) string {
 	return q
 }
 
-// List returns the first three of names, each as Quote returns it, and the number of
-// the others.
-func List(names []string) string {
-	const limit = 3
+// QuoteUpTo is [Quote] with another limit: the result has at most limit bytes. limit is
+// from 4 to 96.
+func QuoteUpTo(s string, limit int) string {
+	q := Quote(s)
+	if len(q) > limit {
+		q = q[:limit-3] + "..."
+	}
+	return q
+}
+
+// List returns values with commas between, each quoted by [QuoteUpTo]. It leaves out
+// values that would make the list longer than limit bytes, and says how many they are.
+func List(values []string, limit int) string {
+	return ListFunc(values, limit, func(s string) string { return QuoteUpTo(s, limit) })
+}
+
+// ListFunc is [List] with another function in place of [QuoteUpTo]. text must return at
+// most limit bytes.
+func ListFunc(values []string, limit int, text func(string) string) string {
 	var b strings.Builder
-	for i, name := range names[:min(len(names), limit)] {
+	for i, value := range values {
+		next := text(value)
+		if i > 0 && b.Len()+len(", ")+len(next) > limit {
+			fmt.Fprintf(&b, " and %d more", len(values)-i)
+			break
+		}
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(Quote(name))
-	}
-	if more := len(names) - limit; more > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
+		b.WriteString(next)
 	}
 	return b.String()
 }
