@@ -237,13 +237,11 @@ func audienceText(theirs, ours []string) string {
 	text += ", this service is " + logtext.List(ours, 50)
 	for _, a := range theirs[:min(len(theirs), 20)] {
 		for _, b := range ours {
-			switch {
-			case slices.Contains(strings.Fields(a), b):
+			if words := strings.Fields(a); len(words) > 1 && slices.Contains(words, b) {
 				return text + "; the list must be a JSON array"
-			case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
-				return text + "; a slash at the end differs"
-			case strings.EqualFold(a, b):
-				return text + "; the letter case differs"
+			}
+			if difference := slightDifference(a, b); difference != "" {
+				return text + "; the only difference is " + difference
 			}
 		}
 	}

@@ -342,8 +342,10 @@ func TestClaimTexts(t *testing.T) {
 	}{
 		{nil, map[string]any{"aud": []string{"a", "b c d"}}, `token for another audience: aud is ["a", "b c d"], this service is "https://api.example.com"`},
 		{nil, map[string]any{"aud": "x " + audience}, `token for another audience: aud is "x https://api.example.com", this service is "https://api.example.com"; the list must be a JSON array`},
-		{nil, map[string]any{"aud": audience + "/"}, `token for another audience: aud is "https://api.example.com/", this service is "https://api.example.com"; a slash at the end differs`},
-		{nil, map[string]any{"aud": strings.ToUpper(audience)}, `token for another audience: aud is "HTTPS://API.EXAMPLE.COM", this service is "https://api.example.com"; the letter case differs`},
+		{nil, map[string]any{"aud": audience + "/"}, `token for another audience: aud is "https://api.example.com/", this service is "https://api.example.com"; the only difference is the slash at the end`},
+		{nil, map[string]any{"aud": strings.ToUpper(audience)}, `token for another audience: aud is "HTTPS://API.EXAMPLE.COM", this service is "https://api.example.com"; the only difference is upper and lower case`},
+		{nil, map[string]any{"aud": audience + " "}, `token for another audience: aud is "https://api.example.com ", this service is "https://api.example.com"; the only difference is white space at the start or the end`},
+		{nil, map[string]any{"aud": []string{"account", "api.example.com"}}, `token for another audience: aud is ["account", "api.example.com"], this service is "https://api.example.com"; the only difference is the part before ://, which one of them lacks`},
 		{nil, map[string]any{"aud": nil}, `token for another audience: aud is missing or empty, this service is "https://api.example.com"`},
 		{nil, map[string]any{"aud": strings.Split(strings.Repeat("audience ", 99)+"end", " ")}, `token for another audience: aud is ["audience", "audience", "audience", "audience", "audience", "audience" and 94 more], this service is "https://api.example.com"`},
 		{func(o *jwtgate.Options) { o.Audiences = []string{"a", "b", strings.Repeat("c", 90)} }, map[string]any{"aud": long}, `token for another audience: aud is "` + strings.Repeat(`\U0001f600`, 8) + `\U0001...` + `, this service is "a", "b" and 1 more`},
