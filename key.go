@@ -12,8 +12,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512" // also registers the hashes for crypto.Hash
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -107,9 +105,10 @@ type Key struct {
 	// that package fmt cannot print the hash: fmt does not call Format for a Key in
 	// an unexported field, and prints only the address of a function.
 	digest func() [sha256.Size]byte
-	// hinted is what is odd about the secret of an HMAC key, or "". It contains no
-	// part of the secret.
-	hinted string
+	// secretHint is why signatures of the key may fail although the issuer has the
+	// right secret: the form of the secret is unusual. It is "" if nothing is unusual,
+	// and for a key that is not a secret. It contains no part of the secret.
+	secretHint string
 }
 
 // A verifyFunc reports whether signature is a valid signature of input. text is the
@@ -173,7 +172,7 @@ func newKey(id, name string, material any) (*Key, error) {
 	digest := [sha256.Size]byte(d.Sum(nil))
 	k := &Key{id: id, algorithm: alg, verify: verify, digest: func() [sha256.Size]byte { return digest }}
 	if secret, ok := material.([]byte); ok {
-		k.hinted = keyform.SecretHint(secret)
+		k.secretHint = keyform.SecretHint(secret)
 	}
 	return k, nil
 }
@@ -202,11 +201,6 @@ func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 // equal reports whether k and other have the same ID, algorithm and material. They
 // may have different addresses, because a source may make its keys anew each time.
 func (k *Key) equal(other *Key) bool { return k.digest() == other.digest() }
-
-// hint returns why signatures of the key may fail although the issuer has the right
-// secret: the form of the secret is unusual. It returns "" if nothing is unusual, and
-// for a key that is not a secret. The text has no key material in it.
-func (k *Key) hint() string { return k.hinted }
 
 // fits reports whether the key may have signed a token with this algorithm and kid.
 func (k *Key) fits(alg *algorithm, kid string) bool {
@@ -329,7 +323,7 @@ func checkSecret(alg *algorithm, secret []byte) error {
 		return fmt.Errorf("the secret is empty; was a setting not loaded? %s needs at least %d bytes; %s %d", alg.name, size, makeOne, size)
 	case len(bytes.TrimSpace(secret)) == 0:
 		return errors.New("the secret is nothing but white space; was a setting not loaded?")
-	case looksPublic(secret):
+	case keyform.IsPublic(secret):
 		return fmt.Errorf("the secret looks like a public key or certificate, which anybody may know; "+
 			"%s needs a secret, and tokens signed with a private key need RS256, ES256 or EdDSA", alg.name)
 	case len(secret) >= size:
@@ -341,53 +335,6 @@ func checkSecret(alg *algorithm, secret []byte) error {
 		advice = fmt.Sprintf("it looks like %s: pass the secret that is there", form)
 	}
 	return fmt.Errorf("the secret has %d bytes and %s needs at least %d (RFC 7518 section 3.2); %s", len(secret), alg.name, size, advice)
-}
-
-// looksPublic reports whether a secret looks like a public key, a certificate, a PEM
-// text or a JWK, in any of the forms that people copy. With a public key as the HMAC secret, everybody who
-// reads the key can sign tokens (RFC 8725 section 2.1).
-func looksPublic(secret []byte) bool {
-	if isKeyFile(secret) {
-		return true
-	}
-	// Some settings hold a PEM text in base64 or hex, and some consoles show only
-	// the base64 between its BEGIN and END lines.
-	text := strings.Join(strings.Fields(string(secret)), "")
-	for _, decode := range []func(string) ([]byte, error){
-		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
-		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
-	} {
-		if decoded, err := decode(text); err == nil && isKeyFile(decoded) {
-			return true
-		}
-	}
-	return false
-}
-
-// isKeyFile reports whether b is a public key or certificate in DER, an SSH public key,
-// any PEM text, or any JWK or JWK Set.
-func isKeyFile(b []byte) bool {
-	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
-	switch {
-	case isPublicDER(b), strings.Contains(text, "-----BEGIN "):
-		return true
-	case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
-		return strings.Contains(text, `"kty"`)
-	}
-	first, _, more := strings.Cut(text, " ")
-	for _, ssh := range []string{"ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"} {
-		if more && strings.HasPrefix(first, ssh) {
-			return true
-		}
-	}
-	return false
-}
-
-func isPublicDER(der []byte) bool {
-	_, pkix := x509.ParsePKIXPublicKey(der)
-	_, pkcs1 := x509.ParsePKCS1PublicKey(der)
-	_, certificate := x509.ParseCertificate(der)
-	return pkix == nil || pkcs1 == nil || certificate == nil
 }
 
 func newRSAVerify(alg *algorithm, material any) (verifyFunc, []byte, error) {

@@ -426,7 +426,7 @@ func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
 		for _, k := range keys {
 			if k != nil {
 				tried++
-				hint = cmp.Or(hint, k.hint())
+				hint = cmp.Or(hint, k.secretHint)
 			}
 		}
 		what, cause := "key", "the key is of another environment, or the token was changed"

@@ -1,5 +1,5 @@
-// Package keyform names the form of what was given as key material, so that an error
-// can say what came instead of what was wanted.
+// Package keyform recognises the form of what was given as key material. Errors name the
+// form that came instead of the wanted one, and a public key is refused as a secret.
 package keyform
 
 import (
@@ -130,19 +130,18 @@ func isDER(b []byte) bool {
 	if len(b) < 2 || b[0] != 0x30 { // SEQUENCE
 		return false
 	}
-	for _, parse := range []func([]byte) error{
-		func(b []byte) error { _, err := x509.ParsePKIXPublicKey(b); return err },
-		func(b []byte) error { _, err := x509.ParsePKCS1PublicKey(b); return err },
-		func(b []byte) error { _, err := x509.ParseCertificate(b); return err },
-		func(b []byte) error { _, err := x509.ParsePKCS8PrivateKey(b); return err },
-		func(b []byte) error { _, err := x509.ParsePKCS1PrivateKey(b); return err },
-		func(b []byte) error { _, err := x509.ParseECPrivateKey(b); return err },
-	} {
-		if parse(b) == nil {
-			return true
-		}
-	}
-	return false
+	_, pkcs8 := x509.ParsePKCS8PrivateKey(b)
+	_, pkcs1 := x509.ParsePKCS1PrivateKey(b)
+	_, ec := x509.ParseECPrivateKey(b)
+	return isPublicDER(b) || pkcs8 == nil || pkcs1 == nil || ec == nil
+}
+
+// isPublicDER reports whether b is a public key or a certificate.
+func isPublicDER(b []byte) bool {
+	_, pkix := x509.ParsePKIXPublicKey(b)
+	_, pkcs1 := x509.ParsePKCS1PublicKey(b)
+	_, certificate := x509.ParseCertificate(b)
+	return pkix == nil || pkcs1 == nil || certificate == nil
 }
 
 // isSSH reports whether word is a key type of OpenSSH.

@@ -4,8 +4,32 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
+
+// IsPublic reports whether a secret looks like a public key, a certificate, a PEM text or
+// a JWK, in any of the forms that people copy. With a public key as the HMAC secret,
+// everybody who reads the key can sign tokens (RFC 8725 section 2.1).
+func IsPublic(secret []byte) bool {
+	// Some settings hold a PEM text in base64 or hex, and some consoles show only
+	// the base64 between its BEGIN and END lines.
+	return isKeyFile(secret) || slices.ContainsFunc(decodings(string(secret)), isKeyFile)
+}
+
+// isKeyFile reports whether b is a public key or certificate in DER, an SSH public key,
+// any PEM text, or any JWK or JWK Set.
+func isKeyFile(b []byte) bool {
+	text := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
+	switch {
+	case isPublicDER(b), strings.Contains(text, "-----BEGIN "):
+		return true
+	case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
+		return strings.Contains(text, `"kty"`)
+	}
+	first, _, more := strings.Cut(text, " ")
+	return more && isSSH(first)
+}
 
 // SecretHint returns what an operator should know about an accepted secret when
 // signatures fail, or "". A secret is used byte for byte, but many issuers decode
