@@ -78,7 +78,7 @@ func adviceForBoth(form keyform.Form) string {
 	case keyform.FileName:
 		return "keys.File reads a file"
 	case keyform.XML:
-		return "SAML metadata is of no use here; ask the issuer for its JWK Set"
+		return "if it is SAML metadata, ask the issuer for its JWK Set"
 	case keyform.Token:
 		return "it is signed with a key and is not the key; ask the issuer for its JWK Set"
 	}
@@ -90,13 +90,8 @@ func adviceForBoth(form keyform.Form) string {
 func notDocument(body []byte, header http.Header, wanted string, err error) error {
 	form := keyform.Of(body[:min(len(body), maxFormBytes)])
 	switch form {
-	case keyform.JWKSet, keyform.JSON, keyform.BrokenJSON:
+	case keyform.JWKSet, keyform.Metadata, keyform.JSON, keyform.BrokenJSON:
 		return err
-	case keyform.Metadata:
-		if wanted != "a JWK Set" {
-			return err
-		}
-		return fmt.Errorf("it is %s, not %s; its jwks_uri is the address of the set", form, wanted)
 	case keyform.JWK, keyform.JWKArray, keyform.Empty:
 		return fmt.Errorf("it is %s, not %s", form, wanted)
 	}
