@@ -231,8 +231,7 @@ const (
 //
 // A [Rule], an [Extractor], a [KeySource] and Options.Validate choose the answer by
 // the error they return: a sentinel, an error that wraps one, or an *Error. See [Rule]
-// for one exception.
-// Construct an Error by field name; fields will be added.
+// for one exception. Construct an Error by field name; fields will be added.
 type Error struct {
 	_ struct{}
 

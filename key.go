@@ -32,8 +32,9 @@ import (
 // common ones.
 //
 // A KeySource must be safe for concurrent use. It should answer from memory, because
-// a gate calls it for each token, remembered tokens included. A KeySource that can detect mistakes in its own
-// configuration should also implement [IssuerChecker] and [AlgorithmChecker].
+// a gate calls it for each token, remembered tokens included. A KeySource that can
+// detect mistakes in its own configuration should also implement [IssuerChecker] and
+// [AlgorithmChecker].
 type KeySource interface {
 	// Keys returns the keys of issuer that may have signed a token with the given
 	// kid, which is "" if the token has none.
@@ -54,8 +55,8 @@ type KeySource interface {
 	//
 	// No keys and a nil error mean that the issuer has no such key: the token is
 	// refused with 401. An error means that the source cannot find out now: the answer
-	// is 503, unless the error wraps an [*Error] or a sentinel of this package. If ctx ends while Keys waits, Keys must return an error, never an empty
-	// result.
+	// is 503, unless the error wraps an [*Error] or a sentinel of this package. If ctx
+	// ends while Keys waits, Keys must return an error, never an empty result.
 	Keys(ctx context.Context, issuer, kid string) ([]*Key, error)
 }
 

@@ -68,11 +68,13 @@ type settings struct {
 //
 //   - the key and the times of the token
 //   - Options.Rules and its own rules
-//   - Options.Confirm, except for a DPoP proof, which may be used only once: Confirm is
-//     not asked again if method, host, RequestURI, URL and proof are the same. Put
-//     [http.StripPrefix] outside both gates, or the URL differs
+//   - Options.Confirm. A DPoP proof may be used only once, so Confirm is not asked again
+//     about a proof if method, host, RequestURI and URL are the same too
 //   - Options.Validate, unless the context is the very one that the other gate made, so
 //     that nothing can have changed for it
+//
+// [http.StripPrefix] changes the URL. Put it outside both gates if tokens are bound to
+// DPoP proofs.
 //
 // A request with other credentials, such as one that a batch handler makes with its own
 // context, is verified anew.
@@ -81,7 +83,8 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 }
 
 // Optional is like Handler, but also calls next for requests without credentials or
-// with credentials of another scheme, with no token in the context. A request with a bad token is refused.
+// with credentials of another scheme, with no token in the context. A request with a
+// bad token is refused.
 //
 // If a cacheable response depends on the caller, next must set the Vary header.
 func (g *Gate) Optional(next http.Handler) http.Handler {
@@ -268,10 +271,10 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 //
 // Deny keeps a Content-Encoding that was set before [Gate.Handler] or [Gate.Optional]
 // called the handler, because it belongs to middleware that compresses the body. It
-// removes a Content-Encoding that the handler has set since. It cannot tell the two
-// apart for a request without a token, for callers of [Gate.Check], and if w is not
-// the ResponseWriter that the gate passed on. Then it keeps Content-Encoding, as
-// [http.Error] does: remove it yourself if it is yours.
+// removes a Content-Encoding that the handler has set since. For a request without a
+// token, for a caller of [Gate.Check], and if w is not the ResponseWriter that the gate
+// passed on, it cannot know who has set the header. Then it keeps Content-Encoding, as
+// [http.Error] does: remove the header yourself if you have set it.
 //
 // Deny is for callers of [Gate.Check], and for handlers that refuse a request
 // later. If err wraps neither an [*Error] nor a sentinel of this package, the status
@@ -351,8 +354,8 @@ type decision struct {
 }
 
 // decide takes the token out of a request, decides whether the request passes, and
-// reports the decision to Options.Observe. A request without a token passes only if it
-// is asked for by Optional.
+// reports the decision to Options.Observe. A request without a token passes only
+// byOptional.
 func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 	if e := g.unusable(); e != nil {
 		return decision{}, e
@@ -403,7 +406,7 @@ type outerToken struct {
 	context     *tokenContext
 	sameRequest bool // the outer gate let the same request through
 	sameProof   bool // Confirm accepted the proof that the request has, which must not be used twice
-	validated   bool // Validate has accepted the token, and nothing has run since
+	validated   bool // Validate has accepted the token for this very context
 }
 
 // outerTokenOf returns the outerToken of r.
@@ -425,8 +428,8 @@ func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (oute
 // authorize verifies a credential and checks the token against Options and the rules
 // of g. If the token is verified and then refused, authorize returns both c and e.
 //
-// With an outer token, the credential is not verified anew: its key and its times are
-// checked, and all that depends on the request. If c is the context of outer, the
+// If there is an outer token, authorize checks its key, its times, and all that depends
+// on the request, and does not parse the credential. If c is the context of outer, the
 // context of the request needs no change.
 func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (c *tokenContext, cached bool, e *Error) {
 	s := g.settings

@@ -68,8 +68,8 @@ func (e Event) Format(f fmt.State, _ rune) {
 // A logger whose level is Warn has the same effect, and leaves out the clients that
 // went away.
 //
-// AuditLog never logs the query, the value of a header, or a token. It may log the
-// scheme of an Authorization header that is not Bearer. If a client puts a token into
+// AuditLog never logs the query, the value of a header, or a token. If the scheme of an
+// Authorization header is not Bearer, it may log the scheme. If a client puts a token into
 // the path, AuditLog replaces it by "[token]"; it does not recognise other secrets
 // in a path. Values from the client and texts of errors are escaped and cut.
 //
@@ -95,8 +95,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Event) {
 // The records remain personal data as long as the key exists (GDPR Article 4(5) and
 // Recital 26), and may remain so without it:
 //
-//   - the path is logged as it is, and names the user if the routes are like
-//     /users/{id};
+//   - the path is logged, and names the user if the routes are like /users/{id};
 //   - the issuer may know whose token a token ID belongs to;
 //   - what one user did, and when, may be enough to identify the user.
 func AuditLogPseudonymous(logger *slog.Logger, key []byte) func(context.Context, Event) {

@@ -34,12 +34,16 @@ type Options struct {
 	// discovers its keys, keep the keys of different issuers apart.
 	//
 	// Two issuers may give the same subject to two people. With several Issuers,
-	// handlers must store users under both results of [Identity], not under [Subject].
+	// handlers must store users under both results of [Identity], not under [Subject]
+	// alone.
 	//
 	// One of Issuers, TrustIssuer and AnyIssuer is required.
 	Issuers []string
 	// TrustIssuer reports whether an issuer is trusted. Use it instead of Issuers if
 	// the tenants are known only at run time. It must be safe for concurrent use.
+	//
+	// Two tenants may give the same subject to two people. Handlers must store users
+	// under both results of [Identity], not under [Subject] alone.
 	//
 	// TrustIssuer is called with an unverified string. It must only compare: no
 	// I/O, and nothing stored under that string. Compare with a list of tenants rather
@@ -53,8 +57,8 @@ type Options struct {
 	// Audiences lists the names of this service. aud must contain one of them.
 	// Required unless AnyAudience is set.
 	//
-	// Some issuers make ID tokens like access tokens: the same typ, and an aud that may
-	// be the same. If the ID tokens of your issuer have at_hash, add
+	// Some issuers make ID tokens like access tokens, with the same typ, and perhaps
+	// with the same aud. If the ID tokens of your issuer have at_hash, add
 	// NoClaim("at_hash") to Rules to keep them out (see [NoClaim]).
 	Audiences []string
 	// AnyAudience turns the check of aud off, for issuers that do not set aud. The
@@ -68,9 +72,9 @@ type Options struct {
 	Rules []Rule
 
 	// Algorithms lists the accepted algorithms. nil accepts the algorithm of each
-	// key. In both cases a key verifies only its own algorithm, whatever the token
-	// says. So most services need no list: each algorithm of a list must be that of a
-	// key, if Keys has its keys in memory (see [AlgorithmChecker]).
+	// key. A key verifies only its own algorithm, whatever the token says, so most
+	// services need no list. New refuses a list that the keys do not fit, if Keys has
+	// them in memory (see [AlgorithmChecker]).
 	Algorithms []string
 	// Types lists the accepted values of typ, with "" for an absent typ. nil accepts
 	// an absent typ, "JWT" and "at+jwt". Issuers sign tokens of other kinds with the
@@ -87,7 +91,7 @@ type Options struct {
 	// null, and sub is a non-empty string even if SubjectClaim names another claim.
 	RFC9068 bool
 	// SubjectClaim is the name of the claim that has the user's ID. "" means "sub",
-	// which must be a string. If SubjectClaim is set, be it to "sub", the claim may also
+	// which must be a string. If SubjectClaim is set, even to "sub", the claim may also
 	// be a non-negative integer. Its digits are then the subject.
 	SubjectClaim string
 	// AllowNoSubject accepts tokens without a subject, which some issuers give to
@@ -159,7 +163,7 @@ type Options struct {
 	// requests pass with 2xx, and a browser shows its stored page with 304. So OnDeny may
 	// serve a page with [http.ServeFile]. The request that it gets lacks the headers
 	// Range, If-Range, If-Match, If-None-Match, If-Modified-Since and
-	// If-Unmodified-Since, which are not about this page.
+	// If-Unmodified-Since: the client sent them for another page.
 	//
 	// The status 200 is sent if the Content-Type is one of gRPC, gRPC-Web or a Connect
 	// stream. These protocols send errors with 200. Do not let a proxy decide by the
@@ -172,8 +176,7 @@ type Options struct {
 	// reason of a refusal is lost, unless OnDeny logs it.
 	//
 	// A nested gate that gets the request of the outer gate reports only refusals.
-	// Observe runs on the request's goroutine and must be safe for
-	// concurrent use.
+	// Observe runs on the request's goroutine and must be safe for concurrent use.
 	Observe func(context.Context, Event)
 	// Now returns the current time, for tests. nil means [time.Now].
 	Now func() time.Time
@@ -181,9 +184,9 @@ type Options struct {
 
 const (
 	defaultLeeway        = 30 * time.Second
-	minLeeway            = time.Millisecond // a shorter one is a number without a unit
+	minLeeway            = time.Millisecond // a shorter one is a number whose unit was forgotten
 	maxLeeway            = 5 * time.Minute
-	minMaxAge            = time.Second // a shorter one is a number without a unit
+	minMaxAge            = time.Second // a shorter one is a number whose unit was forgotten
 	defaultMaxTokenBytes = 16 << 10
 	maxMaxTokenBytes     = 1 << 20
 	maxCacheSize         = 1 << 20

@@ -28,9 +28,9 @@ import (
 //      v             created when somebody asks for the Token
 //   requestToken     one for each request; contains the Token
 //
-// requestToken.verified points to the verifiedToken too. The field origin of a Token points to the requestToken that contains it. It is nil
-// in a Token made by hand. In a copy it points to a requestToken that contains
-// another Token.
+// requestToken.verified points to the verifiedToken too. The field origin of a Token
+// points to the requestToken that contains the Token. It is nil in a Token made by hand.
+// In a copy it points to a requestToken that contains another Token.
 
 // A Token is an access token that a gate verified. Each request has its own Token:
 // changing its fields or slices does not affect other requests.
@@ -67,10 +67,10 @@ type Token struct {
 //
 // encoding/json ignores letter case when it matches field names: a field tagged
 // "role" is filled from a claim called "Role" if there is no claim "role". A gate
-// accepts no token that has both as claims. Inside a claim the names may differ in
-// letter case only, as client IDs do. Decode then returns an error if it would have to
-// store two of them in one field of a struct. Maps have room for both, and a type with
-// a method UnmarshalJSON decides for itself. The rule of [Claim] compares names exactly.
+// accepts no token that has both as claims. Inside a claim, names may differ only in
+// letter case, as client IDs do. If Decode would have to store two of them in one field
+// of a struct, it returns an error. A map has an entry for each name, and a type with a
+// method UnmarshalJSON decides for itself. The rule of [Claim] compares names exactly.
 //
 // Decode returns an error for a Token that was made by hand, which has no claims.
 func (t *Token) Decode(v any) error {
@@ -148,19 +148,19 @@ func Subject(ctx context.Context) string {
 //     be the same for two users.
 //   - With [Options.AnyIssuer], the gate compares iss with nothing. The signature
 //     covers iss, but everybody who can sign a token can write any issuer into it.
-//     issuer is "" if the token has no iss. Use the subject alone if one issuer signs
-//     the tokens. Otherwise list the Issuers.
+//     The issuer is "" if the token has no iss. If one issuer signs all tokens, use the
+//     subject alone. Otherwise list the Issuers.
 //
 // If Keys returns one key for two issuers, each of them can sign tokens in the name of
-// the other, and issuer does not prove which of them did. See [Options.Issuers].
+// the other. The result then does not prove which issuer signed. See [Options.Issuers].
 //
 // Some issuers have two names, such as the two spellings of Google and the custom
 // domain of an Auth0 tenant. A user has the same subject under both names. Replace one
 // name by the other before you store the user.
 //
-// If [Options.SubjectClaim] is set, subject is the value of that claim. Name a claim
+// If [Options.SubjectClaim] is set, the subject is the value of that claim. Name a claim
 // whose values are never given to a second user. An email address can pass to another
-// person. With [Options.AllowNoSubject], subject may be "": that is the ID of no user.
+// person. With [Options.AllowNoSubject] the subject may be "", which identifies no user.
 func Identity(ctx context.Context) (issuer, subject string) {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *tokenContext:
@@ -357,7 +357,7 @@ type requestIdentity struct {
 	method string
 	host   string
 	uri    string
-	proof  *provenRequest // nil if Confirm accepted no proof that can be used only once
+	proof  *provenRequest // nil unless Confirm accepted a proof that may be used only once
 }
 
 // hashSeed is random and known to this process only, so clients cannot choose tokens

@@ -283,7 +283,7 @@ func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (k
 		return keys, err
 	}
 	n := 0
-	var other *Key // has the right ID and is for another algorithm
+	var other *Key // has the right ID and another algorithm
 	for _, k := range all {
 		if k.fits(h.algorithm, h.KeyID) {
 			keys[n] = k
@@ -353,8 +353,8 @@ func (v *verifier) issuerRefused(iss string) error {
 	})
 }
 
-// slightDifference says in what two different names differ, if that is easily
-// overlooked. Otherwise it returns "".
+// slightDifference says how two different issuers or audiences differ, if a reader may
+// overlook the difference. Otherwise it returns "".
 func slightDifference(a, b string) string {
 	switch {
 	case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
@@ -395,8 +395,8 @@ func (v *verifier) algorithmRefused(alg string) error {
 	})
 }
 
-// keyRefused returns the refusal of a token with header h because key, the one that it
-// names, is for another algorithm. A token without kid names all keys.
+// keyRefused returns the refusal of a token with header h, for which key has the right
+// ID and another algorithm. If the token has no kid, each ID is right.
 func keyRefused(key *Key, h *header) error {
 	return refuseWith(ErrAlgorithm, func() string {
 		text := "the token is signed with " + h.Algorithm
@@ -451,7 +451,7 @@ func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
 }
 
 // malformed returns the refusal of a token with a malformed part, such as "claims".
-// err says what is wrong with that part. It must not change.
+// err says what is wrong with that part. Its text must not change.
 func malformed(part string, err error) error {
 	return refuseWith(ErrMalformed, func() string { return part + ": " + err.Error() })
 }

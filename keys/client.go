@@ -91,7 +91,7 @@ func (c client) parseURL(address string) (*url.URL, error) {
 	case u.User != nil:
 		return nil, errors.New("it has credentials in it, which logs would show; let Remote.Client send them")
 	case u.Scheme == "http" && !c.insecureHTTP && !isLoopback(u.Hostname()):
-		return nil, errors.New("it is plain http, so that whoever is on the path would choose the keys; " +
+		return nil, errors.New("it is plain http, so that anybody on the network path could choose the keys; " +
 			"use https, or set InsecureHTTP in a network that is trusted as a whole")
 	}
 	return u, nil
@@ -100,7 +100,7 @@ func (c client) parseURL(address string) (*url.URL, error) {
 // A requestError is a request that got no response.
 type requestError struct {
 	address string
-	late    bool // the time for the request is over
+	late    bool // no response came before the context ended
 	err     error
 }
 

@@ -65,11 +65,11 @@ const (
 	maxFileBytes = 1 << 20
 )
 
-// Format prints the path, whatever the verb.
+// Format prints the path, whatever the verb. It leaves out a Path that may be a key.
 func (f *File) Format(s fmt.State, _ rune) { fmt.Fprint(s, f.name()) }
 
-// name returns what errors and logs call the File. It leaves a Path out that is no file
-// name: it may be a key.
+// name returns what errors and logs call the File. It leaves out a Path that is not the
+// name of a file, because it may be a key.
 func (f *File) name() string {
 	if form := keyform.Of([]byte(f.Path)); form != keyform.FileName && form != keyform.OtherText || len(f.Path) > 200 {
 		return "keys.File"

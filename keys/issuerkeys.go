@@ -329,8 +329,8 @@ func (k *issuerKeys) setAlarm(now time.Time) {
 	k.alarm = time.AfterFunc(when.Sub(now), func() { s.actionDue.Store(true) })
 }
 
-// withIssuer adds the source to err, and the issuer or the URL unless err starts with
-// it. It returns nil for nil.
+// withIssuer adds the name of the source to err, and the issuer or the URL. It does not
+// repeat an address that err starts with. It returns nil for nil.
 func (k *issuerKeys) withIssuer(err error) error {
 	if err == nil {
 		return nil

@@ -76,9 +76,9 @@ import (
 // The first limit is on fetches for issuers that only a token has named and whose
 // keys were never fetched: a hundred of these fetches may fail, and then there is
 // one each second, for whichever request comes first. Requests beyond the limit are
-// answered with 503. The limit is for all these issuers together. Fetches that succeed do not
-// count, and neither do issuers that New or Refresh has named. Issuers whose keys
-// are there are not affected.
+// answered with 503. The limit is for all these issuers together. Fetches that succeed
+// do not count, and neither do issuers that New or Refresh has named. Issuers whose
+// keys are there are not affected.
 //
 // The second limit is on issuers: a Remote keeps at most 1,000. For a new one it
 // forgets, in this order,
@@ -114,9 +114,9 @@ type Remote struct {
 	URL string
 	// Client makes the requests. Set it for a private CA, credentials or a proxy.
 	// nil means a client with a copy of [http.DefaultTransport], which all Remotes
-	// share. The copy is made at the first fetch of the process. A Client that adds credentials must check the host of each request:
-	// redirects to another origin are not followed, but a discovery document may
-	// name keys on any host.
+	// share. The copy is made at the first fetch of the process. A Client that adds
+	// credentials must check the host of each request: redirects to another origin are
+	// not followed, but a discovery document may name keys on any host.
 	Client *http.Client
 	// Algorithms are for keys without alg. Each such key verifies those
 	// algorithms of the list that its kind can verify. nil means RS256, the
@@ -130,8 +130,8 @@ type Remote struct {
 	FreshFor time.Duration
 	// StaleFor is how much longer keys are used while no new keys can be fetched,
 	// or while no request comes: 0 means 24 hours, a negative value means no
-	// longer, and the minimum is a second. FreshFor and StaleFor together bound how long a key that the issuer
-	// has withdrawn is still accepted during an outage.
+	// longer, and the minimum is a second. FreshFor and StaleFor together bound how
+	// long a key that the issuer has withdrawn is still accepted during an outage.
 	StaleFor time.Duration
 	// MinInterval limits the fetches that unknown key IDs trigger: after the
 	// first two, there is at most one each MinInterval. 0 means 5 seconds, and the
@@ -170,7 +170,7 @@ const (
 	defaultMinInterval = 5 * time.Second
 	defaultTimeout     = 5 * time.Second
 
-	// Shorter durations cannot be meant. They are numbers without a unit.
+	// A shorter duration is a number whose unit was forgotten.
 	minFreshFor = time.Second      // also of StaleFor
 	minTimeout  = time.Millisecond // also of MinInterval
 )

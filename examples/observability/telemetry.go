@@ -50,7 +50,8 @@ func observeDecisions(meter metric.Meter) (func(context.Context, jwtgate.Event),
 
 // outcome returns the labels of a decision. result is allow, anonymous, deny, canceled
 // or unavailable. Canceled means that the client went away. Unavailable means that the
-// gate could not decide, because the keys or Options.Validate failed. reason is the reason of a refusal, or "none".
+// gate could not decide, because the keys or Options.Validate failed. reason is the
+// reason of a refusal, or "none".
 func outcome(e jwtgate.Event) (result, reason string) {
 	if e.Err == nil {
 		if e.Token == nil {

@@ -31,8 +31,8 @@ import (
 //
 // The subject is oid, the user's ID for all applications of the tenant. sub is
 // different in each application. Store users under both results of
-// [jwtgate.Identity]: the issuer names the tenant. Do not identify users by email or preferred_username:
-// administrators of other tenants can set them to any value.
+// [jwtgate.Identity]: the issuer names the tenant. Do not identify users by email or
+// preferred_username: administrators of other tenants can set them to any value.
 //
 // Tokens for Microsoft Graph can be verified by Microsoft Graph only. If this service
 // gets them, the application has asked for the wrong scope.

@@ -22,8 +22,8 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// TooShort says that d, which is less than least, was probably meant in another unit,
-// because a number without a unit counts as nanoseconds.
+// TooShort returns the error text for an option d that is less than least. The unit was
+// probably forgotten: Go takes a number without a unit for nanoseconds.
 func TooShort(d, least time.Duration) string {
 	unit := "Second"
 	if least < time.Second && d >= time.Microsecond {

@@ -1,5 +1,5 @@
-// Package logtext prepares untrusted text for one line of a log: short, printable, and
-// without tokens.
+// Package logtext prepares text for one line of a log. It makes untrusted text short and
+// printable, and removes tokens from it. It also writes durations.
 package logtext
 
 import (

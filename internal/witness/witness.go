@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// A Record is what was seen, one observation a line. It lacks what differs between two
+// A Record is what was seen, one observation in each string. It lacks what differs between two
 // runs of the same exchange, such as the header Date and port numbers.
 type Record struct {
 	Client  []string // the response, the informational responses before it, trailers
@@ -64,7 +64,7 @@ func (e *exchange) wait(r *http.Request) {
 }
 
 // Run sends the request of c, with the given header, and returns what was seen. The
-// handler of c is wrapped in middleware and, outside, in one that records.
+// server's handler is a recorder around middleware, which is around the handler of c.
 //
 // Run counts the files in os.TempDir, which must be empty and used by nobody else.
 func (c *Case) Run(start Start, middleware func(http.Handler) http.Handler, header http.Header) (Record, error) {
