@@ -196,8 +196,9 @@ const (
 // New returns a gate that accepts the tokens that o describes. It copies the slices
 // of o.
 //
-// New refuses options that check less than they seem to. Its error joins all
-// problems that it found. Each problem names the field and the fix.
+// New refuses options that check less than they seem to, and values that cannot be
+// meant, such as a Duration without its unit. Its error joins all problems that it
+// found. Each problem names the field and the fix.
 func New(o Options) (*Gate, error) {
 	s, err := newSettings(o)
 	if err != nil {
