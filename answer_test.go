@@ -95,7 +95,8 @@ func byValue(next http.Handler) http.Handler {
 	})
 }
 
-// Whoever refuses, and whoever compresses, the client can read the refusal. acceptance 60
+// The client can read a refusal of the gate and of a handler, with compression outside and inside the
+// gate. acceptance 60
 func TestRefusalsAreReadable(t *testing.T) {
 	t.Parallel()
 	const (

@@ -161,7 +161,7 @@ func ExampleNoClaim() {
 	// 401
 }
 
-// NoClaim refuses by presence: the value of the claim does not matter. acceptance 62
+// NoClaim refuses by presence: the value of the claim does not matter.
 func TestNoClaim(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t)

@@ -445,7 +445,7 @@ func TestVerifyIgnoresKeysInTheHeader(t *testing.T) {
 		_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), header, claimsJSON(nil)))
 		require.NoError(t, err, extra)
 	}
-	// acceptance 23: the gate ignores a cty other than JWT.
+	// acceptance 23: the gate ignores cty.
 	_, err := gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"application/json"}`, claimsJSON(nil)))
 	require.NoError(t, err)
 	_, err = gate.Verify(t.Context(), sign("RS256", rsaKey(), `{"alg":"RS256","cty":"`+strings.Repeat("x", 2000)+`"}`, claimsJSON(nil)))

@@ -20,7 +20,8 @@ import (
 	"github.com/jwtgate/jwtgate/jwttest"
 )
 
-// Refusals are readable behind CompressHandler of gorilla/handlers, whoever refuses. acceptance 60
+// Refusals of the gate and of a handler are readable with CompressHandler of gorilla/handlers.
+// acceptance 60
 func TestRefusalsBehindCompressHandler(t *testing.T) {
 	t.Parallel()
 	issuer := jwttest.NewIssuer(t)

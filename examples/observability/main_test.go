@@ -205,6 +205,19 @@ func TestScrapeInAnOutage(t *testing.T) {
 	}
 }
 
+// A client that goes away while keys are fetched is no outage of the service.
+func TestClientThatGoesAway(t *testing.T) {
+	t.Parallel()
+	s := newTestService(t)
+	s.issuer.Down(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, "GET", "/orders", nil)
+	r.Header.Set("Authorization", "Bearer "+s.issuer.Token(nil))
+	s.api.Config.Handler.ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, map[string]float64{`cached="false", reason="canceled", result="canceled"`: 1}, s.values("jwtgate_decisions_total"))
+}
+
 // Clients cannot add series or labels, and the metrics contain no data from a token.
 func TestMetricsContainNoTokenData(t *testing.T) {
 	t.Parallel()

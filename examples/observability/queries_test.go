@@ -260,6 +260,7 @@ func TestAlerts(t *testing.T) {
 		allow       = `jwtgate_decisions_total{result="allow", reason="none"} `
 		expired     = `jwtgate_decisions_total{result="deny", reason="expired"} `
 		unavailable = `jwtgate_decisions_total{result="unavailable", reason="unavailable"} `
+		canceled    = `jwtgate_decisions_total{result="canceled", reason="canceled"} `
 		age         = `jwtgate_keys_age_seconds{issuer="https://auth.example.com/"} `
 		failures    = `jwtgate_keys_fetch_failures_total{issuer="https://auth.example.com/"} `
 	)
@@ -274,6 +275,7 @@ func TestAlerts(t *testing.T) {
 		"a new service":            {[]string{expired + "_x1435 0+5x4"}, nil},
 		"a few unavailable":        {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
 		"many unavailable":         {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
+		"many clients go away":     {[]string{allow + "0+1000x1440", canceled + "0x1429 0+500x10"}, nil},
 		"all unavailable":          {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
 		"many refusals, as always": {[]string{allow + "0+10x1440", expired + "0+10x1440"}, nil},
 		"twice as many refusals":   {[]string{allow + "0+90x1440", expired + "0+10x1419 14210+22x19"}, nil},
