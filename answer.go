@@ -65,7 +65,7 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 }
 
 // callOnDeny calls OnDeny. It hides the conditions of the request and the range that
-// the client wants: they are about the resource, and the body of a refusal is another.
+// the client wants: they are about the resource, not about the body of a refusal.
 // With them, http.ServeFile would answer 304, 412 or 206 instead of serving the page.
 func (a *answerer) callOnDeny(d *denialWriter, r *http.Request, e *Error) {
 	if r == nil || !slices.ContainsFunc(conditionHeaders[:], func(name string) bool { return r.Header[name] != nil }) {

@@ -176,8 +176,8 @@ func (c *claimChecker) checkTimes(t *Token, now time.Time) error {
 	return nil
 }
 
-// passed returns the refusal of a token because of a time that has passed. limit is
-// the option that allows less.
+// passed returns the refusal of a token because of a time that has passed. The error
+// ends with text and limit, which name the option that limits the time.
 func (c *claimChecker) passed(name string, at, now time.Time, text string, limit time.Duration) error {
 	return refuseWith(ErrExpired, func() string {
 		return name + " was " + at.Format(time.RFC3339) + ", " + logtext.Duration(now.Sub(at)) + " ago" + text + logtext.Duration(limit)
@@ -464,7 +464,7 @@ func (m *claim) subject(allowInteger, hint bool) (string, error) {
 		case ok:
 			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", has more than 1024 bytes"
 		case hint && !allowInteger && isInteger(raw) && raw[0] != '-':
-			return "the subject, sub, is " + describeJSON(raw) + `; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`
+			return `the subject, "sub", is ` + describeJSON(raw) + `; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`
 		case allowInteger:
 			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is " + describeJSON(raw) + "; it must be a string or an integer from 0 on"
 		}

@@ -363,7 +363,7 @@ func TestClaimTexts(t *testing.T) {
 		{nil, map[string]any{"iat": unix(250 * time.Second)}, `token not yet valid: iat is 2026-01-01T00:34:10Z, 4m10s ahead of this machine's clock; the leeway is 30s`},
 		{func(o *jwtgate.Options) { o.Leeway = -1 }, map[string]any{"nbf": unix(2 * time.Hour)}, `token not yet valid: nbf is 2026-01-01T02:30:00Z, 2h ahead of this machine's clock; the leeway is 0s`},
 		{func(o *jwtgate.Options) { o.MaxAge = 10 * time.Minute }, map[string]any{"iat": unix(-11 * time.Minute)}, `token expired: iat was 2026-01-01T00:19:00Z, 11m ago, longer than MaxAge, which is 10m`},
-		{nil, map[string]any{"sub": 42}, `claim not accepted: the subject, sub, is the number 42; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`},
+		{nil, map[string]any{"sub": 42}, `claim not accepted: the subject, "sub", is the number 42; it must be a string, or set Options.SubjectClaim to "sub" to accept integers`},
 		{nil, map[string]any{"sub": ""}, `claim not accepted: the subject, "sub", is missing, null or empty, and Options.AllowNoSubject is not set`},
 		{nil, map[string]any{"sub": raw("null")}, `claim not accepted: the subject, "sub", is missing, null or empty, and Options.AllowNoSubject is not set`},
 		{nil, map[string]any{"sub": nil}, `claim not accepted: the subject, "sub", is missing, null or empty, and Options.AllowNoSubject is not set`},

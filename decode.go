@@ -18,12 +18,12 @@ func checkFolding(claims string, v any) error {
 	if v == nil || !jsonobj.Folds(claims) {
 		return nil
 	}
-	return ambiguous(claims, reflect.ValueOf(v))
+	return foldingIn(claims, reflect.ValueOf(v))
 }
 
-// ambiguous is checkFolding for raw, a JSON value, that encoding/json would store in v.
+// foldingIn is checkFolding for raw, a JSON value, that encoding/json would store in v.
 // Where encoding/json would store raw in a new value, v is the zero value of its type.
-func ambiguous(raw string, v reflect.Value) error {
+func foldingIn(raw string, v reflect.Value) error {
 	raw = strings.TrimSpace(raw)
 	for range maxIndirections {
 		switch {
@@ -36,9 +36,9 @@ func ambiguous(raw string, v reflect.Value) error {
 		case v.Kind() == reflect.Interface && v.Elem().Kind() == reflect.Pointer:
 			v = v.Elem() // encoding/json stores raw in the value that this pointer points to
 		case raw[0] == '{':
-			return ambiguousObject(raw, v)
+			return foldingInObject(raw, v)
 		case raw[0] == '[':
-			return ambiguousArray(raw, v)
+			return foldingInArray(raw, v)
 		default:
 			return nil
 		}
@@ -46,7 +46,7 @@ func ambiguous(raw string, v reflect.Value) error {
 	return fmt.Errorf("jwtgate: cannot decode the claims: %s has too many pointers", v.Type())
 }
 
-// maxIndirections limits the pointers to pointers that ambiguous follows. A type such
+// maxIndirections limits the pointers to pointers that foldingIn follows. A type such
 // as "type P *P" has no end of them.
 const maxIndirections = 100
 
@@ -60,7 +60,7 @@ func decodesItself(t reflect.Type) bool {
 	return t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler)
 }
 
-func ambiguousObject(raw string, v reflect.Value) error {
+func foldingInObject(raw string, v reflect.Value) error {
 	if kind := v.Kind(); kind != reflect.Struct && kind != reflect.Map {
 		return nil
 	}
@@ -70,7 +70,7 @@ func ambiguousObject(raw string, v reflect.Value) error {
 	}
 	if v.Kind() == reflect.Map { // a map has an entry for each spelling
 		for _, value := range members {
-			if err := ambiguous(string(value), reflect.Zero(v.Type().Elem())); err != nil {
+			if err := foldingIn(string(value), reflect.Zero(v.Type().Elem())); err != nil {
 				return err
 			}
 		}
@@ -87,7 +87,7 @@ func ambiguousObject(raw string, v reflect.Value) error {
 					"and encoding/json would store both in one field; use a map", v.Type(), logtext.Quote(min(name, found)), logtext.Quote(max(name, found)))
 			}
 			found = name
-			if err := ambiguous(string(value), field.value); err != nil {
+			if err := foldingIn(string(value), field.value); err != nil {
 				return err
 			}
 		}
@@ -95,7 +95,7 @@ func ambiguousObject(raw string, v reflect.Value) error {
 	return nil
 }
 
-func ambiguousArray(raw string, v reflect.Value) error {
+func foldingInArray(raw string, v reflect.Value) error {
 	kind := v.Kind()
 	if kind != reflect.Slice && kind != reflect.Array {
 		return nil
@@ -109,7 +109,7 @@ func ambiguousArray(raw string, v reflect.Value) error {
 		if i < v.Len() {
 			into = v.Index(i)
 		}
-		if err := ambiguous(element, into); err != nil {
+		if err := foldingIn(element, into); err != nil {
 			return err
 		}
 	}

@@ -291,10 +291,10 @@ func isInteger(raw string) bool {
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// AnyOf returns a rule that passes if at least one of the given rules passes. If
-// none does, it returns the first error that is answered with 503, or else an error
-// that wraps the first error and whose text has the first three. AnyOf panics if there
-// are no rules, and for a nil rule.
+// AnyOf returns a rule that passes if at least one of the given rules passes. If none
+// passes, and an error is answered with 503, it returns that error. Otherwise it returns
+// an error that wraps the first error, and whose text has the first three. AnyOf panics
+// if there are no rules, and for a nil rule.
 func AnyOf(rules ...Rule) Rule {
 	if len(rules) == 0 {
 		panic("jwtgate.AnyOf: pass at least one rule")

@@ -251,6 +251,14 @@ func (v *verifiedToken) isBoundByProof() bool {
 	return err == nil && len(members) == 1 && members[0].Name == "jkt"
 }
 
+// hashSeed is random and known to this process only, so clients cannot choose tokens
+// with equal hashes. A client that found two such tokens would gain nothing: a nested
+// gate would take the second for the first, which is a valid token of that client.
+var hashSeed = maphash.MakeSeed()
+
+// hashCredential returns the hash of a whole token.
+func hashCredential(token string) uint64 { return maphash.String(hashSeed, token) }
+
 // A requestToken contains the Token of one request, and says from which verified
 // token and for which request it was made. It does not keep the request alive.
 type requestToken struct {
@@ -359,14 +367,6 @@ type requestIdentity struct {
 	uri    string
 	proof  *provenRequest // nil unless Confirm accepted a proof that may be used only once
 }
-
-// hashSeed is random and known to this process only, so clients cannot choose tokens
-// with equal hashes. A client that found two such tokens would gain nothing: a nested
-// gate would take the second for the first, which is a valid token of that client.
-var hashSeed = maphash.MakeSeed()
-
-// hashCredential returns the hash of a whole token.
-func hashCredential(token string) uint64 { return maphash.String(hashSeed, token) }
 
 // identify returns the identity of r, without proof.
 func identify(r *http.Request) requestIdentity {

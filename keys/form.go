@@ -66,10 +66,6 @@ func notJWKS(document []byte, err error) error {
 
 const wrapInSet = `put {"keys":[...]} around it and use keys.JWKS`
 
-// maxFormBytes is how much of a response is read to name its form, so that a hostile
-// response costs little.
-const maxFormBytes = 4 << 10
-
 // adviceForBoth returns what to do with a form that is neither PEM nor a JWK Set.
 func adviceForBoth(form keyform.Form) string {
 	switch form {
@@ -101,3 +97,7 @@ func notDocument(body []byte, header http.Header, wanted string, err error) erro
 	}
 	return fmt.Errorf("it is %s (%s), not %s", form, mediaType, wanted)
 }
+
+// maxFormBytes is how much of a response is read to name its form, so that a hostile
+// response costs little.
+const maxFormBytes = 4 << 10
