@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -317,6 +320,36 @@ type attack struct {
 	reported  map[verdict]int // how many cases had a verdict while the good request passed
 	losses    int             // how often the good request was refused, except the last time
 	stopped   bool            // the service refuses the good request, or does so too often
+}
+
+// newAttack starts the servers of an attack. They stop when t ends.
+func newAttack(t *testing.T, handler http.Handler, target Target, s settings) *attack {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("jwttest.Attack needs a port on loopback: %v", err)
+	}
+	a := &attack{
+		settings: s, handler: handler, gotIn: target.GotIn, address: listener.Addr().String(),
+		attackers: newAttackersServer(t), reported: map[verdict]int{},
+	}
+	if a.gotIn == nil {
+		a.gotIn = func(r *http.Response) bool { return r.StatusCode < http.StatusBadRequest }
+	}
+	server := &http.Server{
+		Handler:  a.panics.recorded(handler),
+		ErrorLog: log.New(io.Discard, "", 0), // net/http logs each malformed request
+	}
+	go server.Serve(listener)
+	t.Cleanup(func() {
+		// A handler that hangs must not keep the test from ending.
+		ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			server.Close()
+		}
+	})
+	return a
 }
 
 // try sends the request of a case in all ways that the case allows.

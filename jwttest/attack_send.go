@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,38 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"testing"
 )
-
-// newAttack starts the servers of an attack. They stop when t ends.
-func newAttack(t *testing.T, handler http.Handler, target Target, s settings) *attack {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("jwttest.Attack needs a port on loopback: %v", err)
-	}
-	a := &attack{
-		settings: s, handler: handler, gotIn: target.GotIn, address: listener.Addr().String(),
-		attackers: newAttackersServer(t), reported: map[verdict]int{},
-	}
-	if a.gotIn == nil {
-		a.gotIn = func(r *http.Response) bool { return r.StatusCode < http.StatusBadRequest }
-	}
-	server := &http.Server{
-		Handler:  a.panics.recorded(handler),
-		ErrorLog: log.New(io.Discard, "", 0), // net/http logs each malformed request
-	}
-	go server.Serve(listener)
-	t.Cleanup(func() {
-		// A handler that hangs must not keep the test from ending.
-		ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
-		defer cancel()
-		if server.Shutdown(ctx) != nil {
-			server.Close()
-		}
-	})
-	return a
-}
 
 // An answer is what a service has answered to one request.
 type answer struct {
