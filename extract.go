@@ -50,7 +50,7 @@ func notToken68(credential string) error {
 	trimmed := strings.TrimRight(credential, "=")
 	switch i := charset.Token68.Prefix(trimmed); {
 	case hasScheme(credential, "Bearer"):
-		return refuse(ErrRequest, `there are two words "Bearer " before the token`, "")
+		return refuse(ErrRequest, `the word Bearer comes twice before the token`, "")
 	case i < len(trimmed):
 		character, _ := utf8.DecodeRuneInString(trimmed[i:])
 		return refuse(ErrRequest, "what follows Bearer is not one token: it has the character", string(character))

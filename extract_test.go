@@ -308,7 +308,7 @@ func TestExtractorTexts(t *testing.T) {
 		{nil, []string{`Authorization: "Bearer ` + token + `"`}, `bad request: the Authorization header does not start with a scheme, such as "Bearer "`},
 		{nil, []string{"Authorization: Bearer"}, `bad request: nothing follows Bearer in the Authorization header`},
 		{nil, []string{"Authorization: Bearer  "}, `bad request: nothing follows Bearer in the Authorization header`},
-		{nil, []string{"Authorization: Bearer bearer " + token}, `bad request: there are two words "Bearer " before the token`},
+		{nil, []string{"Authorization: Bearer bearer " + token}, `bad request: the word Bearer comes twice before the token`},
 		{nil, []string{`Authorization: Bearer "` + token + `"`}, `bad request: what follows Bearer is not one token: it has the character "\""`},
 		{jwtgate.Bearer, []string{"Authorization: Bearer " + token + "\u00e9"}, `bad request: what follows Bearer is not one token: it has the character "\u00e9"`},
 		{nil, []string{"Authorization: Bearer =="}, `bad request: what follows Bearer is not a token: it has only equals signs`},

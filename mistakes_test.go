@@ -62,7 +62,7 @@ func TestMistakes(t *testing.T) {
 			o.Issuers = []string{"https://one.example.com/", "https://two.example.com/", "https://three.example.com/", "https://four.example.com/"}
 		}, bearer(good),
 			[]string{`iss is "https://auth.example.com/"`, `"https://one.example.com/", "https://two.example.com/", "https://three.example.com/" and 1 more`}},
-		{"issuer left out", none, with("iss", nil), []string{"iss is missing"}},
+		{"issuer left out", none, with("iss", nil), []string{"iss is missing", "AnyIssuer"}},
 
 		{"audience of another service", none, with("aud", []string{"https://mail.example.com", "account"}),
 			[]string{`["https://mail.example.com", "account"]`, `"` + audience + `"`}},

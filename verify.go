@@ -240,11 +240,11 @@ func (v *verifier) readIssuer(s *scratch) (string, error) {
 		}
 		// Each byte takes at most six bytes in JSON, as in \u0061.
 		if len(jsonobj.Value(s.payload, m)) > 6*maxIssuerBytes+2 {
-			return "", refuse(ErrIssuer, "iss is too long", "")
+			return "", errIssuerForm
 		}
 		iss, ok := jsonobj.Text(s.payload, m)
 		if !ok || len(iss) > maxIssuerBytes {
-			return "", refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
+			return "", errIssuerForm
 		}
 		issuer, ok := v.trustedIssuer(iss)
 		if !ok {
@@ -252,8 +252,13 @@ func (v *verifier) readIssuer(s *scratch) (string, error) {
 		}
 		return issuer, nil
 	}
-	return "", refuse(ErrIssuer, "iss is missing", "")
+	return "", errNoIssuer
 }
+
+var (
+	errNoIssuer   = refuse(ErrIssuer, "iss is missing, and Options.AnyIssuer is not set", "")
+	errIssuerForm = refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
+)
 
 // trustedIssuer returns the trusted issuer that equals iss, code point by code
 // point (RFC 7519 section 4.1.1, RFC 8725 section 3.8).
