@@ -63,8 +63,8 @@ type settings struct {
 // answers preflight requests itself, and lets pages of other origins read refusals.
 //
 // Gates may be nested. If a gate gets a request with the context of another gate
-// derived from the same New, and with the same token, it does not parse the token and
-// check its signature again. It makes all other checks again:
+// derived from the same New, and with the same token, it does not verify the signature
+// again. It makes the checks again whose results may have changed:
 //
 //   - the key and the times of the token
 //   - Options.Rules and its own rules
