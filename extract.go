@@ -134,8 +134,8 @@ func Header(name string) Extractor {
 	return newHeaderReader(canonical).read
 }
 
-// Cookie returns an extractor for a cookie whose value is the token. Double quotes
-// around the value are removed, as net/http does. An empty value counts as no token,
+// Cookie returns an extractor for a cookie whose value is the token. It removes double
+// quotes around the value, as net/http does. An empty value counts as no token,
 // because some sites empty the cookie when a user signs out. Two cookies of this name
 // are a bad request: another site of the same domain may have set one of them.
 //

@@ -233,7 +233,7 @@ type verifiedToken struct {
 	hasCnf      bool
 	hasIssuer   bool
 	hasSubject  bool
-	hasSub      bool // under RFC9068 only: even if Options.SubjectClaim names another claim
+	hasSub      bool // sub is a non-empty string; set under Options.RFC9068 only
 	hasClientID bool
 }
 

@@ -10,42 +10,6 @@ import (
 	"time"
 )
 
-// A Case is a request, and a handler that uses some feature of net/http.
-type Case struct {
-	Name string
-	// HTTP1 is set if only HTTP/1.1 has the feature.
-	HTTP1 bool
-	// RequestTrailers is set if the request has trailers.
-	RequestTrailers bool
-
-	method, target string
-	header         map[string]string
-	body           func(*exchange, *http.Request) io.Reader // nil: no body
-	length         int64                                    // of the body; 0 if it is not announced
-	onFirstByte    func(*exchange)                          // called when the client has read a byte of the body
-	recover        bool                                     // middleware outside recovers from panics
-	serve          func(*exchange, http.ResponseWriter, *http.Request)
-	patterns       []string // if there are any, a mux with these routes calls serve
-}
-
-// handler returns the handler of c, which records in e.
-func (c *Case) handler(e *exchange) http.Handler {
-	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.handler("%s", features(w))
-		e.handler("before: %s", describe(r))
-		defer func() { e.handler("after: %s", describe(r)) }()
-		c.serve(e, w, r)
-	})
-	if len(c.patterns) == 0 {
-		return serve
-	}
-	mux := http.NewServeMux()
-	for _, pattern := range c.patterns {
-		mux.Handle(pattern, serve)
-	}
-	return mux
-}
-
 // Cases returns the cases. They share nothing, so that each can run many times.
 func Cases() []*Case {
 	return []*Case{

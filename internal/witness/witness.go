@@ -19,6 +19,24 @@ import (
 	"time"
 )
 
+// A Case is a request, and a handler that uses some feature of net/http.
+type Case struct {
+	Name string
+	// HTTP1 is set if only HTTP/1.1 has the feature.
+	HTTP1 bool
+	// RequestTrailers is set if the request has trailers.
+	RequestTrailers bool
+
+	method, target string
+	header         map[string]string
+	body           func(*exchange, *http.Request) io.Reader // nil: no body
+	length         int64                                    // of the body; 0 if it is not announced
+	onFirstByte    func(*exchange)                          // called when the client has read a byte of the body
+	recover        bool                                     // middleware outside recovers from panics
+	serve          func(*exchange, http.ResponseWriter, *http.Request)
+	patterns       []string // if there are any, a mux with these routes calls serve
+}
+
 // A Record is what was seen, one observation in each string. It lacks what differs between two
 // runs of the same exchange, such as the header Date and port numbers.
 type Record struct {
@@ -114,6 +132,24 @@ func (c *Case) Run(start Start, middleware func(http.Handler) http.Handler, head
 		e.record.Files = append(e.record.Files, "a file")
 	}
 	return e.record, err
+}
+
+// handler returns the handler of c, which records in e.
+func (c *Case) handler(e *exchange) http.Handler {
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e.handler("%s", features(w))
+		e.handler("before: %s", describe(r))
+		defer func() { e.handler("after: %s", describe(r)) }()
+		c.serve(e, w, r)
+	})
+	if len(c.patterns) == 0 {
+		return serve
+	}
+	mux := http.NewServeMux()
+	for _, pattern := range c.patterns {
+		mux.Handle(pattern, serve)
+	}
+	return mux
 }
 
 // exchange sends r and reads the response.
