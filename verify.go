@@ -354,7 +354,7 @@ func (v *verifier) issuerRefused(iss string) error {
 				return "iss is " + logtext.Quote(iss) + " and trusted is " + logtext.Quote(issuer) + ": they differ in " + difference
 			}
 		}
-		return "iss is " + logtext.Quote(iss) + ", trusted is " + logtext.List(v.issuers, 110)
+		return "iss is " + logtext.Quote(iss) + ", trusted is " + logtext.List(v.issuers, 90)
 	})
 }
 
