@@ -118,9 +118,10 @@ type Options struct {
 	Extract Extractor
 	// Confirm is called for each request whose token has the claim cnf: the token is
 	// bound to a key (RFC 7800). Confirm checks that the sender of the request holds
-	// that key. nil refuses tokens with cnf. Tokens without cnf are accepted without
-	// Confirm, unless one of Rules refuses them. With nested gates, each gate calls
-	// Confirm, except for a DPoP proof that it has accepted (see [Gate.Handler]).
+	// that key. nil refuses tokens with cnf. Confirm is not called for tokens without
+	// cnf. They are accepted, unless one of Rules refuses them. With nested gates, each
+	// gate calls Confirm, except for a DPoP proof that Confirm has already accepted (see
+	// [Gate.Handler]).
 	Confirm Rule
 	// Validate is called for each token, remembered tokens included, after all other
 	// checks of Options and before the rules of [Gate.Require]. Use it for revocation
