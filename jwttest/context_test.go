@@ -147,7 +147,7 @@ func TestContext_MistakesEndTheTest(t *testing.T) {
 		text   string
 	}{
 		{"expired", map[string]any{"exp": time.Now().Add(-time.Hour)}, "expired"},
-		{"a subject that is a number", map[string]any{"sub": 7}, "the subject, sub, is the number 7"},
+		{"a subject that is a number", map[string]any{"sub": 7}, `the subject, "sub", is the number 7`},
 		{"a subject that is too long", map[string]any{"sub": strings.Repeat("a", 2000)}, "the subject"},
 		{"scopes that are numbers", map[string]any{"scope": []int{1}}, "scope"},
 		{"what is not JSON", map[string]any{"f": func() {}}, "cannot be written as JSON"},
