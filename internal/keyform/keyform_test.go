@@ -107,7 +107,7 @@ func TestSecretHint(t *testing.T) {
 		{"base64url without padding", base64.RawURLEncoding.EncodeToString(raw), "the secret is base64 text of 43" + decode},
 		{"a line break at the end", base64.StdEncoding.EncodeToString(raw) + "\n", "the secret ends with a line break; if the issuer's does not, trim it"},
 		{"CRLF at the end", "correct horse battery staple correct\r\n", "the secret ends with a line break; if the issuer's does not, trim it"},
-		{"a space at the end", "correct horse battery staple correct ", "the secret has white space around it; if the issuer's has not, trim it"},
+		{"a space at the end", "correct horse battery staple correct ", "the secret has white space around it; if the issuer's has none, trim it"},
 		{"quotes", `"correct horse battery staple correct"`, "the secret is in quotes; if the issuer's is not, remove them"},
 		{"a file name", "/run/secrets/jwtgate/hs256/secret.txt", "the secret looks like the name of a file; if the issuer uses the secret that is there, read it first"},
 		{"an address", "https://vault.example.com/v1/secret/jwt", "the secret looks like an address; if the issuer uses the secret that is there, read it first"},
