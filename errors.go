@@ -464,15 +464,6 @@ func refuse(sentinel error, detail, value string) error {
 	return &refusal{sentinel: sentinel, detail: detail, value: value}
 }
 
-// refuseValue returns the refusal of a token because of the value of a header
-// parameter or claim. value is "" if the parameter or claim is missing.
-func refuseValue(sentinel error, name, value string) error {
-	if value == "" {
-		return refuse(sentinel, name+" is missing or empty", "")
-	}
-	return refuse(sentinel, name+" is", value)
-}
-
 // refuseWith returns a refusal whose details explain returns. Use it where the details
 // take time to write. explain may be called at any time, by several goroutines at
 // once, so it must not keep memory that is used for another token. It must quote

@@ -173,7 +173,7 @@ func TestRemote_NamesWhatCame(t *testing.T) {
 		{"a set cut short", typed(json, `{"keys":[`), "it is not a JWK Set: its JSON ends too early"},
 		{"500", fails(500), "status 500"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://login.example/sign-in?to=jwks", 302)
+			http.Redirect(w, r, "https://login.example/sign-in?to=jwks", http.StatusFound)
 		}, "it redirects to another origin, https://login.example:443, which is not followed"},
 		{"no answer", neverAnswers, "the answer did not come in time: context deadline exceeded"},
 	} {
