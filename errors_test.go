@@ -228,6 +228,8 @@ func TestErrorText(t *testing.T) {
 	for _, claims := range []map[string]any{
 		{"iss": "https://evil.example/\nlevel=INFO msg=forged\u2028\u202e"},
 		{"iss": strings.Repeat("\u0001", 1000)},
+		{"iss": "https\nlevel=INFO msg=forged\x1b[31m://auth.example.com/"}, // differs from issuer in the scheme
+		{"iss": strings.Repeat("x", 900) + "://auth.example.com"},
 		{"aud": []string{strings.Repeat("\U0010ffff", 1000)}},
 	} {
 		_, err := newGate(t).Verify(t.Context(), hs256Token(claims))

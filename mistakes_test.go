@@ -53,9 +53,9 @@ func TestMistakes(t *testing.T) {
 		{"issuer in other letters", none, with("iss", "https://Auth.example.com/"),
 			[]string{"upper and lower case"}},
 		{"issuer with http", none, with("iss", "http://auth.example.com/"),
-			[]string{"the part before ://"}},
+			[]string{"the scheme"}},
 		{"issuer without its scheme", none, with("iss", "auth.example.com"),
-			[]string{`"auth.example.com"`, "the part before ://"}},
+			[]string{`"auth.example.com"`, "the scheme"}},
 		{"issuer with a space", none, with("iss", issuer+" "),
 			[]string{"white space at the start or the end"}},
 		{"token of another environment", func(o *jwtgate.Options) {

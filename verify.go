@@ -354,7 +354,8 @@ func (v *verifier) issuerRefused(iss string) error {
 }
 
 // slightDifference says in what two different names differ, if that is easily
-// overlooked. Otherwise it returns "".
+// overlooked. Otherwise it returns "". The result has no part of a or b, which may be
+// hostile.
 func slightDifference(a, b string) string {
 	switch {
 	case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
@@ -366,12 +367,14 @@ func slightDifference(a, b string) string {
 	}
 	_, restA, okA := strings.Cut(a, "://")
 	_, restB, okB := strings.Cut(b, "://")
+	sameButSlash := func(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 	switch {
-	case strings.TrimSuffix(restA, "/") == strings.TrimSuffix(restB, "/") && okA && okB:
-		return "the part before ://"
-	case okA && !okB && strings.TrimSuffix(restA, "/") == strings.TrimSuffix(b, "/"),
-		okB && !okA && strings.TrimSuffix(restB, "/") == strings.TrimSuffix(a, "/"):
-		return "the part before ://, which one of them lacks"
+	case okA && okB && restA == restB:
+		return "the scheme"
+	case okA && okB && sameButSlash(restA, restB):
+		return "the scheme and the slash at the end"
+	case okA && !okB && sameButSlash(restA, b), okB && !okA && sameButSlash(restB, a):
+		return "the scheme, such as https://"
 	}
 	return ""
 }
