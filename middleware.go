@@ -281,9 +281,6 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		e.Err = refuse(ErrUnavailable, "Deny was called without an error", "")
 	}
-	if p := passageOf(r); p.isBy(w) {
-		setHeader(w.Header(), "Content-Encoding", p.encoding)
-	}
 	g.answer().deny(w, r, e)
 }
 
