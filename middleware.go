@@ -71,8 +71,9 @@ type settings struct {
 //   - Options.Confirm, except for a DPoP proof, which may be used only once: Confirm is
 //     not asked again if method, host, RequestURI, URL and proof are the same. Put
 //     [http.StripPrefix] outside both gates, or the URL differs
-//   - Options.Validate, unless the context is the very one that the other gate made, so
-//     that nothing can have changed for it
+//   - Options.Validate, unless the context is the very one that the other gate made. A
+//     change inside of a value that is in the context already does not count: chi, for
+//     example, adds the parameters of the route to such a value
 //
 // A request with other credentials, such as one that a batch handler makes with its own
 // context, is verified anew.
@@ -412,7 +413,7 @@ func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (oute
 	outer.context = c
 	outer.sameRequest = c.request.matches(r)
 	outer.sameProof = c.request.proves(r)
-	// A handler that changes something for Validate, such as the tenant, puts it into
+	// A handler that changes something for Validate, such as the tenant, must put it into
 	// a new context. A caller of Check may hold the context of the outer gate for hours.
 	current, ok := r.Context().(*tokenContext)
 	outer.validated = ok && current == c && by != byCheck

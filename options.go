@@ -122,7 +122,9 @@ type Options struct {
 	// checks of Options and before the rules of [Gate.Require]. Use it for revocation
 	// and tenancy. Its context is that of the request. It may do I/O and must be safe
 	// for concurrent use. With nested gates, a gate calls Validate again if the context
-	// of the request has changed, and [Gate.Check] always calls Validate.
+	// of the request is another one, and [Gate.Check] always calls Validate. A value in
+	// the context that has changed, such as the route of chi, does not make it another
+	// context: use one gate, inside of what changes the value.
 	//
 	// To refuse a token, return an error that wraps [ErrRevoked] (401) or
 	// [ErrForbidden] (403). An error that wraps no sentinel of this package and no
