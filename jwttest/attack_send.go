@@ -78,7 +78,7 @@ var errAborted = errors.New("the handler closed the connection")
 
 // callHandler sends a request by calling the handler.
 func (a *attack) callHandler(ctx context.Context, r request) answer {
-	w := httptest.NewRecorder()
+	w := finalRecorder{httptest.NewRecorder()}
 	w.Code = 0 // until the handler answers
 	done := make(chan answer, 1)
 	go func() {
@@ -108,6 +108,20 @@ func (a *attack) callHandler(ctx context.Context, r request) answer {
 	}
 }
 
+// A finalRecorder ignores informational statuses (RFC 9110 section 15.2), which an
+// httptest.ResponseRecorder takes for the answer.
+type finalRecorder struct{ *httptest.ResponseRecorder }
+
+func (w finalRecorder) WriteHeader(status int) {
+	if !isInformational(status) {
+		w.ResponseRecorder.WriteHeader(status)
+	}
+}
+
+func isInformational(status int) bool {
+	return status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
+}
+
 // errNotSent is the error of sendOverTCP if there is no connection, which is not the
 // fault of the handler.
 var errNotSent = errors.New("cannot connect to the server on loopback")
@@ -126,7 +140,11 @@ func (a *attack) sendOverTCP(ctx context.Context, r request) answer {
 	// A server may answer and close the connection before it has read the whole
 	// request. Write then fails although there is an answer to read.
 	_, writeErr := connection.Write(r.bytes())
-	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: r.method})
+	answers := bufio.NewReader(connection)
+	response, err := http.ReadResponse(answers, &http.Request{Method: r.method})
+	for err == nil && isInformational(response.StatusCode) {
+		response, err = http.ReadResponse(answers, &http.Request{Method: r.method})
+	}
 	if p, ok := a.panics.take(); ok {
 		return p
 	}

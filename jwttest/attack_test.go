@@ -178,6 +178,19 @@ func TestAttack(t *testing.T) {
 		}), target)
 	})
 
+	// An informational status is not the answer.
+	t.Run("early hints", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("HS256")
+		target.Skip = slices.DeleteFunc(jwttest.Families(), func(family string) bool { return family == "valid" || family == "none" })
+		gate := attackGate(t, attackOptions(target))
+		jwttest.Attack(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusProcessing)
+			w.WriteHeader(http.StatusEarlyHints)
+			gate.ServeHTTP(w, r)
+		}), target)
+	})
+
 	// Nearly every field of the Target differs from its default.
 	t.Run("profile of RFC 9068", func(t *testing.T) {
 		t.Parallel()
