@@ -54,7 +54,9 @@ import (
 //
 // A service that refuses every request, for example because of a rate limit, seems to
 // refuse every hostile one. Attack therefore repeats the plain good request after 15
-// cases, at the end of each family, and after each case that fails without getting in.
+// cases, at the end of each family, and after each case that fails without getting in. It
+// also sends a good token that the service has not seen, because a service may remember the
+// plain one. The new token has an additional claim, which a service must ignore.
 // If the service refuses the good request, Attack reports NOTHING PROVED, with the cases
 // that were refused since it last passed. The rest of the family is not sent. Attack
 // tries the good request again before the next family. If the service still refuses
@@ -129,8 +131,11 @@ func runAttack(t *testing.T, handler http.Handler, target Target, s settings) {
 	if err != nil {
 		t.Fatalf("jwttest.Attack: %v", err)
 	}
+	if a.minter, err = newMinter(target); err != nil {
+		t.Fatalf("jwttest.Attack: %v", err)
+	}
 
-	first := &round{attack: a, good: cases[0]}
+	first := &round{attack: a, good: cases[0], route: target.firstRoute()}
 	if r := a.try(cases[0]); r.verdict != passed {
 		t.Fatalf("%s\n\nNothing else was tried: a service must pass this plain good request first. If it refuses every token,\n"+
 			"its refusals of bad tokens prove nothing. Check that the Target fits the service: Key, Algorithm and KeyID;\n"+
@@ -162,7 +167,7 @@ func runAttack(t *testing.T, handler http.Handler, target Target, s settings) {
 				failed++
 				t.Fatalf("%s\n\nNothing else was tried on this route: Target.Routes must have requests that pass each time they are sent.", good.report(t.Name(), r))
 			}
-			failed = (&round{attack: a, good: good}).send(t, samples)
+			failed = (&round{attack: a, good: good, route: route}).send(t, samples)
 		})
 		if failed > 0 {
 			summary = append(summary, fmt.Sprintf("%d of %d on %s", failed, len(samples), route.name()))
@@ -186,6 +191,7 @@ func runAttack(t *testing.T, handler http.Handler, target Target, s settings) {
 type round struct {
 	*attack
 	good    attackCase
+	route   Route    // of good
 	refused []string // the hostile cases that the service has refused since good last passed
 	waiting int      // the number of cases since good last passed
 	lost    bool     // the service refuses good
@@ -233,9 +239,9 @@ func (r *round) sendCase(test string, c attackCase) string {
 	switch result.verdict {
 	case unproved, refusedValid, failedInside, noAnswer, panicked:
 		// Either this request is special, or the service now treats every request so.
-		if good := r.try(r.good); good.verdict != passed {
+		if good, got := r.tryGood(); got.verdict != passed {
 			r.lost = true
-			loss := r.lossReport(good)
+			loss := r.lossReport(good, got)
 			if result.verdict == panicked || result.verdict == noAnswer {
 				return report + "\n\n" + loss // the case may be the cause
 			}
@@ -269,12 +275,28 @@ const maxUnproved = 30
 // repeatGood sends the good request, and fails t if the service refuses it.
 func (r *round) repeatGood(t *testing.T) {
 	t.Helper()
-	if result := r.try(r.good); result.verdict != passed {
+	if good, result := r.tryGood(); result.verdict != passed {
 		r.lost = true
-		t.Error(r.lossReport(result))
+		t.Error(r.lossReport(good, result))
 		return
 	}
 	r.refused, r.waiting = nil, 0
+}
+
+// tryGood sends the plain good request, and then the same request with a token that the
+// service has not seen: a service that remembers the plain token may pass it, and refuse
+// every other token because there were too many bad ones. tryGood returns the last
+// request that it sent.
+func (r *round) tryGood() (attackCase, result) {
+	result := r.try(r.good)
+	if result.verdict != passed {
+		return r.good, result
+	}
+	r.fresh++
+	fresh := r.good
+	fresh.name, fresh.template = "new-token", bearer(r.minter.freshToken(r.fresh))
+	fresh.request = fresh.template.on(r.route)
+	return fresh, r.try(fresh)
 }
 
 // resume reports whether the service passes the good request. If the last family ended
@@ -287,11 +309,15 @@ func (r *round) resume(t *testing.T) bool {
 		return true
 	}
 	r.losses++
-	result := r.try(r.good)
+	good, result := r.tryGood()
 	switch {
 	case result.verdict != passed:
 		r.stopped = true
-		t.Errorf("NOT SENT: all further cases. The service still refuses the plain good request: %s", result.outcome)
+		what := "the plain good request"
+		if good.name != r.good.name {
+			what = "good tokens that it has not seen"
+		}
+		t.Errorf("NOT SENT: all further cases. The service still refuses %s: %s", what, result.outcome)
 	case r.losses == maxLosses:
 		r.stopped = true
 		t.Errorf("NOT SENT: all further cases. The service has refused the plain good request %d times, but not always", r.losses)
@@ -313,6 +339,8 @@ type attack struct {
 	address   string                    // of a server with handler
 	attackers *attackersServer
 	panics    panics          // of the handler behind the server
+	minter    *minter         // of good tokens
+	fresh     int             // the number of good tokens that the service had not seen
 	sent      int             // cases
 	reported  map[verdict]int // how many cases had a verdict while the good request passed
 	losses    int             // how often the good request was refused, except the last time
