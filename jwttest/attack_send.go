@@ -33,7 +33,7 @@ func newAttack(t *testing.T, handler http.Handler, target Target, s settings) *a
 		a.gotIn = func(r *http.Response) bool { return r.StatusCode < http.StatusBadRequest }
 	}
 	server := &http.Server{
-		Handler:  a.panics.recorded(handler),
+		Handler:  a.panics.recorded(a.counted(handler)),
 		ErrorLog: log.New(io.Discard, "", 0), // net/http logs each malformed request
 	}
 	go server.Serve(listener)
@@ -46,6 +46,14 @@ func newAttack(t *testing.T, handler http.Handler, target Target, s settings) *a
 		}
 	})
 	return a
+}
+
+// counted returns a handler that calls next, and records that the server called it.
+func (a *attack) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.reached.Store(true)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // An answer is what a service has answered to one request.
