@@ -53,7 +53,9 @@ type settings struct {
 // Handler makes one more change to the request that it was given: if the body is
 // chunked and no trailer is announced, Trailer becomes an empty map instead of nil, so
 // that next sees unannounced trailers. Two guarded handlers may serve one request at
-// once if neither routes it, parses its form or has a chunked body to read.
+// once if neither routes it, parses its form or has a chunked body to read. If
+// middleware calls SetPathValue and then makes copies of the request, the copies share
+// the path values: handlers that route these copies must not serve them at once.
 //
 // Over HTTP/3 next does not see trailers of the request: the server of quic-go stores
 // them in its own request only, in a new map. Middleware outside the gate sees them.
