@@ -169,8 +169,10 @@ var ErrForbidden = errors.New("not enough rights")
 //
 // In the log: client went away: getting keys: context canceled
 //
-// What to do: nothing. If many clients go away, look for what makes the check slow,
-// such as a Validate that waits for a database.
+// What to do: nothing about a few. If many clients go away, look for what makes the check
+// slow, such as a Validate that waits for a database. If it waits longer than the clients
+// do, all requests of an outage have this reason and none has unavailable. Set a deadline
+// in Validate that is shorter, so that the outage is one of ErrUnavailable.
 var ErrCanceled = errors.New("client went away")
 
 // ErrUnavailable: the token cannot be verified now, because keys are unavailable,
