@@ -162,6 +162,8 @@ type Options struct {
 	// serve a page with [http.ServeFile]. The request that it gets lacks the headers
 	// Range, If-Range, If-Match, If-None-Match, If-Modified-Since and
 	// If-Unmodified-Since, which are not about this page.
+	// If OnDeny removes Cache-Control or Content-Encoding, as http.ServeFile does for a
+	// page that does not exist, the gate sets it again. OnDeny may replace both.
 	//
 	// The status 200 is sent if the Content-Type is one of gRPC, gRPC-Web or a Connect
 	// stream. These protocols send errors with 200. Do not let a proxy decide by the
