@@ -59,7 +59,8 @@ var ErrAlgorithm = errors.New("algorithm not accepted")
 // ErrUnknownKey: the issuer has no key with the ID that kid names. Status 401,
 // reason unknown_key.
 //
-// In the log: unknown key: kid is "2026-01", and this issuer has no key with that ID
+// In the log: unknown key: kid is "2026-01", and this issuer has no key with that ID:
+// the token is of another environment, or its key was withdrawn
 //
 // What to do: compare kid with the key IDs that the issuer publishes. If the key
 // is new, a keys.Remote finds it within MinInterval. If the issuer never had the

@@ -62,7 +62,7 @@ func TestMistakes(t *testing.T) {
 			o.Issuers = []string{"https://one.example.com/", "https://two.example.com/", "https://three.example.com/", "https://four.example.com/"}
 		}, bearer(good),
 			[]string{`iss is "https://auth.example.com/"`, `"https://one.example.com/", "https://two.example.com/", "https://three.example.com/" and 1 more`}},
-		{"issuer left out", none, with("iss", nil), []string{"iss is missing"}},
+		{"issuer left out", none, with("iss", nil), []string{"iss is missing", issuer, "Options.AnyIssuer"}},
 
 		{"audience of another service", none, with("aud", []string{"https://mail.example.com", "account"}),
 			[]string{`["https://mail.example.com" "account"]`, `"` + audience + `"`}},
@@ -94,7 +94,7 @@ func TestMistakes(t *testing.T) {
 			bearer(sign("RS256", rsaKey(), `{"alg":"RS256"}`, claims)), []string{`alg is "RS256"`, "Options.Algorithms has HS256"}},
 		{"algorithm none", none, bearer(base64url(`{"alg":"none"}`) + "." + base64url(claims) + ".AA"), []string{`alg is "none"`, "not supported"}},
 		{"key that was rotated away", func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("b", "ES256")) },
-			bearer(sign("ES256", p256Key(), `{"alg":"ES256","kid":"a"}`, claims)), []string{`kid is "a"`, "no key with that ID"}},
+			bearer(sign("ES256", p256Key(), `{"alg":"ES256","kid":"a"}`, claims)), []string{`kid is "a"`, "no key with that ID", "another environment"}},
 
 		{"exp in milliseconds", none, with("exp", now.Add(time.Hour).UnixMilli()), []string{"exp is ", "milliseconds"}},
 		{"exp is a string", none, with("exp", "1795835026"), []string{"exp is ", "string", "number"}},
@@ -104,6 +104,15 @@ func TestMistakes(t *testing.T) {
 
 		{"sub is a number", none, with("sub", 42), []string{"subject", "SubjectClaim"}},
 		{"no subject", none, with("sub", nil), []string{"subject", "AllowNoSubject"}},
+		{"user ID in another claim", none, bearer(hs256Token(map[string]any{"sub": nil, "user_id": 42})),
+			[]string{`"sub"`, "missing", "Options.SubjectClaim"}},
+		{"path as the subject claim", func(o *jwtgate.Options) { o.SubjectClaim = "user.id" },
+			with("user", map[string]any{"id": 42}), []string{`"user.id"`, "top-level claim"}},
+		{"exp is a duration", none, with("exp", 3600), []string{"exp is 3600", "a duration", "since 1970"}},
+		{"token with many groups", none, with("groups", strings.Repeat("a", 20000)), []string{" has 26969 bytes", "Options.MaxTokenBytes is 16384"}},
+		{"audience left out", none, bearer(hs256Token(map[string]any{"aud": nil, "client_id": "app"})),
+			[]string{"aud is missing", "Options.AnyAudience", audience}},
+		{"audience is a list joined by commas", none, with("aud", "account,"+audience), []string{"JSON array"}},
 		{"key-bound token", none, with("cnf", map[string]any{"jkt": "a"}), []string{"cnf", "Options.Confirm"}},
 		{"logout token", none, bearer(sign("HS256", secret, `{"alg":"HS256","typ":"logout+jwt"}`, claims)), []string{`typ is "logout+jwt"`}},
 		{"ID token kept out by a rule", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.NoClaim("at_hash")} },

@@ -62,7 +62,7 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 		// The source no longer has the key, or has it under another ID.
 	}
 	if len(token) > v.maxTokenBytes {
-		return nil, false, refuse(ErrMalformed, "the token has more than "+strconv.Itoa(v.maxTokenBytes)+" bytes", "")
+		return nil, false, tooLong(len(token), v.maxTokenBytes)
 	}
 	if !v.tokens.enabled() {
 		verified, err = v.verifyNew(ctx, token, now)
@@ -252,7 +252,7 @@ func (v *verifier) readIssuer(s *scratch) (string, error) {
 		}
 		return issuer, nil
 	}
-	return "", refuse(ErrIssuer, "iss is missing", "")
+	return "", v.issuerAbsent("iss is missing")
 }
 
 // trustedIssuer returns the trusted issuer that equals iss, code point by code
@@ -337,11 +337,11 @@ type scratch struct {
 
 // issuerRefused returns the refusal of a token whose iss is not trusted.
 func (v *verifier) issuerRefused(iss string) error {
+	if iss == "" {
+		return v.issuerAbsent("iss is empty")
+	}
 	return refuseWith(ErrIssuer, func() string {
-		switch {
-		case iss == "":
-			return "iss is empty"
-		case len(v.issuers) == 0:
+		if len(v.issuers) == 0 {
 			return "iss is " + logtext.Quote(iss) + ", which Options.TrustIssuer does not trust"
 		}
 		for _, issuer := range v.issuers {
@@ -350,6 +350,17 @@ func (v *verifier) issuerRefused(iss string) error {
 			}
 		}
 		return "iss is " + logtext.Quote(iss) + ", trusted is " + logtext.List(v.issuers)
+	})
+}
+
+// issuerAbsent returns the refusal of a token that names no issuer. text says how.
+func (v *verifier) issuerAbsent(text string) error {
+	return refuseWith(ErrIssuer, func() string {
+		text := text + ", and Options.AnyIssuer is not set"
+		if len(v.issuers) > 0 {
+			text += "; trusted is " + logtext.List(v.issuers)
+		}
+		return text
 	})
 }
 
@@ -417,7 +428,7 @@ func unknownKey(h *header) error {
 		if h.KeyID == "" {
 			return "the token has no kid, and this issuer has no keys"
 		}
-		return "kid is " + logtext.Quote(h.KeyID) + ", and this issuer has no key with that ID"
+		return "kid is " + logtext.Quote(h.KeyID) + ", and this issuer has no key with that ID: the token is of another environment, or its key was withdrawn"
 	})
 }
 
@@ -450,6 +461,13 @@ func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
 			text += " for kid " + logtext.Quote(h.KeyID)
 		}
 		return text + ": " + cause
+	})
+}
+
+// tooLong returns the refusal of a token with more bytes than limit.
+func tooLong(bytes, limit int) error {
+	return refuseWith(ErrMalformed, func() string {
+		return "the token has " + strconv.Itoa(bytes) + " bytes, and Options.MaxTokenBytes is " + strconv.Itoa(limit)
 	})
 }
 
