@@ -38,7 +38,9 @@ var ErrRequest = errors.New("bad request")
 // RFC 7519), or is longer than Options.MaxTokenBytes. Status 401, reason
 // malformed.
 //
-// In the log: malformed token: it has 1 segment, and a token has 3, separated by dots
+// In the log: malformed token: it has 1 segment, and a token has 3, separated by dots:
+// an opaque token is no JWT. Some issuers make signed JWTs only if the client names an
+// audience
 //
 // What to do: look at what the client sends. It may be an opaque token, or the
 // word undefined. If it is a token of the issuer, the issuer has to be fixed: the

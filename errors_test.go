@@ -323,7 +323,7 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 	}{
 		"ErrNoToken":     {none, []string{"Authorization: Basic YWxpY2U6c2VjcmV0"}},
 		"ErrRequest":     {none, []string{"Authorization: Bearer a", "Authorization: Bearer b"}},
-		"ErrMalformed":   {none, bearer("undefined")},
+		"ErrMalformed":   {none, bearer("opaque")},
 		"ErrAlgorithm":   {none, bearer(sign("RS512", rsaKey(), `{"alg":"RS512"}`, claimsJSON(nil)))},
 		"ErrUnknownKey":  {func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("2025-12", "ES256")) }, named("2026-01", p256Key())},
 		"ErrSignature":   {first, named("2026-01", other)},

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,16 @@ import (
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 )
+
+// derSigned returns a token whose ES256 signature is in DER, as the functions of most languages write it.
+func derSigned(t *testing.T, claims string) string {
+	t.Helper()
+	input := base64url(`{"alg":"ES256"}`) + "." + base64url(claims)
+	digest := sha256.Sum256([]byte(input))
+	signature, err := ecdsa.SignASN1(rand.Reader, p256Key().(*ecdsa.PrivateKey), digest[:])
+	require.NoError(t, err)
+	return input + "." + base64url(signature)
+}
 
 // TestMistakes makes the mistakes of a first day with tokens, and reads the one record that AuditLog
 // writes, or the error of New. The text must say what came and what was wanted, so that its reader
@@ -75,7 +86,14 @@ func TestMistakes(t *testing.T) {
 			[]string{"X-Token: Bearer " + good}, []string{`starts with "Bearer "`}},
 		{"token twice", none, []string{"Authorization: Bearer " + good, "Authorization: Bearer " + good},
 			[]string{`more than one line of header "Authorization"`}},
-		{"word undefined", none, bearer("undefined"), []string{"1 segment", "a token has 3"}},
+		{"word undefined", none, bearer("undefined"), []string{`the word "undefined"`, "the client has no token"}},
+		{"opaque token", none, bearer("kX0w2J4b9eLw1u8mYc0tA3bVvN5oPqRs"), []string{"1 segment", "a token has 3", "opaque", "audience"}},
+		{"opaque token with a dot", none, bearer("ya29.a0AfH6SMBx-abc_defghijklmno"), []string{"2 segments", "a token has 3", "opaque", "cut"}},
+		{"encrypted token", none, bearer("eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA"), []string{"5 segments", "encrypted", "signed", "audience"}},
+		{"token cut at its end", none, bearer(good[:len(good)-1]), []string{"signature", "cut"}},
+		{"token cut at its start", none, bearer(good[1:]), []string{"header", "cut"}},
+		{"signature in DER", func(o *jwtgate.Options) { o.Keys = keys.Public(&p256Key().(*ecdsa.PrivateKey).PublicKey) }, bearer(derSigned(t, claims)),
+			[]string{"ES256", "64", "DER"}},
 
 		{"wrong secret", func(o *jwtgate.Options) { o.Keys = keys.HS256([]byte("another secret of thirty-two bytes, at least")) }, bearer(good),
 			[]string{"the only secret", "another one", "base64"}},

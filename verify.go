@@ -124,7 +124,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	}
 	key := matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
 	if key == nil {
-		return nil, signatureRefused(keys, h)
+		return nil, signatureRefused(keys, h, len(s.signature))
 	}
 
 	// From here on the token is known to be signed by a trusted key.
@@ -432,10 +432,17 @@ func unknownKey(h *header) error {
 	})
 }
 
-// signatureRefused returns the refusal of a token with header h whose signature none of
-// keys made.
-func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
+// signatureRefused returns the refusal of a token with header h whose signature, which
+// has the given length in bytes, none of keys made.
+func signatureRefused(keys [maxKeysTried]*Key, h *header, length int) error {
 	return refuseWith(ErrSignature, func() string {
+		if wanted := h.algorithm.signatureBytes(); wanted != 0 && wanted != length {
+			text := "the signature has " + strconv.Itoa(length) + " bytes, and " + h.Algorithm + " makes " + strconv.Itoa(wanted) + ": the token was cut or changed"
+			if h.algorithm.curve != nil {
+				text += ", or the signature is in DER, not in the form of RFC 7518 section 3.4"
+			}
+			return text
+		}
 		tried, hint := 0, ""
 		for _, k := range keys {
 			if k != nil {
