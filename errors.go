@@ -461,6 +461,7 @@ type refusal struct {
 	sentinel error
 	detail   string
 	value    string        // untrusted, from the request or the token; quoted in the text
+	absence  bool          // the request only lacks a header or cookie
 	explain  func() string // not nil: returns the details instead of detail and value
 }
 
