@@ -365,6 +365,9 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 		err = refuse(ErrNoToken, "the request has none", "")
 	}
 	if err != nil {
+		if absent, ok := err.(*refusal); ok && absent.absence && isPreflight(r) {
+			err = errPreflight
+		}
 		e := canceled(r.Context(), g.addScopes(toError(err, fromExtract)))
 		if by == byOptional && meansNoToken(err) {
 			e = nil
@@ -394,6 +397,14 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 		return decision{}, e
 	}
 	return decision{tokenContext: c}, nil
+}
+
+var errPreflight = refuse(ErrNoToken, "this is a CORS preflight request, to which browsers add no token; put the CORS middleware outside the gate", "")
+
+// isPreflight reports whether r is a CORS preflight request (Fetch standard section
+// 3.3.2).
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // An outerToken is a token in the request's context that a gate of the same family

@@ -194,3 +194,19 @@ func TestMistakes(t *testing.T) {
 		})
 	}
 }
+
+// A browser asks whether a page may send a token before it sends one. The text says that the gate
+// was asked this question.
+func TestMistakes_Preflight(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	gate := newGate(t, func(o *jwtgate.Options) {
+		o.Observe = jwtgate.AuditLog(slog.New(slog.NewTextHandler(&log, nil)))
+	})
+	r := request("OPTIONS", "Origin: https://app.example.com", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization")
+	w := serve(gate.Handler(writeSubject), r)
+	assert.Equal(t, http.StatusUnauthorized, w.Code)
+	for _, part := range []string{"reason=no_token", "CORS preflight", "outside the gate"} {
+		assert.Contains(t, log.String(), part)
+	}
+}
