@@ -154,7 +154,15 @@ func TestMistakes(t *testing.T) {
 		{"address of the keys answers a page", func(o *jwtgate.Options) {
 			o.Keys = &keys.Remote{URL: html.URL + "/jwks", Client: html.Client(), Logger: slog.New(slog.DiscardHandler)}
 		}, bearer(good), []string{html.URL + "/jwks", "HTML", "text/html"}},
+		{"issuer with a private CA", func(o *jwtgate.Options) {
+			o.Keys = &keys.Remote{URL: html.URL + "/jwks", Logger: slog.New(slog.DiscardHandler)}
+		}, bearer(good), []string{html.URL + "/jwks", "unknown authority", "Remote.Client", "CA"}},
 
+		{"placeholder in the issuer", func(o *jwtgate.Options) { o.Keys, o.Issuers = &keys.Remote{}, []string{"https://${DOMAIN}/"} }, nil,
+			[]string{"https://${DOMAIN}/", "placeholder"}},
+		{"PEM text in one line", func(o *jwtgate.Options) {
+			o.Keys = keys.PEM([]byte("-----BEGIN PUBLIC KEY----- MIIB -----END PUBLIC KEY-----"))
+		}, nil, []string{"one line", "line breaks"}},
 		{"empty secret", func(o *jwtgate.Options) { o.Keys = keys.HS256(nil) }, nil, []string{"empty", "was a setting not loaded?"}},
 		{"address given to JWKS", func(o *jwtgate.Options) { o.Keys = keys.JWKS([]byte("https://auth.example.com/jwks")) }, nil, []string{"keys.Remote"}},
 		{"file name given to PEM", func(o *jwtgate.Options) { o.Keys = keys.PEM([]byte("/etc/keys/issuer.pem")) }, nil, []string{"keys.File"}},
