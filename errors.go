@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -508,11 +509,17 @@ func (e *scopeError) Error() string { return ErrForbidden.Error() + ": " + e.det
 func (e *scopeError) details() string {
 	text := "lacks scope " + logtext.Quote(e.missing)
 	if len(e.granted) == 0 {
-		return text + "; the token has no scope"
+		return text + "; the token has no scope and no scp; a Claim rule checks roles and permissions"
 	}
 	text += "; the token has " + quote(strings.Join(e.granted, " "), 80)
 	if e.more > 0 {
 		text += fmt.Sprintf(" and %d more", e.more)
+	}
+	for _, g := range e.granted {
+		if slices.Contains(strings.FieldsFunc(g, separatesNames), e.missing) {
+			text += "; scopes must be separated by spaces"
+			break
+		}
 	}
 	return text
 }

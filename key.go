@@ -490,6 +490,8 @@ func wrongKind(alg *algorithm, want string, material any) error {
 		return errors.New("the key is nil")
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
 		return fmt.Errorf("a %T was given; verifying takes the public key: pass its Public()", material)
+	case []byte:
+		return fmt.Errorf("a %T was given and %s needs %s; parse a PEM with keys.PEM", material, alg.name, want)
 	case string:
 		return fmt.Errorf("a string was given and %s needs %s; convert a secret with []byte(s), and parse a PEM with keys.PEM", alg.name, want)
 	}
