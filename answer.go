@@ -27,6 +27,9 @@ const defaultRealm = "api"
 // deny writes the answer that e describes. r may be nil.
 func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 	header := w.Header()
+	if p := passageOf(r); p.isBy(w) {
+		setHeader(header, "Content-Encoding", p.encoding)
+	}
 	dropBodyHeaders(header)
 	encoding := header["Content-Encoding"]
 	values := [4]string{"no-store"} // one allocation for the values of all headers
@@ -102,12 +105,12 @@ func setHeader(header http.Header, name string, values []string) {
 	header[name] = values
 }
 
-// A passage records the ResponseWriter with which a request passed a gate. Deny learns
-// from it who has set the Content-Encoding that it finds:
+// A passage records the ResponseWriter with which a request passed a gate. Deny, and a
+// nested gate that refuses, learn from it who has set the Content-Encoding that they find:
 //
 //   - What was set before the request passed belongs to middleware outside the gate
 //     that compresses whatever is written. Removing it would make the refusal
-//     unreadable. A refusal by the gate itself therefore keeps Content-Encoding.
+//     unreadable. A gate that no gate is outside of therefore keeps Content-Encoding.
 //   - What the handler has set since belongs to the body that it meant to send. Keeping
 //     it would make the refusal unreadable.
 //   - If the handler has another ResponseWriter than the gate had, middleware inside the

@@ -121,6 +121,10 @@ func TestRefusalsAreReadable(t *testing.T) {
 		w.Header().Set("Content-Encoding", "br")
 		deny(w, r)
 	}
+	nestedEncoded := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "br")
+		gate.Require(jwtgate.Scope("admin")).Handler(writeSubject).ServeHTTP(w, r)
+	}
 	for _, tt := range []struct {
 		name     string
 		onDeny   func(http.ResponseWriter, *http.Request, *jwtgate.Error)
@@ -142,6 +146,8 @@ func TestRefusalsAreReadable(t *testing.T) {
 		{"the handler, which meant to send something encoded, with OnDeny", page, nil, nil, denyEncoded, "", "a page"},
 		{"the handler, which meant to send something encoded, with OnDeny that writes nothing", header, nil, nil, denyEncoded, "", standard},
 		{"the handler, which meant to send something encoded, compressed", nil, compress, nil, denyEncoded, "gzip", standard},
+		{"a nested gate, in a handler that meant to send something encoded", nil, nil, nil, nestedEncoded, "", standard},
+		{"a nested gate, in a handler that meant to send something encoded, compressed", nil, compress, nil, nestedEncoded, "gzip", standard},
 		{"the handler, with compression inside the gate", nil, nil, compress, deny, "gzip", standard},
 		{"the handler, with compression inside the gate, and OnDeny", page, nil, compress, deny, "gzip", "a page"},
 		{"the handler, with writers that cannot be compared", nil, func(next http.Handler) http.Handler { return compress(byValue(next)) }, byValue, deny, "gzip", standard},

@@ -34,6 +34,7 @@ const (
 	maxSubjectBytes     = 1024
 	maxIssuerBytes      = 1024
 	maxDate             = 253402300799 // the last second of the year 9999
+	maxSpan             = 315360000    // ten years: a smaller date is probably a duration
 )
 
 // read returns the claims of payload as a verifiedToken. The caller has verified the
@@ -144,7 +145,8 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 	if !v.hasSubject && !c.allowNoSubject {
 		name := c.subjectClaim
 		return refuseWith(ErrClaim, func() string {
-			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is missing, null or empty, and Options.AllowNoSubject is not set"
+			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is missing, null or empty; Options.SubjectClaim names the top-level claim " +
+				"that has the user's ID, Options.AllowNoSubject accepts tokens without one"
 		})
 	}
 	if v.hasCnf && !c.allowCnf {
@@ -180,6 +182,9 @@ func (c *claimChecker) checkTimes(t *Token, now time.Time) error {
 // ends with text and limit, which name the option that limits the time.
 func (c *claimChecker) passed(name string, at, now time.Time, text string, limit time.Duration) error {
 	return refuseWith(ErrExpired, func() string {
+		if seconds := at.Unix(); 0 < seconds && seconds < maxSpan {
+			return name + " is " + strconv.FormatInt(seconds, 10) + ", which looks like a duration; it must be the seconds since 1970"
+		}
 		return name + " was " + at.Format(time.RFC3339) + ", " + logtext.Duration(now.Sub(at)) + " ago" + text + logtext.Duration(limit)
 	})
 }
@@ -228,7 +233,7 @@ func audienceText(theirs, ours []string) string {
 	var text string
 	switch len(theirs) {
 	case 0:
-		text = "aud is missing or empty"
+		return "aud is missing or empty, and Options.AnyAudience is not set; this service is " + logtext.List(ours, 50)
 	case 1:
 		text = "aud is " + logtext.List(theirs, 90)
 	default:
@@ -237,7 +242,7 @@ func audienceText(theirs, ours []string) string {
 	text += ", this service is " + logtext.List(ours, 50)
 	for _, a := range theirs[:min(len(theirs), 20)] {
 		for _, b := range ours {
-			if words := strings.Fields(a); len(words) > 1 && slices.Contains(words, b) {
+			if words := strings.FieldsFunc(a, separatesNames); len(words) > 1 && slices.Contains(words, b) {
 				return text + "; the list must be a JSON array"
 			}
 			if difference := slightDifference(a, b); difference != "" {
@@ -247,6 +252,10 @@ func audienceText(theirs, ours []string) string {
 	}
 	return text
 }
+
+// separatesNames reports whether issuers separate audiences by r when they write a list
+// as one string.
+func separatesNames(r rune) bool { return r == ' ' || r == ',' || r == ';' }
 
 // otherType returns the refusal of a token whose typ is not accepted.
 func (c *claimChecker) otherType(h *jws.Header) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,9 @@ var ErrRequest = errors.New("bad request")
 // RFC 7519), or is longer than Options.MaxTokenBytes. Status 401, reason
 // malformed.
 //
-// In the log: malformed token: it has 1 segment, and a token has 3, separated by dots
+// In the log: malformed token: it has 1 segment, and a token has 3, separated by dots:
+// an opaque token is no JWT. Some issuers make signed JWTs only if the client names an
+// audience
 //
 // What to do: look at what the client sends. It may be an opaque token, or the
 // word undefined. If it is a token of the issuer, the issuer has to be fixed: the
@@ -59,7 +62,8 @@ var ErrAlgorithm = errors.New("algorithm not accepted")
 // ErrUnknownKey: the issuer has no key with the ID that kid names. Status 401,
 // reason unknown_key.
 //
-// In the log: unknown key: kid is "2026-01", and this issuer has no key with that ID
+// In the log: unknown key: kid is "2026-01", and this issuer has no key with that ID:
+// the token is of another environment, or its key was withdrawn
 //
 // What to do: compare kid with the key IDs that the issuer publishes. If the key
 // is new, a keys.Remote finds it within MinInterval. If the issuer never had the
@@ -169,8 +173,10 @@ var ErrForbidden = errors.New("not enough rights")
 //
 // In the log: client went away: getting keys: context canceled
 //
-// What to do: nothing. If many clients go away, look for what makes the check slow,
-// such as a Validate that waits for a database.
+// What to do: nothing about a few. If many clients go away, look for what makes the check
+// slow, such as a Validate that waits for a database. If it waits longer than the clients
+// do, all requests of an outage have this reason and none has unavailable. Set a deadline
+// in Validate that is shorter, so that the outage is one of ErrUnavailable.
 var ErrCanceled = errors.New("client went away")
 
 // ErrUnavailable: the token cannot be verified now, because keys are unavailable,
@@ -455,6 +461,7 @@ type refusal struct {
 	sentinel error
 	detail   string
 	value    string        // untrusted, from the request or the token; quoted in the text
+	absence  bool          // the request only lacks a header or cookie
 	explain  func() string // not nil: returns the details instead of detail and value
 }
 
@@ -501,11 +508,17 @@ func (e *scopeError) Error() string { return ErrForbidden.Error() + ": " + e.det
 func (e *scopeError) details() string {
 	text := "lacks scope " + logtext.Quote(e.missing)
 	if len(e.granted) == 0 {
-		return text + "; the token has no scope"
+		return text + "; the token has no scope and no scp; a Claim rule checks roles and permissions"
 	}
 	text += "; the token has " + logtext.QuoteUpTo(strings.Join(e.granted, " "), 80)
 	if e.more > 0 {
 		text += fmt.Sprintf(" and %d more", e.more)
+	}
+	for _, g := range e.granted {
+		if slices.Contains(strings.FieldsFunc(g, separatesNames), e.missing) {
+			text += "; scopes must be separated by spaces"
+			break
+		}
 	}
 	return text
 }

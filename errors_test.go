@@ -228,6 +228,8 @@ func TestErrorText(t *testing.T) {
 	for _, claims := range []map[string]any{
 		{"iss": "https://evil.example/\nlevel=INFO msg=forged\u2028\u202e"},
 		{"iss": strings.Repeat("\u0001", 1000)},
+		{"iss": "https\nlevel=INFO msg=forged\x1b[31m://auth.example.com/"}, // differs from issuer in the scheme
+		{"iss": strings.Repeat("x", 900) + "://auth.example.com"},
 		{"aud": []string{strings.Repeat("\U0010ffff", 1000)}},
 	} {
 		_, err := newGate(t).Verify(t.Context(), hs256Token(claims))
@@ -321,7 +323,7 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 	}{
 		"ErrNoToken":     {none, []string{"Authorization: Basic YWxpY2U6c2VjcmV0"}},
 		"ErrRequest":     {none, []string{"Authorization: Bearer a", "Authorization: Bearer b"}},
-		"ErrMalformed":   {none, bearer("undefined")},
+		"ErrMalformed":   {none, bearer("opaque")},
 		"ErrAlgorithm":   {none, bearer(sign("RS512", rsaKey(), `{"alg":"RS512"}`, claimsJSON(nil)))},
 		"ErrUnknownKey":  {func(o *jwtgate.Options) { o.Keys = keys.Static(newKey("2025-12", "ES256")) }, named("2026-01", p256Key())},
 		"ErrSignature":   {first, named("2026-01", other)},

@@ -52,10 +52,15 @@ func notToken68(credential string) error {
 	case hasScheme(credential, "Bearer"):
 		return refuse(ErrRequest, `the word Bearer comes twice before the token`, "")
 	case i < len(trimmed):
-		character, _ := utf8.DecodeRuneInString(trimmed[i:])
-		return refuse(ErrRequest, "what follows Bearer is not one token: it has the character", string(character))
+		return refuse(ErrRequest, "what follows Bearer is not one token: it has the character", firstCharacter(trimmed[i:]))
 	}
 	return refuse(ErrRequest, "what follows Bearer is not a token: it has only equals signs", "")
+}
+
+// firstCharacter returns the first character of s, which is not empty, for a log.
+func firstCharacter(s string) string {
+	character, _ := utf8.DecodeRuneInString(s)
+	return string(character)
 }
 
 // hasScheme reports whether value starts with scheme, in any letter case, and a space.
@@ -68,8 +73,8 @@ var (
 	authorization = newHeaderReader("Authorization")
 
 	errNothingFollows = refuse(ErrRequest, "nothing follows Bearer in the Authorization header", "")
-	errNoScheme       = refuse(ErrRequest, `the Authorization header does not start with a scheme, such as "Bearer "`, "")
-	errNoSpace        = refuse(ErrRequest, "the Authorization header has no space after Bearer", "")
+	errSpaceFirst     = refuse(ErrRequest, "the Authorization header starts with a space", "")
+	errNoSpace        = refuse(ErrNoToken, "the Authorization header has no space after Bearer", "")
 	errBareToken      = refuse(ErrNoToken, `the Authorization header has a token without "Bearer " before it`, "")
 	errOneWord        = refuse(ErrNoToken, `the Authorization header has one word, without "Bearer " before it`, "")
 )
@@ -97,15 +102,23 @@ func cutBearer(r *http.Request) (string, error) {
 // otherScheme returns the refusal of an Authorization header whose first word is not
 // Bearer. found reports whether a space follows the word.
 func otherScheme(word string, found bool) error {
-	if !isToken(word) {
-		const bearer = "Bearer"
-		if len(word) > len(bearer) && strings.EqualFold(word[:len(bearer)], bearer) {
-			return errNoSpace // "Bearer:", or a tab instead of the space
+	const bearer = "Bearer"
+	startsWithBearer := len(word) > len(bearer) && strings.EqualFold(word[:len(bearer)], bearer)
+	if word == "" {
+		return errSpaceFirst
+	}
+	if valid := charset.Token.Prefix(word); valid < len(word) {
+		if startsWithBearer { // "Bearer:", or a tab instead of the space
+			return refuse(ErrRequest, "the Authorization header has no space after Bearer but", firstCharacter(word[len(bearer):]))
 		}
-		return errNoScheme
+		return refuse(ErrRequest, `the Authorization header does not start with a scheme, such as "Bearer ": its first word has the character`,
+			firstCharacter(word[valid:]))
 	}
 	// The word may be a token without its scheme. Keep it out of the log.
 	if !found || len(word) > 20 {
+		if startsWithBearer {
+			return errNoSpace
+		}
 		if jws.LooksLikeToken(word) {
 			return errBareToken
 		}
@@ -153,7 +166,7 @@ func Cookie(name string) Extractor {
 		panic(fmt.Sprintf("jwtgate.Cookie: %q is not the name of a cookie", name))
 	}
 	cookies := newHeaderReader("Cookie")
-	errAbsent := refuse(ErrNoToken, noCookie, name)
+	errAbsent := absent("cookie", name)
 	errEmpty := refuse(ErrNoToken, "no value in cookie", name)
 	errTwo := refuse(ErrRequest, "more than one cookie", name)
 	return func(r *http.Request) (string, error) {
@@ -211,8 +224,8 @@ const whiteSpace = " \t\r\n"
 // FirstOf returns an extractor that calls extractors in their order and returns the
 // first result that is a token or an error other than "no token". The order decides
 // which token counts if a request has several. If there is no token, the error says
-// what was found in its place, such as a header without a value. FirstOf panics if
-// there are no extractors, and for a nil one.
+// what was found in its place, such as a header without a value, or else each header and
+// cookie that is absent. FirstOf panics if there are no extractors, and for a nil one.
 func FirstOf(extractors ...Extractor) Extractor {
 	if len(extractors) == 0 {
 		panic("jwtgate.FirstOf: pass at least one extractor")
@@ -230,8 +243,12 @@ func FirstOf(extractors ...Extractor) Extractor {
 			if err == nil && token != "" || err != nil && !meansNoToken(err) {
 				return token, err
 			}
-			if err != nil && (noToken == nil || isAbsence(noToken) && !isAbsence(err)) {
+			switch {
+			case err == nil:
+			case noToken == nil, isAbsence(noToken) && !isAbsence(err):
 				noToken = err
+			case isAbsence(noToken):
+				noToken = bothAbsent(noToken, err)
 			}
 		}
 		if noToken == nil {
@@ -244,8 +261,29 @@ func FirstOf(extractors ...Extractor) Extractor {
 // isAbsence reports whether err says only that the request lacks a header or cookie.
 func isAbsence(err error) bool {
 	r, ok := err.(*refusal)
-	return !ok || r.detail == noHeader || r.detail == noCookie
+	return !ok || r.absence
 }
+
+// bothAbsent returns an error that says what a and b say, for which isAbsence is true. If
+// one of them is the error of another package's extractor, it returns a.
+func bothAbsent(a, b error) error {
+	first, okA := a.(*refusal)
+	second, okB := b.(*refusal)
+	if !okA || !okB {
+		return a
+	}
+	return &refusal{sentinel: ErrNoToken, absence: true, explain: func() string {
+		return first.details() + ", " + strings.TrimPrefix(second.details(), requestHas)
+	}}
+}
+
+// absent returns the error of an extractor for a request without the header or cookie
+// of this name.
+func absent(kind, name string) error {
+	return &refusal{sentinel: ErrNoToken, absence: true, detail: requestHas + "no " + kind, value: name}
+}
+
+const requestHas = "the request has "
 
 // meansNoToken reports whether the error of an extractor means that the request has
 // no token, and nothing else (see isNoToken). An *Error that wraps ErrNoToken and has
@@ -263,15 +301,10 @@ type headerReader struct {
 	repeated     error
 }
 
-const (
-	noHeader = "the request has no header"
-	noCookie = "the request has no cookie"
-)
-
 func newHeaderReader(name string) *headerReader {
 	return &headerReader{
 		name: name, lower: strings.ToLower(name), upper: strings.ToUpper(name),
-		absent:   refuse(ErrNoToken, noHeader, name),
+		absent:   absent("header", name),
 		empty:    refuse(ErrNoToken, "no value in header", name),
 		repeated: refuse(ErrRequest, "more than one line of header", name),
 	}

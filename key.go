@@ -251,6 +251,18 @@ var algorithms = func() map[string]*algorithm {
 // isHMAC reports whether a is HS256, HS384 or HS512.
 func (a *algorithm) isHMAC() bool { return strings.HasPrefix(a.name, "HS") }
 
+// signatureBytes returns the length of each signature of a, or 0 if the length depends
+// on the key.
+func (a *algorithm) signatureBytes() int {
+	switch {
+	case a.isHMAC():
+		return a.hash.Size()
+	case a.curve != nil:
+		return 2 * ((a.curve.Params().BitSize + 7) / 8) // RFC 7518 section 3.4
+	}
+	return 0
+}
+
 const algorithmNames = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
 
 // exactSalt returns a copy of method that accepts only a salt as long as the hash
@@ -426,6 +438,8 @@ func wrongKind(alg *algorithm, want string, material any) error {
 		return errors.New("the key is nil")
 	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
 		return fmt.Errorf("a %T was given; verifying takes the public key: pass its Public()", material)
+	case []byte:
+		return fmt.Errorf("a %T was given and %s needs %s; parse a PEM with keys.PEM", material, alg.name, want)
 	case string:
 		return fmt.Errorf("a string was given and %s needs %s; convert a secret with []byte(s), and parse a PEM with keys.PEM", alg.name, want)
 	}

@@ -111,6 +111,7 @@ func TestNewKeyRefuses(t *testing.T) {
 		{"short secret", "HS256", secret[:31], "has 31 bytes and HS256 needs at least 32"},
 		{"short secret for HS384", "HS384", secret, "has 32 bytes and HS384 needs at least 48"},
 		{"short secret for HS512", "HS512", make([]byte, 63), "has 63 bytes and HS512 needs at least 64"},
+		{"PEM to be parsed", "RS256", []byte("-----BEGIN"), "a []uint8 was given and RS256 needs an *rsa.PublicKey; parse a PEM with keys.PEM"},
 		{"secret a string", "HS256", string(secret), "convert a secret with []byte(s)"},
 		// acceptance 19
 		{"PEM as the secret", "HS256", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix}), "looks like a public key"},

@@ -53,7 +53,9 @@ type settings struct {
 // Handler makes one more change to the request that it was given: if the body is
 // chunked and no trailer is announced, Trailer becomes an empty map instead of nil, so
 // that next sees unannounced trailers. Two guarded handlers may serve one request at
-// once if neither routes it, parses its form or has a chunked body to read.
+// once if neither routes it, parses its form or has a chunked body to read. If
+// middleware calls SetPathValue and then makes copies of the request, the copies share
+// the path values: handlers that route these copies must not serve them at once.
 //
 // Over HTTP/3 next does not see trailers of the request: the server of quic-go stores
 // them in its own request only, in a new map. Middleware outside the gate sees them.
@@ -70,8 +72,9 @@ type settings struct {
 //   - Options.Rules and its own rules
 //   - Options.Confirm. A DPoP proof may be used only once, so Confirm is not asked again
 //     about a proof if method, host, RequestURI and URL are the same too
-//   - Options.Validate, unless the context is the very one that the other gate made, so
-//     that nothing can have changed for it
+//   - Options.Validate, unless the context is the very one that the other gate made. A
+//     change inside of a value that is in the context already does not count: chi, for
+//     example, adds the parameters of the route to such a value
 //
 // [http.StripPrefix] changes the URL. Put it outside both gates if tokens are bound to
 // DPoP proofs.
@@ -284,9 +287,6 @@ func (g *Gate) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		e.Err = refuse(ErrUnavailable, "Deny was called without an error", "")
 	}
-	if p := passageOf(r); p.isBy(w) {
-		setHeader(w.Header(), "Content-Encoding", p.encoding)
-	}
 	g.answer().deny(w, r, e)
 }
 
@@ -368,6 +368,9 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 		err = refuse(ErrNoToken, "the request has none", "")
 	}
 	if err != nil {
+		if absent, ok := err.(*refusal); ok && absent.absence && isPreflight(r) {
+			err = errPreflight
+		}
 		e := canceled(r.Context(), g.addScopes(toError(err, fromExtract)))
 		if by == byOptional && meansNoToken(err) {
 			e = nil
@@ -399,6 +402,14 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 	return decision{tokenContext: c}, nil
 }
 
+var errPreflight = refuse(ErrNoToken, "this is a CORS preflight request, to which browsers add no token; put the CORS middleware outside the gate", "")
+
+// isPreflight reports whether r is a CORS preflight request (Fetch standard section
+// 3.3.2).
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
 // An outerToken is a token in the request's context that a gate of the same family
 // verified, from a credential equal to the one of the request. In the zero value, there
 // is none.
@@ -418,7 +429,7 @@ func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (oute
 	outer.context = c
 	outer.sameRequest = c.request.matches(r)
 	outer.sameProof = c.request.proves(r)
-	// A handler that changes something for Validate, such as the tenant, puts it into
+	// A handler that changes something for Validate, such as the tenant, must put it into
 	// a new context. A caller of Check may hold the context of the outer gate for hours.
 	current, ok := r.Context().(*tokenContext)
 	outer.validated = ok && current == c && by != byCheck

@@ -312,6 +312,39 @@ func TestNestedGates(t *testing.T) {
 		}
 	})
 
+	t.Run("route in a value that the context had before", func(t *testing.T) {
+		t.Parallel()
+		// chi puts a pointer into the context before its middleware runs, and adds the parameters of the
+		// route later. The context of the nested gate is then the same.
+		var route string
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.Validate = func(ctx context.Context, _ *jwtgate.Token) error {
+				if route, _ := ctx.Value(tenant{}).(*string); route != nil && *route == "bob's" {
+					return jwtgate.ErrForbidden
+				}
+				return nil
+			}
+		})
+		routed := func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				route = "bob's"
+				next.ServeHTTP(w, r)
+			})
+		}
+		for name, tt := range map[string]struct {
+			handler http.Handler
+			status  int
+		}{
+			"a gate inside, as documented": {routed(gate.Handler(writeSubject)), 403},
+			"a gate outside too":           {gate.Handler(routed(gate.Handler(writeSubject))), 200},
+		} {
+			route = ""
+			r := request("GET", "Authorization: "+alice)
+			r = r.WithContext(context.WithValue(r.Context(), tenant{}, &route))
+			assert.Equal(t, tt.status, serve(tt.handler, r).Code, name)
+		}
+	})
+
 	// acceptance 48: a handler of a long stream calls Check on the request that has passed.
 	t.Run("stream that checks again", func(t *testing.T) {
 		t.Parallel()

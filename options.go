@@ -127,7 +127,9 @@ type Options struct {
 	// checks of Options and before the rules of [Gate.Require]. Use it for revocation
 	// and tenancy. Its context is that of the request. It may do I/O and must be safe
 	// for concurrent use. With nested gates, a gate calls Validate again if the context
-	// of the request has changed, and [Gate.Check] always calls Validate.
+	// of the request is another one, and [Gate.Check] always calls Validate. A value in
+	// the context that has changed, such as the route of chi, does not make it another
+	// context: use one gate, inside of what changes the value.
 	//
 	// To refuse a token, return an error that wraps [ErrRevoked] (401) or
 	// [ErrForbidden] (403). An error that wraps no sentinel of this package and no
@@ -164,7 +166,9 @@ type Options struct {
 	// requests pass with 2xx, and a browser shows its stored page with 304. So OnDeny may
 	// serve a page with [http.ServeFile]. The request that it gets lacks the headers
 	// Range, If-Range, If-Match, If-None-Match, If-Modified-Since and
-	// If-Unmodified-Since: the client sent them for another page.
+	// If-Unmodified-Since: the client sent them for another page. If OnDeny removes
+	// Cache-Control or Content-Encoding, as http.ServeFile does for a page that does not
+	// exist, the gate sets it again. OnDeny may replace both.
 	//
 	// The status 200 is sent if the Content-Type is one of gRPC, gRPC-Web or a Connect
 	// stream. These protocols send errors with 200. Do not let a proxy decide by the

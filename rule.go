@@ -140,7 +140,15 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 		return nil
 	}
 	return refuseWith(ErrForbidden, func() string {
-		return "claim " + logtext.QuoteUpTo(c.name, 48) + " is " + describeClaim(value) + c.wanted()
+		text := "claim " + logtext.QuoteUpTo(c.name, 48) + " is " + describeClaim(value) + c.wanted()
+		if s, ok := jsonobj.String(value); ok {
+			for _, name := range strings.FieldsFunc(s, separatesNames) {
+				if slices.Contains(c.oneOf, name) {
+					return text + "; the list must be a JSON array"
+				}
+			}
+		}
+		return text
 	})
 }
 

@@ -307,7 +307,7 @@ func TestRuleTexts(t *testing.T) {
 	err = jwtgate.Scope("x").Check(nil, &jwtgate.Token{Scopes: scopes})
 	scopes[0] = "changed"
 	assert.EqualError(t, err, `not enough rights: lacks scope "x"; the token has "a b c d e f g h" and 2 more`)
-	assert.EqualError(t, jwtgate.Scope("x").Check(nil, &jwtgate.Token{}), `not enough rights: lacks scope "x"; the token has no scope`)
+	assert.EqualError(t, jwtgate.Scope("x").Check(nil, &jwtgate.Token{}), `not enough rights: lacks scope "x"; the token has no scope and no scp; a Claim rule checks roles and permissions`)
 }
 
 func TestAnyOf(t *testing.T) {

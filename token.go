@@ -33,7 +33,10 @@ import (
 // In a copy it points to a requestToken that contains another Token.
 
 // A Token is an access token that a gate verified. Each request has its own Token:
-// changing its fields or slices does not affect other requests.
+// changing its fields or slices does not affect other requests. Do not change them
+// between nested gates: if the inner gate gets a request with the same method, host and
+// RequestURI, its rules see the changed Token. Copies of a request, as a batch handler
+// makes them, share one Token in that case.
 //
 // For the user's ID alone, call [Subject], or [Identity] if several issuers are
 // trusted. For the fields of Token, call [FromContext]. For other claims, call

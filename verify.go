@@ -62,7 +62,7 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 		// The source no longer has the key, or has it under another ID.
 	}
 	if len(token) > v.maxTokenBytes {
-		return nil, false, refuse(ErrMalformed, "the token has more than "+strconv.Itoa(v.maxTokenBytes)+" bytes", "")
+		return nil, false, tooLong(len(token), v.maxTokenBytes)
 	}
 	if !v.tokens.enabled() {
 		verified, err = v.verifyNew(ctx, token, now)
@@ -124,7 +124,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	}
 	key := matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
 	if key == nil {
-		return nil, signatureRefused(keys, h)
+		return nil, signatureRefused(keys, h, len(s.signature))
 	}
 
 	// From here on the token is known to be signed by a trusted key.
@@ -252,13 +252,10 @@ func (v *verifier) readIssuer(s *scratch) (string, error) {
 		}
 		return issuer, nil
 	}
-	return "", errNoIssuer
+	return "", v.issuerAbsent("iss is missing")
 }
 
-var (
-	errNoIssuer   = refuse(ErrIssuer, "iss is missing, and Options.AnyIssuer is not set", "")
-	errIssuerForm = refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
-)
+var errIssuerForm = refuse(ErrIssuer, "iss is not a string of at most 1024 bytes", "")
 
 // trustedIssuer returns the trusted issuer that equals iss, code point by code
 // point (RFC 7519 section 4.1.1, RFC 8725 section 3.8).
@@ -342,11 +339,11 @@ type scratch struct {
 
 // issuerRefused returns the refusal of a token whose iss is not trusted.
 func (v *verifier) issuerRefused(iss string) error {
+	if iss == "" {
+		return v.issuerAbsent("iss is empty")
+	}
 	return refuseWith(ErrIssuer, func() string {
-		switch {
-		case iss == "":
-			return "iss is empty"
-		case len(v.issuers) == 0:
+		if len(v.issuers) == 0 {
 			return "iss is " + logtext.Quote(iss) + ", which Options.TrustIssuer does not trust"
 		}
 		for _, issuer := range v.issuers {
@@ -358,8 +355,20 @@ func (v *verifier) issuerRefused(iss string) error {
 	})
 }
 
+// issuerAbsent returns the refusal of a token that names no issuer. text says how.
+func (v *verifier) issuerAbsent(text string) error {
+	return refuseWith(ErrIssuer, func() string {
+		text := text + ", and Options.AnyIssuer is not set"
+		if len(v.issuers) > 0 {
+			text += "; trusted is " + logtext.List(v.issuers, 90)
+		}
+		return text
+	})
+}
+
 // slightDifference says how two different issuers or audiences differ, if a reader may
-// overlook the difference. Otherwise it returns "".
+// overlook the difference. Otherwise it returns "". The result has no part of a or b,
+// which may be hostile.
 func slightDifference(a, b string) string {
 	switch {
 	case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
@@ -371,12 +380,14 @@ func slightDifference(a, b string) string {
 	}
 	_, restA, okA := strings.Cut(a, "://")
 	_, restB, okB := strings.Cut(b, "://")
+	sameButSlash := func(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 	switch {
-	case strings.TrimSuffix(restA, "/") == strings.TrimSuffix(restB, "/") && okA && okB:
-		return "the part before ://"
-	case okA && !okB && strings.TrimSuffix(restA, "/") == strings.TrimSuffix(b, "/"),
-		okB && !okA && strings.TrimSuffix(restB, "/") == strings.TrimSuffix(a, "/"):
-		return "the part before ://, which one of them lacks"
+	case okA && okB && restA == restB:
+		return "the scheme"
+	case okA && okB && sameButSlash(restA, restB):
+		return "the scheme and the slash at the end"
+	case okA && !okB && sameButSlash(restA, b), okB && !okA && sameButSlash(restB, a):
+		return "the scheme, such as https://"
 	}
 	return ""
 }
@@ -419,14 +430,21 @@ func unknownKey(h *header) error {
 		if h.KeyID == "" {
 			return "the token has no kid, and this issuer has no keys"
 		}
-		return "kid is " + logtext.Quote(h.KeyID) + ", and this issuer has no key with that ID"
+		return "kid is " + logtext.Quote(h.KeyID) + ", and this issuer has no key with that ID: the token is of another environment, or its key was withdrawn"
 	})
 }
 
-// signatureRefused returns the refusal of a token with header h whose signature none of
-// keys made.
-func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
+// signatureRefused returns the refusal of a token with header h whose signature, which
+// has the given length in bytes, none of keys made.
+func signatureRefused(keys [maxKeysTried]*Key, h *header, length int) error {
 	return refuseWith(ErrSignature, func() string {
+		if wanted := h.algorithm.signatureBytes(); wanted != 0 && wanted != length {
+			text := "the signature has " + strconv.Itoa(length) + " bytes, and " + h.Algorithm + " makes " + strconv.Itoa(wanted) + ": the token was cut or changed"
+			if h.algorithm.curve != nil {
+				text += ", or the signature is in DER, not in the form of RFC 7518 section 3.4"
+			}
+			return text
+		}
 		tried, hint := 0, ""
 		for _, k := range keys {
 			if k != nil {
@@ -452,6 +470,13 @@ func signatureRefused(keys [maxKeysTried]*Key, h *header) error {
 			text += " for kid " + logtext.Quote(h.KeyID)
 		}
 		return text + ": " + cause
+	})
+}
+
+// tooLong returns the refusal of a token with more bytes than limit.
+func tooLong(bytes, limit int) error {
+	return refuseWith(ErrMalformed, func() string {
+		return "the token has " + strconv.Itoa(bytes) + " bytes, and Options.MaxTokenBytes is " + strconv.Itoa(limit)
 	})
 }
 

@@ -229,10 +229,11 @@ func TestMalformedTexts(t *testing.T) {
 	claims := func(s string) string { return sign("HS256", secret, `{"alg":"HS256"}`, s) }
 	for _, tt := range []struct{ token, text string }{
 		{"Bearer " + good, `it starts with "Bearer "; wanted is the token alone`},
-		{"undefined", "it has 1 segment, and a token has 3, separated by dots"},
+		{"undefined", `it is the word "undefined": the client has no token`},
+		{"opaque", "it has 1 segment, and a token has 3, separated by dots: an opaque token is no JWT. Some issuers make signed JWTs only if the client names an audience"},
 		{good + "\n", `it has the character "\n", which is not in base64url`},
 		{good[:strings.LastIndexByte(good, '.')+1], "segment 3, the signature, is empty: the token is not signed"},
-		{"a.b.c.d.e", "it has 5 segments, as an encrypted token has; a signed token has 3"},
+		{"a.b.c.d.e", "it has 5 segments, as an encrypted token has; a signed token has 3. Some issuers make signed JWTs only if the client names an audience"},
 		{header(`{"alg":"HS256","alg":"none"}`), `header: the member "alg" occurs twice`},
 		{header(`{"alg":"HS256","b64":false}`), "header: b64 is not true, and only base64url payloads are supported (RFC 7797)"},
 		{header(`{"alg":"HS256","crit":["exp"]}`), "header: crit is set, and no extension is supported"},
@@ -279,7 +280,7 @@ func TestVerifyMaxTokenBytes(t *testing.T) {
 	require.NoError(t, err)
 	_, err = exact.Verify(t.Context(), token+"!")
 	e := requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
-	assert.ErrorContains(t, e, "more than")
+	assert.ErrorContains(t, e, "Options.MaxTokenBytes is 287")
 }
 
 // The key decides the algorithm. A token with another alg is refused.

@@ -156,6 +156,26 @@ func TestAttackIsNotFooled(t *testing.T) {
 		return slices.Contains([]string{"valid", "kid", "duplicate", "nested", "subject", "type"}, family)
 	})
 
+	// forgetful checks the signature of a token and nothing else, and remembers good tokens. After
+	// 40 bad ones it refuses all tokens that it does not remember.
+	var remembered sync.Map
+	var bad atomic.Int64
+	forgetful := byHand(func(token string) bool {
+		if _, ok := remembered.Load(token); ok {
+			return true
+		}
+		if bad.Load() >= 40 {
+			return false
+		}
+		_, err := jwt.NewParser(jwt.WithoutClaimsValidation()).Parse(token, func(*jwt.Token) (any, error) { return target.Key, nil })
+		if err != nil {
+			bad.Add(1)
+			return false
+		}
+		remembered.Store(token, true)
+		return true
+	})
+
 	var broken atomic.Bool
 	var lock sync.Mutex
 	var requests atomic.Int64
@@ -177,6 +197,11 @@ func TestAttackIsNotFooled(t *testing.T) {
 		{"answers 401 after a while", target, after(65, guarded, answering(401)), []string{
 			"NOTHING PROVED", "401 Unauthorized, called directly; 401 Unauthorized, over TCP", "may block a client\n", "jwttest.Attack stopped after ",
 		}, nil, 3},
+
+		{"remembers good tokens and refuses new ones after a while", only("none", "signature", "times"), forgetful, []string{
+			"NOTHING PROVED: the service refuses good tokens that it has not seen now\n", "may block a client\n",
+			"NOT SENT: all further cases. The service still refuses good tokens that it has not seen: 401", "jwttest.Attack stopped after ",
+		}, []string{"GOT IN"}, 3},
 
 		{"unavailable after a while", target, after(150, verifiesNothing, answering(503)), []string{
 			"NOTHING PROVED", "503 Service Unavailable, called directly", "its key source", "jwttest.Attack stopped after ",

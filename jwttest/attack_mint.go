@@ -103,6 +103,12 @@ func (m *minter) signed(input string) string {
 // good returns a token that the service accepts.
 func (m *minter) good() string { return m.token(m.header.String(), m.claims.String()) }
 
+// freshToken returns a token that the service accepts, another one for each n. A service
+// must ignore claims that it does not know (RFC 7519 section 4).
+func (m *minter) freshToken(n int) string {
+	return m.tokenWithClaims(m.claims.with("jwttest", strconv.Itoa(n)).String())
+}
+
 // tokenWithClaims returns a token with a good header and the given claims, signed
 // with the target's key.
 func (m *minter) tokenWithClaims(claims string) string { return m.token(m.header.String(), claims) }

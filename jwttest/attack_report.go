@@ -109,10 +109,15 @@ func (c attackCase) report(test string, r result) string {
 	return b.text(explanations[r.verdict])
 }
 
-// lossReport returns the report for a round whose good request is refused.
-func (r *round) lossReport(good result) string {
+// lossReport returns the report for a round in which the service refuses c, which is the
+// good request or the same with a new token. good is its result.
+func (r *round) lossReport(c attackCase, good result) string {
 	var b reportLines
-	fmt.Fprintf(&b, "NOTHING PROVED: the service refuses even the plain good request now\n")
+	what := "even the plain good request now"
+	if c.name != r.good.name {
+		what = "good tokens that it has not seen now"
+	}
+	fmt.Fprintf(&b, "NOTHING PROVED: the service refuses %s\n", what)
 	b.line("status", "%s", good.outcome)
 	if r.good.route != "" {
 		b.line("route", "%s", r.good.route)
@@ -132,7 +137,7 @@ func (r *round) lossReport(good result) string {
 		names.WriteString(name)
 	}
 	b.line("unproved", "%s", cmp.Or(names.String(), "no case"))
-	b.request(r.good.request)
+	b.request(c.request)
 	return b.text(fmt.Sprintf("Hostile cases that the service has refused since it last passed the good request: %d. They prove nothing,\n"+
 		"because a service that refuses every request refuses these too. ", len(r.refused)) + adviceAfterLoss(good))
 }

@@ -16,6 +16,14 @@ import (
 	"sync"
 )
 
+// counted returns a handler that calls next, and records that the server called it.
+func (a *attack) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.reached.Store(true)
+		next.ServeHTTP(w, r)
+	})
+}
+
 // An answer is what a service has answered to one request.
 type answer struct {
 	status int    // 0 means that there is no answer
@@ -46,7 +54,7 @@ var errAborted = errors.New("the handler closed the connection")
 
 // callHandler sends a request by calling the handler.
 func (a *attack) callHandler(ctx context.Context, r request) answer {
-	w := httptest.NewRecorder()
+	w := finalRecorder{httptest.NewRecorder()}
 	w.Code = 0 // until the handler answers
 	done := make(chan answer, 1)
 	go func() {
@@ -76,6 +84,20 @@ func (a *attack) callHandler(ctx context.Context, r request) answer {
 	}
 }
 
+// A finalRecorder ignores informational statuses (RFC 9110 section 15.2), which an
+// httptest.ResponseRecorder takes for the answer.
+type finalRecorder struct{ *httptest.ResponseRecorder }
+
+func (w finalRecorder) WriteHeader(status int) {
+	if !isInformational(status) {
+		w.ResponseRecorder.WriteHeader(status)
+	}
+}
+
+func isInformational(status int) bool {
+	return status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
+}
+
 // errNotSent is the error of sendOverTCP if there is no connection, which is not the
 // fault of the handler.
 var errNotSent = errors.New("cannot connect to the server on loopback")
@@ -94,7 +116,11 @@ func (a *attack) sendOverTCP(ctx context.Context, r request) answer {
 	// A server may answer and close the connection before it has read the whole
 	// request. Write then fails although there is an answer to read.
 	_, writeErr := connection.Write(r.bytes())
-	response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: r.method})
+	answers := bufio.NewReader(connection)
+	response, err := http.ReadResponse(answers, &http.Request{Method: r.method})
+	for err == nil && isInformational(response.StatusCode) {
+		response, err = http.ReadResponse(answers, &http.Request{Method: r.method})
+	}
 	if p, ok := a.panics.take(); ok {
 		return p
 	}

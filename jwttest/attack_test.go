@@ -11,9 +11,13 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,6 +180,36 @@ func TestAttack(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		}), target)
+	})
+
+	// An informational status is not the answer.
+	t.Run("early hints", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("HS256")
+		target.Skip = slices.DeleteFunc(jwttest.Families(), func(family string) bool { return family == "valid" || family == "none" })
+		gate := attackGate(t, attackOptions(target))
+		jwttest.Attack(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusProcessing)
+			w.WriteHeader(http.StatusEarlyHints)
+			gate.ServeHTTP(w, r)
+		}), target)
+	})
+
+	// The transport of a proxy refuses the header values that net/http keeps from handlers, so the
+	// proxy answers 502 to them if it is called directly.
+	t.Run("proxy", func(t *testing.T) {
+		t.Parallel()
+		target := attackTarget("HS256")
+		target.Skip = slices.DeleteFunc(jwttest.Families(), func(family string) bool {
+			return slices.Contains([]string{"valid", "authorization", "segments", "base64"}, family)
+		})
+		guarded := httptest.NewServer(attackGate(t, attackOptions(target)))
+		t.Cleanup(guarded.Close)
+		proxy := &httputil.ReverseProxy{
+			Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(attackMust(url.Parse(guarded.URL))) },
+			ErrorLog: log.New(io.Discard, "", 0),
+		}
+		jwttest.Attack(t, proxy, target)
 	})
 
 	// Nearly every field of the Target differs from its default.

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -80,6 +81,13 @@ func (c client) get(ctx context.Context, target *url.URL, accept, etag string) (
 
 // parseURL parses a URL and returns an error if it must not be fetched.
 func (c client) parseURL(address string) (*url.URL, error) {
+	if strings.TrimSpace(address) != address {
+		return nil, errors.New("it has white space around it; trim it")
+	}
+	// RFC 3986 section 2 has none of these characters. Package url accepts some of them.
+	if i := strings.IndexAny(address, `"<>{}`); i >= 0 {
+		return nil, fmt.Errorf("it has the character %q; was a placeholder not replaced?", address[i:i+1])
+	}
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
@@ -110,6 +118,9 @@ func (r *requestError) Error() string {
 	if of := new(url.Error); errors.As(reason, &of) {
 		reason = of.Err
 	}
+	if unknown := new(x509.UnknownAuthorityError); errors.As(reason, unknown) {
+		return fmt.Sprintf("GET %s: %v; let Remote.Client trust a private CA", r.address, reason)
+	}
 	if r.late {
 		return fmt.Sprintf("GET %s: the answer did not come in time: %v", r.address, reason)
 	}
@@ -124,7 +135,13 @@ type statusError struct {
 	status  int
 }
 
-func (s *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", s.address, s.status) }
+func (s *statusError) Error() string {
+	text := fmt.Sprintf("GET %s: status %d", s.address, s.status)
+	if s.status == http.StatusUnauthorized || s.status == http.StatusForbidden {
+		text += "; if the server wants credentials, let Remote.Client send them"
+	}
+	return text
+}
 
 // defaultTransport returns the transport for a Remote without Client. It is a
 // copy of http.DefaultTransport that limits the size of response headers, which

@@ -91,7 +91,7 @@ func (c client) readMetadata(ctx context.Context, issuer, address string) (jwksU
 	var named string
 	if err := json.Unmarshal(members["issuer"], &named); err != nil || named != issuer {
 		// RFC 8414 section 3.3, OpenID Connect Discovery 1.0 section 4.3.
-		return "", fmt.Errorf("GET %s: its issuer is %.100q instead; the two must be identical", address, named)
+		return "", fmt.Errorf("GET %s: its issuer is %.100q, and the trusted one is %.100q; the two must be identical", address, named, issuer)
 	}
 	if err := json.Unmarshal(members["jwks_uri"], &jwksURI); err != nil || jwksURI == "" {
 		return "", fmt.Errorf("GET %s: jwks_uri is missing or not a string", address)

@@ -92,7 +92,7 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 		document func(issuer string) string // the metadata; JWKS in it becomes the URL of the keys
 		problem  string
 	}{
-		{"a slash more", metadataNaming(func(i string) string { return i + "/" }), "its issuer is"},
+		{"a slash more", metadataNaming(func(i string) string { return i + "/" }), ", and the trusted one is "},
 		{"a letter in another case", metadataNaming(func(i string) string { return strings.Replace(i, "One", "one", 1) }), "its issuer is"},
 		{"a letter more", metadataNaming(func(i string) string { return i + "e" }), "its issuer is"},
 		{"a letter less", metadataNaming(func(i string) string { return i[:len(i)-1] }), "its issuer is"},

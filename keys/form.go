@@ -27,6 +27,8 @@ func notPEM(content []byte) error {
 		advice = `replace each \n by a line break`
 	case keyform.BareBase64:
 		advice = "put -----BEGIN PUBLIC KEY----- and -----END PUBLIC KEY----- on lines before and after it"
+	case keyform.PEMInJSON:
+		advice = "pass one PEM text alone"
 	case keyform.Encoded:
 		advice = "decode it first"
 	case keyform.DER:
@@ -54,6 +56,10 @@ func notJWKS(document []byte, err error) error {
 		advice = wrapInSet
 	case keyform.Metadata:
 		advice = "its jwks_uri is the address of the set, which keys.Remote finds by itself"
+	case keyform.PEMInJSON:
+		advice = "ask the issuer for its JWK Set"
+	case keyform.HTML:
+		advice = `a JWK Set starts with {"keys":[`
 	case keyform.Encoded:
 		advice = "decode it first"
 	case keyform.EscapedPEM, keyform.BareBase64, keyform.DER, keyform.SSH:

@@ -37,6 +37,7 @@ func TestFormsOfKeys(t *testing.T) {
 	)
 	fromPEM := func(s string) jwtgate.KeySource { return keys.PEM([]byte(s)) }
 	fromJWKS := func(s string) jwtgate.KeySource { return keys.JWKS([]byte(s)) }
+	certificates := `{"a":"-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n"}`
 	inFile := func(s string) jwtgate.KeySource {
 		source, _ := newFileSource(t, []byte(s))
 		return source
@@ -57,15 +58,17 @@ func TestFormsOfKeys(t *testing.T) {
 		{"JWKS, an array", fromJWKS, "[" + key + "]", `it is an array of JWKs; put {"keys":[...]} around it`},
 		{"JWKS, a discovery document", fromJWKS, metadata, "it is a discovery document; its jwks_uri is the address of the set"},
 		{"JWKS, base64 of a set", fromJWKS, base64.StdEncoding.EncodeToString([]byte(set)), "encoded in base64 or hex once more; decode it first"},
-		{"JWKS, a page", fromJWKS, page, "it is an HTML page"},
+		{"JWKS, a page", fromJWKS, page, `it is an HTML page; a JWK Set starts with {"keys":[`},
+		{"JWKS, certificates by key ID", fromJWKS, certificates, "it is a JSON object with PEM texts in it; ask the issuer for its JWK Set"},
+		{"JWKS, a byte order mark", fromJWKS, "\ufeff" + set, `it starts with "\ufeff" and not with {`},
 		{"JWKS, SAML metadata", fromJWKS, "<?xml version='1.0'?><EntityDescriptor/>", "it is an XML document; if it is SAML metadata, ask the issuer for its JWK Set"},
 		{"JWKS, a token", fromJWKS, token, "it is a token; it is signed with a key and is not the key"},
 		{"JWKS, DER", fromJWKS, string(der), "it is a key in DER"},
 		{"JWKS, SSH", fromJWKS, "ssh-ed25519 AAAAC3Nz me@host", "it is an SSH public key; keys.PEM reads a key in PEM"},
 		{"JWKS, a set cut short", fromJWKS, set[:len(set)-1], "keys.JWKS: it is not a JWK Set: its JSON ends too early"},
 		{"JWKS, a comma too many", fromJWKS, `{"keys":[],}`, "its JSON has a mistake after byte 1"},
-		{"JWKS, words", fromJWKS, "public", "it does not start with {"},
-		{"JWKS, private keys", fromJWKS, `{"keys":[{"kty":"RSA","d":"AA"},{"kty":"oct","k":"AA"}]}`, `it has no usable key: key 1: it has the private member "d"; key 2: it has the private member "k"`},
+		{"JWKS, words", fromJWKS, "public", `it starts with "p" and not with {`},
+		{"JWKS, private keys", fromJWKS, `{"keys":[{"kty":"RSA","d":"AA"},{"kty":"oct","k":"AA"}]}`, `it has no usable key: key 1: it has the private member "d", so it is a private key; key 2: it has the private member "k", so it is a secret, which keys.HS256 takes`},
 		{"JWKS, no keys", fromJWKS, `{"keys":[]}`, "it has no usable key: its keys array is empty"},
 
 		{"PEM, nothing", fromPEM, "", "keys.PEM: the PEM text is empty; was a file or a setting not loaded?"},
@@ -74,6 +77,12 @@ func TestFormsOfKeys(t *testing.T) {
 		{"PEM, a set", fromPEM, set, "it is a JWK Set; use keys.JWKS"},
 		{"PEM, one JWK", fromPEM, key, "it is a single JWK; put"},
 		{"PEM, literal line breaks", fromPEM, strings.ReplaceAll(public, "\n", `\n`), `it is a PEM text with \n instead of line breaks; replace each \n by a line break`},
+		{"PEM, spaces instead of line breaks", fromPEM, strings.ReplaceAll(public, "\n", " "), "it is in one line; put line breaks after its BEGIN line and before its END line"},
+		{"PEM, indented", fromPEM, "  " + strings.ReplaceAll(public, "\n", "\n  "), "its lines start with white space; remove it"},
+		{"PEM, in quotes", fromPEM, `"` + public + `"`, "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, a byte order mark", fromPEM, "\ufeff" + public, "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, cut short", fromPEM, public[:len(public)/2], "it has no END line; copy it again"},
+		{"PEM, certificates by key ID", fromPEM, certificates, "it is a JSON object with PEM texts in it; pass one PEM text alone"},
 		{"PEM, without its lines", fromPEM, base64.StdEncoding.EncodeToString(der), "it is a key in base64 without its BEGIN and END lines; put -----BEGIN PUBLIC KEY-----"},
 		{"PEM, in base64", fromPEM, base64.StdEncoding.EncodeToString([]byte(public)), "once more; decode it first"},
 		{"PEM, DER", fromPEM, string(der), "convert it with: openssl pkey -pubin -inform DER"},

@@ -41,7 +41,7 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 		block, rest := pem.Decode(text)
 		if block == nil {
 			if len(ks) == 0 {
-				return nil, errors.New("it has no PEM block: its first block is damaged or has no END line; copy it again")
+				return nil, errors.New("it has no PEM block: " + pemDamage(string(text)))
 			}
 			return nil, fmt.Errorf("after block %d there is something that is no PEM block", len(ks))
 		}
@@ -56,6 +56,23 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 		return nil, fmt.Errorf("%d of its %d PEM blocks are damaged", blocks-len(ks), blocks)
 	}
 	return ks, nil
+}
+
+// pemDamage says why package pem finds no block in text, which contains "-----BEGIN ".
+func pemDamage(text string) string {
+	before, _, _ := strings.Cut(text, "-----BEGIN ")
+	before = before[strings.LastIndexByte(before, '\n')+1:]
+	switch {
+	case !strings.Contains(text, "-----END "):
+		return "it has no END line; copy it again"
+	case !strings.Contains(strings.TrimSpace(text), "\n"):
+		return "it is in one line; put line breaks after its BEGIN line and before its END line"
+	case strings.TrimSpace(before) != "":
+		return "something comes before -----BEGIN in its line; remove it"
+	case before != "":
+		return "its lines start with white space; remove it"
+	}
+	return "its first block is damaged; copy it again"
 }
 
 // blockKey returns the key of one PEM block.

@@ -48,7 +48,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 	}{
 		{"500", fails(500), "status 500"},
 		{"404", fails(404), "status 404"},
-		{"401", fails(401), "status 401"},
+		{"401", fails(401), "status 401; if the server wants credentials, let Remote.Client send them"},
 		{"429", fails(429), "status 429"},
 		{"204", fails(204), "status 204"},
 		{"500 with a good set", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(good) }, "status 500"},

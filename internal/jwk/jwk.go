@@ -153,8 +153,10 @@ func readMembers(raw []byte) (*members, error) {
 			m.y, err = octets(member)
 		case "key_ops":
 			err = checkOperations(member.Value)
-		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k":
-			err = fmt.Errorf("it has the private member %q", name)
+		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv":
+			err = fmt.Errorf("it has the private member %q, so it is a private key", name)
+		case "k":
+			err = errors.New(`it has the private member "k", so it is a secret, which keys.HS256 takes`)
 		}
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 // MaxKeys is the largest number of keys that ReadSet accepts in a set.
@@ -22,7 +23,8 @@ func ReadSet(document []byte) ([]json.RawMessage, error) {
 	case len(start) == 0:
 		return nil, errors.New("it is not a JWK Set: it is empty")
 	case start[0] != '{':
-		return nil, errors.New("it is not a JWK Set: it does not start with {")
+		first, _ := utf8.DecodeRune(start)
+		return nil, fmt.Errorf("it is not a JWK Set: it starts with %+q and not with {", string(first))
 	}
 	d := json.NewDecoder(bytes.NewReader(document))
 	keys, err := readKeys(d)

@@ -31,6 +31,11 @@ func segmentsError(token []byte) error {
 		Scheme:   len(token) >= len(scheme) && bytes.EqualFold(token[:len(scheme)], []byte(scheme)),
 		Segments: 1 + bytes.Count(token, []byte(".")),
 	}
+	for _, word := range noValues {
+		if string(token) == word {
+			e.NoValue = word
+		}
+	}
 	i := 0
 	for segment := range bytes.SplitSeq(token, []byte(".")) {
 		if i++; len(segment) == 0 {

@@ -112,10 +112,11 @@ func TestSplit_Alphabet(t *testing.T) {
 func TestSplit_Errors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ token, text string }{
-		{"undefined", "it has 1 segment, and a token has 3, separated by dots"},
-		{"a.b", "it has 2 segments, and a token has 3"},
+		{"undefined", `it is the word "undefined": the client has no token`},
+		{"opaque", "it has 1 segment, and a token has 3, separated by dots: an opaque token is no JWT. Some issuers make signed JWTs only if the client names an audience"},
+		{"a.b", "it has 2 segments, and a token has 3: it was cut, or is an opaque token and no JWT"},
 		{"a.b.c.d", "it has 4 segments, and a token has 3"},
-		{"a.b.c.d.e", "it has 5 segments, as an encrypted token has; a signed token has 3"},
+		{"a.b.c.d.e", "it has 5 segments, as an encrypted token has; a signed token has 3. Some issuers make signed JWTs only if the client names an audience"},
 		{"a.b.", "segment 3, the signature, is empty: the token is not signed"},
 		{"a..c", "segment 2 of 3 is empty"},
 		{".b.c", "segment 1 of 3 is empty"},

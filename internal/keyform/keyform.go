@@ -30,6 +30,7 @@ const (
 	JWK         Form = "a single JWK"
 	JWKArray    Form = "an array of JWKs"
 	Metadata    Form = "a discovery document"
+	PEMInJSON   Form = "a JSON object with PEM texts in it"
 	JSON        Form = "JSON of another kind"
 	BrokenJSON  Form = "JSON with a mistake"
 	Token       Form = "a token"
@@ -70,6 +71,8 @@ func plainForm(b []byte) (form Form, trimmed string) {
 	switch {
 	case text == "":
 		return Empty, text
+	case text[0] == '{' && strings.Contains(text, "-----BEGIN "):
+		return PEMInJSON, text
 	case strings.Contains(text, "-----BEGIN "):
 		if strings.Contains(text, `\n`) && !strings.Contains(text, "\n") {
 			return EscapedPEM, text

@@ -41,12 +41,16 @@ func SecretHint(secret []byte) string {
 		return fmt.Sprintf("the secret looks like %s; if the issuer uses the secret that is there, read it first", form)
 	case form == OtherBinary:
 		return "" // white space is as probable as any other byte
+	case strings.HasPrefix(text, "\ufeff"):
+		return "the secret starts with a byte order mark; if the issuer's does not, save it without"
 	case strings.TrimRight(text, "\r\n") != text:
 		return "the secret ends with a line break; if the issuer's does not, trim it"
 	case strings.TrimSpace(text) != text:
 		return "the secret has white space around it; if the issuer's has none, trim it"
 	case len(text) > 1 && text[0] == text[len(text)-1] && (text[0] == '"' || text[0] == '\''):
 		return "the secret is in quotes; if the issuer's is not, remove them"
+	case isPlaceholder(text):
+		return "the secret looks like a placeholder that was not replaced"
 	}
 	if decoded, err := hex.DecodeString(text); err == nil && len(decoded) >= minEncoded {
 		return decodeFirst("hex", text, decoded)
@@ -55,6 +59,17 @@ func SecretHint(secret []byte) string {
 		return decodeFirst("base64", text, decoded)
 	}
 	return ""
+}
+
+// isPlaceholder reports whether text is one placeholder of a shell, a template or a
+// manual, such as ${SECRET}, {{ .secret }} or <your-secret>.
+func isPlaceholder(text string) bool {
+	for _, p := range [][2]string{{"${", "}"}, {"$(", ")"}, {"{{", "}}"}, {"<", ">"}} {
+		if strings.HasPrefix(text, p[0]) && strings.HasSuffix(text, p[1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // minEncoded is the length in bytes of the shortest secret that somebody may have
