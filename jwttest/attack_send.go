@@ -20,6 +20,8 @@ import (
 func (a *attack) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.reached.Store(true)
+		a.serving.RLock()
+		defer a.serving.RUnlock()
 		next.ServeHTTP(w, r)
 	})
 }
