@@ -67,8 +67,8 @@
 //
 // All exported functions are safe for concurrent use, and so are the methods of
 // Gate, Key and the sources of package keys. The functions in Options must be safe
-// for concurrent use too. The package starts no goroutine and makes no network
-// request.
+// for concurrent use too. The package makes no network request, and starts
+// no goroutine that outlives a call.
 //
 // # Backwards compatibility
 //

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
@@ -300,7 +301,11 @@ func (g *Gate) answer() *answerer {
 
 // Ready returns nil if there are keys for every issuer in Options.Issuers, and
 // otherwise an error that names each issuer without keys. It fetches keys if
-// necessary. Call it at start-up or in a readiness probe.
+// necessary. Call it at start-up or in a readiness probe. It asks for the keys of all
+// issuers at once, so if ctx ends, the error names only the issuers that did not answer.
+//
+// One issuer that is down makes Ready fail. If the service can do without some of its
+// issuers, call [Gate.ReadyFor] or [Gate.ReadyForAny].
 //
 // Under [Options.TrustIssuer] the issuers are not known, and Ready returns nil.
 func (g *Gate) Ready(ctx context.Context) error {
@@ -308,21 +313,84 @@ func (g *Gate) Ready(ctx context.Context) error {
 		return e
 	}
 	v := g.settings.verifier
-	issuers := v.issuers
-	if v.anyIssuer {
-		issuers = []string{""}
+	return errors.Join(v.checkKeysOf(ctx, v.knownIssuers(), func() {})...)
+}
+
+// ReadyFor is like [Gate.Ready] for one issuer, which must be trusted. It also works under
+// [Options.TrustIssuer]. Under [Options.AnyIssuer] it ignores issuer.
+func (g *Gate) ReadyFor(ctx context.Context, issuer string) error {
+	if e := g.unusable(); e != nil {
+		return e
 	}
-	var errs []error
-	for _, issuer := range issuers {
-		keys, err := v.source.Keys(ctx, issuer, "")
-		if err == nil && !slices.ContainsFunc(keys, func(k *Key) bool { return k != nil && v.algorithms[k.algorithm] }) {
-			err = errors.New("there is none for an accepted algorithm")
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("jwtgate: keys of issuer %s: %w", logtext.Quote(issuer), err))
-		}
+	v := g.settings.verifier
+	if v.anyIssuer {
+		issuer = ""
+	} else if _, ok := v.trustedIssuer([]byte(issuer)); !ok {
+		return fmt.Errorf("jwtgate: keys of issuer %s: %w", logtext.Quote(issuer), v.issuerRefused(issuer))
+	}
+	return v.checkKeys(ctx, issuer)
+}
+
+// ReadyForAny is like [Gate.Ready], but returns nil as soon as there are keys for one
+// issuer.
+func (g *Gate) ReadyForAny(ctx context.Context) error {
+	if e := g.unusable(); e != nil {
+		return e
+	}
+	v := g.settings.verifier
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	issuers := v.knownIssuers()
+	errs := v.checkKeysOf(ctx, issuers, cancel)
+	if len(errs) < len(issuers) {
+		return nil
 	}
 	return errors.Join(errs...)
+}
+
+// knownIssuers returns the issuers that the source is asked about. It returns none under
+// TrustIssuer.
+func (v *verifier) knownIssuers() []string {
+	if v.anyIssuer {
+		return []string{""}
+	}
+	return v.issuers
+}
+
+// checkKeysOf calls checkKeys for all issuers at once, and found when one of the calls
+// has returned nil. It returns the errors. Its goroutines have ended when it returns.
+func (v *verifier) checkKeysOf(ctx context.Context, issuers []string, found func()) []error {
+	results := make([]error, len(issuers))
+	panics := make([]any, len(issuers))
+	var calls sync.WaitGroup
+	for i, issuer := range issuers {
+		calls.Go(func() {
+			// The panic of a source must not end the program: it is passed on to the caller.
+			defer func() { panics[i] = recover() }()
+			if results[i] = v.checkKeys(ctx, issuer); results[i] == nil {
+				found()
+			}
+		})
+	}
+	calls.Wait()
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
+	return slices.DeleteFunc(results, func(err error) bool { return err == nil })
+}
+
+// checkKeys returns nil if the source has a key of issuer for an accepted algorithm.
+func (v *verifier) checkKeys(ctx context.Context, issuer string) error {
+	keys, err := v.source.Keys(ctx, issuer, "")
+	if err == nil && !slices.ContainsFunc(keys, func(k *Key) bool { return k != nil && v.algorithms[k.algorithm] }) {
+		err = errors.New("there is none for an accepted algorithm")
+	}
+	if err != nil {
+		return fmt.Errorf("jwtgate: keys of issuer %s: %w", logtext.Quote(issuer), err)
+	}
+	return nil
 }
 
 // unusable returns the error of a gate that New did not make.

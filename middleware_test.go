@@ -502,6 +502,88 @@ func TestReady(t *testing.T) {
 	assert.NoError(t, ready(func(o *jwtgate.Options) { o.Issuers = nil; o.TrustIssuer = func(string) bool { return true } }))
 }
 
+// One issuer does not answer. A probe that waits a second blames this issuer and no other.
+func TestReadyWithinASecond(t *testing.T) {
+	t.Parallel()
+	const hangs = "https://hangs.example"
+	issuers := []string{"https://a.example", hangs, "https://b.example"}
+	synctest.Test(t, func(t *testing.T) {
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.Issuers = issuers
+			o.Keys = jwtgate.KeySourceFunc(func(ctx context.Context, issuer, _ string) ([]*jwtgate.Key, error) {
+				if issuer == hangs {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				time.Sleep(time.Second / 2)
+				return []*jwtgate.Key{newKey("", "ES256")}, nil
+			})
+		})
+		for _, tt := range []struct {
+			name  string
+			probe func(context.Context) error
+			took  time.Duration
+			err   string // "" for none
+		}{
+			{"all", gate.Ready, time.Second, `jwtgate: keys of issuer "https://hangs.example": context deadline exceeded`},
+			{"any", gate.ReadyForAny, time.Second / 2, ""},
+			{"one", func(ctx context.Context) error { return gate.ReadyFor(ctx, issuers[0]) }, time.Second / 2, ""},
+			{"one that hangs", func(ctx context.Context) error { return gate.ReadyFor(ctx, hangs) }, time.Second,
+				`jwtgate: keys of issuer "https://hangs.example": context deadline exceeded`},
+			{"one that is not trusted", func(ctx context.Context) error { return gate.ReadyFor(ctx, "https://a.example/") }, 0,
+				`jwtgate: keys of issuer "https://a.example/": issuer not trusted: iss is "https://a.example/" and trusted is "https://a.example": they differ in the slash at the end`},
+		} {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err := tt.probe(ctx)
+			cancel()
+			assert.Equal(t, tt.took, time.Since(start), tt.name)
+			if tt.err == "" {
+				assert.NoError(t, err, tt.name)
+			} else {
+				assert.EqualError(t, err, tt.err, tt.name)
+			}
+		}
+	})
+}
+
+func TestReadyForAny(t *testing.T) {
+	t.Parallel()
+	down := errors.New("connection refused")
+	options := func(change func(*jwtgate.Options)) *jwtgate.Gate {
+		return newGate(t, func(o *jwtgate.Options) { o.Keys = failingSource(down); change(o) })
+	}
+	gate := options(func(o *jwtgate.Options) { o.Issuers = []string{"https://a.example", "https://b.example"} })
+	err := gate.ReadyForAny(t.Context())
+	require.ErrorIs(t, err, down)
+	assert.ErrorContains(t, err, "https://a.example")
+	assert.ErrorContains(t, err, "https://b.example")
+
+	trusting := options(func(o *jwtgate.Options) {
+		o.Issuers, o.TrustIssuer = nil, func(issuer string) bool { return issuer == "https://a.example" }
+	})
+	require.NoError(t, trusting.Ready(t.Context()), "the issuers are not known")
+	require.NoError(t, trusting.ReadyForAny(t.Context()))
+	require.ErrorIs(t, trusting.ReadyFor(t.Context(), "https://a.example"), down)
+	require.ErrorIs(t, trusting.ReadyFor(t.Context(), "https://b.example"), jwtgate.ErrIssuer)
+	require.ErrorIs(t, trusting.ReadyFor(t.Context(), ""), jwtgate.ErrIssuer)
+
+	anyIssuer := options(func(o *jwtgate.Options) { o.Issuers, o.AnyIssuer = nil, true })
+	require.ErrorIs(t, anyIssuer.ReadyFor(t.Context(), "https://a.example"), down)
+	require.ErrorIs(t, anyIssuer.ReadyForAny(t.Context()), down)
+
+	for _, zero := range []*jwtgate.Gate{nil, {}} {
+		require.ErrorIs(t, zero.ReadyFor(t.Context(), issuer), jwtgate.ErrUnavailable)
+		require.ErrorIs(t, zero.ReadyForAny(t.Context()), jwtgate.ErrUnavailable)
+	}
+
+	// The panic of a source reaches the caller, who may recover.
+	panicking := newGate(t, func(o *jwtgate.Options) {
+		o.Keys = jwtgate.KeySourceFunc(func(context.Context, string, string) ([]*jwtgate.Key, error) { panic("no keys today") })
+	})
+	assert.PanicsWithValue(t, "no keys today", func() { _ = panicking.Ready(t.Context()) })
+}
+
 // Handlers behind a gate can panic, hijack, flush, and use trailers and uploads as without a gate.
 // acceptance 46
 func TestHandlerKeepsServerFeatures(t *testing.T) {
