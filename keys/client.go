@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -21,6 +23,7 @@ import (
 type client struct {
 	http         *http.Client // Remote.Client, which may be nil
 	insecureHTTP bool         // Remote.InsecureHTTP
+	pastCaches   bool         // caches on the way must ask the server
 }
 
 const (
@@ -48,6 +51,9 @@ func (c client) get(ctx context.Context, target *url.URL, accept, etag string) (
 	request.Header.Set("User-Agent", "jwtgate")
 	if etag != "" {
 		request.Header.Set("If-None-Match", etag)
+	}
+	if c.pastCaches {
+		request.Header.Set("Cache-Control", "no-cache") // RFC 9111 section 5.2.1.4
 	}
 	request.Close = true // the next request is minutes away
 	caller := http.Client{Transport: defaultTransport()}
@@ -131,8 +137,25 @@ func (r *requestError) Unwrap() error { return r.err }
 
 // A statusError is an HTTP response with an unexpected status.
 type statusError struct {
-	address string
-	status  int
+	address    string
+	status     int
+	retryAfter time.Duration // 0 if the response does not say when to come again
+}
+
+// newStatusError returns the error for the response r to a request for address. It reads
+// Retry-After of 429 and 503 (RFC 6585 section 4, RFC 9110 sections 10.2.3 and 15.6.4).
+func newStatusError(address string, r *response) *statusError {
+	err := &statusError{address: address, status: r.status}
+	if r.status != http.StatusTooManyRequests && r.status != http.StatusServiceUnavailable {
+		return err
+	}
+	value := strings.TrimSpace(r.header.Get("Retry-After"))
+	if seconds, parseErr := strconv.ParseUint(value, 10, 31); parseErr == nil {
+		err.retryAfter = time.Duration(seconds) * time.Second
+	} else if date, parseErr := http.ParseTime(value); parseErr == nil {
+		err.retryAfter = max(0, time.Until(date))
+	}
+	return err
 }
 
 func (s *statusError) Error() string {

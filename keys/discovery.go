@@ -77,7 +77,7 @@ func (c client) readMetadata(ctx context.Context, issuer, address string) (jwksU
 		return "", err
 	}
 	if r.status != http.StatusOK {
-		return "", &statusError{address, r.status}
+		return "", newStatusError(address, r)
 	}
 	// A map compares the names of members exactly, which a struct would not.
 	var members map[string]json.RawMessage

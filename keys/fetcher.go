@@ -26,8 +26,11 @@ type fetcher struct {
 	freshFor   time.Duration // greater than 0
 }
 
-// A fetchResult is what a successful fetch returns.
+// A fetchResult is what a fetch returns.
 type fetchResult struct {
+	retryAfter time.Duration // of a failed fetch: how long the server asks to wait, or 0
+
+	// The other fields are those of a fetch that succeeded.
 	set      *set
 	skipped  []error           // why keys of the document are not in set
 	freshFor time.Duration     // how long the keys may be used before the next fetch
@@ -41,8 +44,9 @@ const maxEtagBytes = 1024
 
 // fetch fetches the keys of issuer. last is the result of the last fetch that
 // succeeded. The etag of last is sent only to the url of last. An empty etag is not sent.
+// With pastCaches, caches on the way must not answer: they may not know of a new key.
 // The text of an error is fit for one line of a log.
-func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult) (result fetchResult, err error) {
+func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, pastCaches bool) (result fetchResult, err error) {
 	defer func() {
 		// The client may be the user's, and this runs on a goroutine of this
 		// package, where a panic would end the program.
@@ -50,21 +54,27 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult) (r
 			result, err = fetchResult{}, fmt.Errorf("fetching panicked: %v", r)
 		}
 		if err != nil {
+			var status *statusError
+			if errors.As(err, &status) {
+				result.retryAfter = status.retryAfter
+			}
 			err = logtext.Error(err)
 		}
 	}()
+	c := f.client
+	c.pastCaches = pastCaches
 	address := f.url
 	if address == "" {
-		if address, err = f.client.discover(ctx, issuer); err != nil {
+		if address, err = c.discover(ctx, issuer); err != nil {
 			return fetchResult{}, err
 		}
 	}
-	return f.fetchDocument(ctx, address, last)
+	return f.fetchDocument(ctx, c, address, last)
 }
 
 // fetchDocument fetches and reads the document at address.
-func (f *fetcher) fetchDocument(ctx context.Context, address string, last fetchResult) (fetchResult, error) {
-	target, err := f.client.parseURL(address)
+func (f *fetcher) fetchDocument(ctx context.Context, c client, address string, last fetchResult) (fetchResult, error) {
+	target, err := c.parseURL(address)
 	if err != nil {
 		return fetchResult{}, fmt.Errorf("the address %q of the keys is not accepted: %w", logtext.URL(address), err)
 	}
@@ -72,7 +82,7 @@ func (f *fetcher) fetchDocument(ctx context.Context, address string, last fetchR
 	if last.url == address {
 		etag = last.etag
 	}
-	r, err := f.client.get(ctx, target, "application/jwk-set+json, application/json", etag)
+	r, err := c.get(ctx, target, "application/jwk-set+json, application/json", etag)
 	if err != nil {
 		return fetchResult{}, err
 	}
@@ -92,7 +102,7 @@ func (f *fetcher) fetchDocument(ctx context.Context, address string, last fetchR
 		}
 		return result, nil
 	case r.status != http.StatusOK:
-		return fetchResult{}, &statusError{target.Redacted(), r.status}
+		return fetchResult{}, newStatusError(target.Redacted(), r)
 	case last.set != nil && result.sum == last.sum:
 		result.set, result.skipped = last.set, last.skipped
 		return result, nil

@@ -247,10 +247,10 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 }
 
 // start starts a fetch. The caller holds mu, and no fetch is in flight. With
-// revalidate the server may answer that the keys have not changed. A fetch for an
-// unknown key does not allow that, since a cache on the way may not know of the
-// key yet. A fetch after a failure does not allow that either, since a server may
-// answer plain requests and fail on conditional ones.
+// revalidate the server may answer that the keys have not changed, and so may a cache on
+// the way. A fetch for an unknown key does not allow that, since a cache may not know of
+// the key yet. A fetch after a failure does not allow the server to say so either, since
+// a server may answer plain requests and fail on conditional ones.
 func (k *issuerKeys) start(now time.Time, revalidate bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
 	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{})}
@@ -265,7 +265,7 @@ func (k *issuerKeys) start(now time.Time, revalidate bool) {
 		// This error is reported if a callback, such as Parse, calls runtime.Goexit.
 		result, err := fetchResult{}, errors.New("the fetch did not end: a function that it called, such as Parse, stopped its goroutine with runtime.Goexit")
 		defer func() { k.finish(f, result, err) }()
-		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last)
+		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last, !revalidate)
 	}()
 }
 
@@ -280,14 +280,15 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		changed: result.set != k.last.set, hadKeys: k.hadKeys,
 	}
 	refund := 0
+	hasKeys := k.current.Load().set != nil && now.Before(k.staleAt)
 	if err != nil {
 		k.counters.Failures++
 		k.failures++
-		k.refreshAt = now.Add(backoff(k.failures))
+		k.refreshAt = now.Add(max(backoff(k.failures, hasKeys), limitRetryAfter(result.retryAfter, hasKeys)))
 	} else {
 		k.failures = 0
 		k.fetchedAt = now
-		k.refreshAt = now.Add(result.freshFor / 5 * 4)
+		k.refreshAt = now.Add(refreshAfter(result.freshFor))
 		k.staleAt = now.Add(result.freshFor).Add(k.settings.staleFor) // the sum may overflow a Duration
 		k.counters.URL = result.url
 		k.current.Store(&snapshot{set: result.set})

@@ -58,13 +58,43 @@ func (l *newcomerLimit) refund(tokens int) {
 	l.bucket.fullAt = l.bucket.fullAt.Add(-time.Duration(tokens) * newcomerInterval)
 }
 
+const (
+	// maxBackoff is the longest time between two attempts, apart from Retry-After.
+	// Without keys every request fails, so a service must be back soon after its issuer.
+	maxBackoff            = 30 * time.Second
+	maxBackoffWithoutKeys = 5 * time.Second
+
+	// These limit the Retry-After of a server.
+	maxRetryAfter            = 5 * time.Minute
+	maxRetryAfterWithoutKeys = time.Minute
+)
+
 // backoff returns how long to wait after that many failures in a row: half a
-// second, then twice as long each time up to 30 seconds, minus up to half of it at
+// second, then twice as long each time up to the maximum, minus up to half of it at
 // random. The random part keeps many processes from retrying at the same time.
-func backoff(failures int) time.Duration {
-	d := 30 * time.Second
+func backoff(failures int, hasKeys bool) time.Duration {
+	d := maxBackoff
 	if failures <= 6 {
 		d = time.Second / 2 << (failures - 1)
 	}
+	if !hasKeys {
+		d = min(d, maxBackoffWithoutKeys)
+	}
 	return d - rand.N(d/2)
+}
+
+// limitRetryAfter returns how long a Retry-After is honoured.
+func limitRetryAfter(d time.Duration, hasKeys bool) time.Duration {
+	if !hasKeys {
+		return min(d, maxRetryAfterWithoutKeys)
+	}
+	return min(d, maxRetryAfter)
+}
+
+// refreshAfter returns how long after a fetch the next one is due, for keys that are
+// fresh for freshFor: four fifths of that time, minus up to a fifth at random. After a
+// rotation all processes of a fleet fetch at the same time, and the random part keeps
+// them from doing so each time from then on.
+func refreshAfter(freshFor time.Duration) time.Duration {
+	return freshFor/5*4 - rand.N(freshFor/5)
 }

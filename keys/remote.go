@@ -38,11 +38,14 @@ import (
 //
 //   - A request while there are no keys: the first request of an issuer, or the first
 //     one after the end of StaleFor. It waits for the keys.
-//   - The first request after four fifths of FreshFor. It is answered with the
-//     keys that are there, and the fetch runs in the background.
+//   - The first request after a random time between three and four fifths of FreshFor.
+//     It is answered with the keys that are there, and the fetch runs in the
+//     background. The random time keeps many processes from fetching at once.
 //   - An unknown kid: a token names a key that is not there. Its request waits for
 //     the fetch, so that tokens with a new key are accepted at once.
 //   - [Remote.Refresh].
+//
+// A fetch for an unknown kid or by Refresh asks caches on the way not to answer.
 //
 // A missing kid, a bad signature or an untrusted issuer triggers no fetch.
 //
@@ -59,8 +62,10 @@ import (
 // The keys of the last successful fetch stay in use for FreshFor plus StaleFor. A
 // request that needs other keys is answered with 503 and Retry-After; its token is
 // not refused. After a failure, the Remote waits before the next fetch: half a
-// second, then twice as long for each further failure up to 30 seconds, minus a
-// random part of up to half of it.
+// second, then twice as long for each further failure up to 30 seconds, or up to 5
+// seconds while there are no keys, minus a random part of up to half of it. If the
+// issuer answers 429 or 503 with Retry-After, the Remote waits as long as that, but at
+// most 5 minutes, or one minute while there are no keys.
 //
 // New does not fetch, so a program starts even if its issuer is down. To make the
 // start fail, call
