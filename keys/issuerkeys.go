@@ -65,7 +65,7 @@ type issuerKeys struct {
 	staleAt   time.Time   // from then on the current keys must not be used
 	alarm     *time.Timer // raises actionDue at the next of these times
 
-	unknownKeys    bucket // limits the fetches for unknown key IDs; other fetches count too
+	unknown        unknownKeys // limits the fetches for unknown key IDs
 	newcomerTokens int    // taken from newcomers; 0 if this issuer is not a newcomer
 
 	counters RemoteStats // without Issuer, Keys, Age, Fetches and Err, which stats adds
@@ -81,6 +81,7 @@ type settings struct {
 	fetcher     fetcher
 	staleFor    time.Duration
 	minInterval time.Duration
+	unlimited   bool // every unknown key ID causes a fetch
 	timeout     time.Duration
 	logger      *slog.Logger // nil means slog.Default
 }
@@ -91,8 +92,8 @@ type settings struct {
 func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 	minFetch := k.nextFetch()
 	var waiting context.Context // has the timeout for both fetches together
-	for {
-		found, pending, err := k.answer(issuer, kid, minFetch)
+	for first := true; ; first = false {
+		found, pending, err := k.answer(issuer, kid, minFetch, first)
 		if pending == nil {
 			return found, err
 		}
@@ -157,8 +158,9 @@ func (k *issuerKeys) nextFetch() uint64 { return k.lastStarted.Load() + 1 }
 // answer decides about a request: it returns keys, an error, neither if there is
 // no such key, or the fetch that the request has to wait for before it asks again.
 // minFetch is the number of the first fetch that is new enough for the request: the
-// result of nextFetch when the request came.
-func (k *issuerKeys) answer(issuer, kid string, minFetch uint64) (found []*jwtgate.Key, pending *pendingFetch, err error) {
+// result of nextFetch when the request came. first is true the first time that a request
+// asks.
+func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (found []*jwtgate.Key, pending *pendingFetch, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
@@ -169,8 +171,11 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64) (found []*jwtga
 	}
 	found, conclusive := s.find(issuer, kid)
 	done := k.lastDone >= minFetch // a fetch that began after the request came has ended
+	if first && !conclusive && s.set != nil {
+		k.unknown.see(kid, now)
+	}
 	if k.inFlight == nil && !done {
-		k.maybeStart(now, conclusive)
+		k.maybeStart(now, kid, conclusive)
 	}
 	if s.actionDue.Load() {
 		k.setAlarm(now)
@@ -196,16 +201,20 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64) (found []*jwtga
 // maybeStart starts a fetch if refreshAt has passed, or if a request needs a key
 // that is not conclusively known, as far as the limits allow. The caller holds mu,
 // and no fetch is in flight.
-func (k *issuerKeys) maybeStart(now time.Time, conclusive bool) {
+func (k *issuerKeys) maybeStart(now time.Time, kid string, conclusive bool) {
 	if due := !now.Before(k.refreshAt); due {
 		if k.takeNewcomerToken(now) {
-			k.takeUnknownKeyToken(now) // this fetch counts, but needs no token
-			k.start(now, true)
+			k.start(now, true, nil)
 		}
 		return
 	}
-	if !conclusive && k.lastErr == nil && k.takeUnknownKeyToken(now) {
-		k.start(now, false)
+	if conclusive || k.lastErr != nil {
+		return
+	}
+	if k.settings.unlimited {
+		k.start(now, false, nil)
+	} else if search := k.unknown.allow(kid, now, k.settings.minInterval); search != nil {
+		k.start(now, false, search)
 	}
 }
 
@@ -219,17 +228,9 @@ func (k *issuerKeys) ensureFetch(minFetch uint64) (pending *pendingFetch, err er
 		return nil, k.lastErr
 	}
 	if k.inFlight == nil {
-		now := time.Now()
-		k.takeUnknownKeyToken(now) // this fetch counts, but needs no token
-		k.start(now, false)
+		k.start(time.Now(), false, nil)
 	}
 	return k.inFlight, nil
-}
-
-// takeUnknownKeyToken counts a fetch. It reports whether the limit for unknown keys
-// allows the fetch.
-func (k *issuerKeys) takeUnknownKeyToken(now time.Time) bool {
-	return k.unknownKeys.take(now, unknownKeyBurst, k.settings.minInterval)
 }
 
 // takeNewcomerToken reports whether the limit for newcomers allows a fetch. It
@@ -251,9 +252,10 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // the way. A fetch for an unknown key does not allow that, since a cache may not know of
 // the key yet. A fetch after a failure does not allow the server to say so either, since
 // a server may answer plain requests and fail on conditional ones.
-func (k *issuerKeys) start(now time.Time, revalidate bool) {
+// search is nil unless the fetch is for an unknown key.
+func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
 	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
-	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{})}
+	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{}), search: search}
 	k.inFlight = f
 	k.setAlarm(now)
 	last := k.last
@@ -291,7 +293,12 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		k.refreshAt = now.Add(refreshAfter(result.freshFor))
 		k.staleAt = now.Add(result.freshFor).Add(k.settings.staleFor) // the sum may overflow a Duration
 		k.counters.URL = result.url
-		k.current.Store(&snapshot{set: result.set})
+		s := &snapshot{set: result.set}
+		k.current.Store(s)
+		if f.search != nil {
+			_, found := s.find(k.issuer, f.search.kid)
+			k.unknown.finish(f.search, found, now)
+		}
 		refund, k.newcomerTokens = k.newcomerTokens, 0
 		r.url, r.keys, r.skipped = result.url, len(result.set.all), newlySkipped(k.last.skipped, result.skipped)
 		k.last = result
@@ -370,6 +377,7 @@ type pendingFetch struct {
 	ctx    context.Context // ends with the timeout of the fetch
 	number uint64          // 1 for the first fetch of the issuer
 	done   chan struct{}   // closed when the outcome is recorded
+	search *search         // the unknown key that the fetch is for; nil if there is none
 }
 
 // wait waits until the fetch has ended and returns nil. It returns the error of

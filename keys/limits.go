@@ -7,10 +7,6 @@ import (
 )
 
 const (
-	// unknownKeyBurst is how many fetches unknown key IDs may cause at once,
-	// before there is one each MinInterval.
-	unknownKeyBurst = 2
-
 	// newcomerBurst is how many fetches for newcomers may fail at once, before
 	// there is one each newcomerInterval. A newcomer is an issuer that only a
 	// token has named and whose keys were never fetched. The limit bounds what
@@ -35,6 +31,9 @@ func (b *bucket) take(now time.Time, burst int, interval time.Duration) bool {
 	b.fullAt = b.fullAt.Add(interval)
 	return true
 }
+
+// refund gives back a token.
+func (b *bucket) refund(interval time.Duration) { b.fullAt = b.fullAt.Add(-interval) }
 
 // newcomerLimit limits the fetches for newcomers of a Remote, all issuers
 // together. It is safe for concurrent use.

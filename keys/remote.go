@@ -54,8 +54,15 @@ import (
 //   - There is at most one fetch at a time. Requests share it, and it goes on if
 //     they are cancelled.
 //   - Unknown kids trigger at most two fetches in quick succession, and then one
-//     each MinInterval. Other fetches count against this limit too.
-//   - Beyond the limit, tokens with an unknown kid are refused without a fetch.
+//     each MinInterval. A fetch that finds the key it was made for does not count, and
+//     neither do the other fetches of the list above.
+//   - A kid that three requests or more have named may be searched beyond that limit:
+//     in all one such kid each 2 seconds, and three in quick succession. The second one
+//     needs ten requests and the third one thirty, so that a flood of kids that each
+//     come a few times does not delay a key that all clients use.
+//   - A kid that was searched in vain is not searched again for 30 seconds. A key should
+//     therefore be published before its first use.
+//   - Beyond the limits, tokens with an unknown kid are refused without a fetch.
 //
 // # When the issuer is down
 //
@@ -139,8 +146,9 @@ type Remote struct {
 	// long a key that the issuer has withdrawn is still accepted during an outage.
 	StaleFor time.Duration
 	// MinInterval limits the fetches that unknown key IDs trigger: after the
-	// first two, there is at most one each MinInterval. 0 means 5 seconds, and the
-	// minimum is a millisecond.
+	// first two, there is at most one each MinInterval, and at most one each 2 seconds
+	// for key IDs that several requests have named. 0 means 5 seconds, and the minimum
+	// is a millisecond.
 	MinInterval time.Duration
 	// Timeout bounds a fetch as a whole, discovery included, and the time that a
 	// request waits for keys: 0 means 5 seconds, and the minimum is a millisecond.
@@ -328,9 +336,7 @@ func (r *Remote) newSettings() *settings {
 		timeout:     atLeast(minTimeout, r.Timeout, defaultTimeout),
 		logger:      r.Logger,
 	}
-	if r.unlimited {
-		s.minInterval = time.Nanosecond
-	}
+	s.unlimited = r.unlimited
 	if r.StaleFor < 0 {
 		s.staleFor = 0
 	}

@@ -19,7 +19,7 @@ type RemoteStats struct {
 	// Failures is the number of fetches that have failed.
 	Failures uint64
 	// LimitedLookups is the number of lookups that found no key and started no
-	// fetch, because the limit of MinInterval was reached.
+	// fetch, because of the limits for unknown key IDs.
 	LimitedLookups uint64
 	// Err is the error of the last fetch. It is nil if that fetch succeeded.
 	Err error

@@ -1,0 +1,110 @@
+package keys
+
+import (
+	"hash/maphash"
+	"time"
+)
+
+// unknownKeys limits the fetches for unknown key IDs of one issuer. A key ID comes from a
+// token that is not verified, so anybody can make any number of them up. Such a flood
+// must not keep a new key of the issuer from being found:
+//
+//   - A fetch that finds its key costs nothing.
+//   - A key ID that was searched in vain is not searched again for a while.
+//   - The first requests for a key ID share a bucket of tokens, which a flood empties.
+//     A key ID that several requests have named has a second bucket. The fewer tokens are
+//     left there, the more requests must have named the key ID: a flood that names each
+//     of its key IDs three times leaves tokens for a key ID that all clients name.
+//
+// The zero value is ready for use. It is not safe for concurrent use.
+type unknownKeys struct {
+	first    bucket // for any key ID: firstBurst tokens, one more each MinInterval
+	repeated bucket // for key IDs that several requests have named
+
+	// Key IDs by their hash, in two generations, so that memory is bounded.
+	young, old map[uint64]*sighting
+	youngSince time.Time
+}
+
+// A sighting is what is known of an unknown key ID.
+type sighting struct {
+	requests int       // how many have named it
+	inVain   time.Time // until then it is not searched again
+}
+
+// A search is a fetch for an unknown key ID.
+type search struct {
+	kid      string
+	bucket   *bucket
+	interval time.Duration // of bucket
+}
+
+const (
+	// firstBurst is how many key IDs may be searched at once, before there is one search
+	// each MinInterval.
+	firstBurst = 2
+
+	repeatedInterval = 2 * time.Second
+
+	// inVainFor is how long a key ID is not searched again.
+	inVainFor = 30 * time.Second
+
+	// A generation of sightings ends after generationFor, or when it has maxSightings.
+	generationFor = inVainFor
+	maxSightings  = 512
+)
+
+// neededRequests has the number of requests that must have named a key ID for taking a
+// token of the bucket repeated, by the number of tokens that have been taken.
+var neededRequests = [...]int{3, 10, 30}
+
+var kidSeed = maphash.MakeSeed()
+
+// see records that a request has named kid.
+func (u *unknownKeys) see(kid string, now time.Time) { u.sighting(kid, now).requests++ }
+
+// sighting returns the sighting of kid, which it adds if there is none.
+func (u *unknownKeys) sighting(kid string, now time.Time) *sighting {
+	if age := now.Sub(u.youngSince); len(u.young) >= maxSightings || age >= generationFor {
+		u.old, u.young, u.youngSince = u.young, map[uint64]*sighting{}, now
+		if age >= 2*generationFor {
+			u.old = nil
+		}
+	}
+	hash := maphash.String(kidSeed, kid)
+	s := u.young[hash]
+	if s == nil {
+		if s = u.old[hash]; s == nil {
+			s = new(sighting)
+		}
+		u.young[hash] = s
+	}
+	return s
+}
+
+// allow returns the search for kid, or nil if kid must not be searched now. The caller
+// has called see for the same request.
+func (u *unknownKeys) allow(kid string, now time.Time, minInterval time.Duration) *search {
+	s := u.sighting(kid, now)
+	if now.Before(s.inVain) {
+		return nil
+	}
+	if u.first.take(now, firstBurst, minInterval) {
+		return &search{kid, &u.first, minInterval}
+	}
+	for taken, needed := range neededRequests {
+		if s.requests >= needed && u.repeated.take(now, taken+1, repeatedInterval) {
+			return &search{kid, &u.repeated, repeatedInterval}
+		}
+	}
+	return nil
+}
+
+// finish records the outcome of a search.
+func (u *unknownKeys) finish(s *search, found bool, now time.Time) {
+	if found {
+		s.bucket.refund(s.interval)
+		return
+	}
+	u.sighting(s.kid, now).inVain = now.Add(inVainFor)
+}
