@@ -28,7 +28,8 @@
 //     the key already parsed: [Public].
 //   - You have a JWK Set document: [JWKS].
 //   - The PEM text or the JWK Set is in a file that changes, such as a mounted
-//     secret: [File]. It picks up a change without a restart.
+//     secret: [File]. It picks up a change without a restart. Replace the file by a
+//     rename, because a file that is written in place can be read half.
 //   - The issuer signs with RS384, PS256 or another algorithm that the kind of key
 //     does not imply, or a key needs an ID: [Static], with keys of
 //     [jwtgate.NewKey].
@@ -74,7 +75,8 @@
 // fetch them at once.
 //
 // A source that has no keys because of an error returns the error when it is asked
-// for keys. The gate then answers with 503 and does not refuse the token.
+// for keys. The gate then answers with 503 and does not refuse the token. A [Remote] and a
+// [File] that can no longer read their keys use the old ones until StaleFor has passed.
 //
 // # Key IDs
 //

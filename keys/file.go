@@ -17,12 +17,47 @@ import (
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/internal/keyform"
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // File is a source with the keys of a file, such as a mounted secret. It picks up
 // a change of the file within a second, without a restart. If the file can no
-// longer be read, or no longer has a usable key, the old keys stay in use and the
-// reason is logged.
+// longer be read, or no longer has a usable key, the old keys stay in use for
+// StaleFor and the reason is logged.
+//
+// # Replacing the file
+//
+// Replace the file by a rename: write the new content to a temporary file in the same
+// directory, such as Path with ".new" appended, and then call [os.Rename]. A rename within
+// a directory is one step, so File reads the old content or the new one. Kubernetes
+// replaces the files of a mounted Secret or ConfigMap by a rename too. It does not update a
+// file that is mounted with subPath.
+//
+// A file that is written in place, as by cp or by a shell's redirection, can be read half.
+// Half a JWK Set is not usable, and the old keys stay. But PEM text that ends between two
+// keys is usable. Tokens of the keys that are missing are then refused until the next check.
+//
+// # When the file cannot be read
+//
+// Keys are in use until StaleFor has passed. From then on Keys returns why the file is not
+// usable, and a gate answers with 503. This is so for a file that has vanished, for one
+// that cannot be read, and for content without a usable key. To withdraw a key, replace the
+// file by one with other keys.
+//
+// The log receives a warning when the file becomes unusable, and another one every 15
+// minutes while it stays so and requests come. It receives an error when the keys are no
+// longer used, and every 15 minutes after that.
+//
+// A program cannot interrupt the reading of a file, and on a dead network mount the reading
+// may never end. A check that has not ended after 30 seconds counts as failed, and its
+// goroutine goes on. The next request starts another check, because the file may be on a
+// new mount. If that check does not end either, the following ones start 5 minutes, 30
+// minutes and 3 hours after the one before. No more than five checks of a File run at a
+// time, because each holds a goroutine and a thread of the operating system. If all five
+// hang, the File reads the file again when one of them ends. The outcome of a check that
+// ends late counts, unless a newer check has ended before.
+//
+// # New and concurrency
 //
 // [jwtgate.New] reads the file and fails if it has no usable key. Fields must not
 // be changed after that. A File is safe for concurrent use and must not be
@@ -33,22 +68,64 @@ type File struct {
 	// error.
 	Path string
 	// Parse returns the keys of the file's content. If it is nil, content that
-	// starts with a brace is read like [JWKS], and other content like [PEM].
+	// starts with a brace is read like [JWKS], and other content like [PEM]. Parse is
+	// called on a goroutine of the File. It may be called again while a call that has
+	// not returned for 30 seconds still runs.
 	Parse func([]byte) ([]*jwtgate.Key, error)
-	// Logger receives a record when the keys change, and when the file becomes
-	// unusable. nil means [slog.Default].
+	// StaleFor is how much longer keys are used while the file cannot be read or has no
+	// usable key, or while no request comes: 0 means 24 hours, as in [Remote]. That is
+	// time to mend a mount that fails at night. A negative value means no longer, and the
+	// minimum is a second. The time counts from a second after the start of the last
+	// check that succeeded. StaleFor bounds how long a key that the new content has
+	// withdrawn is still accepted if the new content cannot be read.
+	StaleFor time.Duration
+	// Logger receives a record when the keys change, when the file becomes unusable,
+	// every 15 minutes as long as it is unusable, when StaleFor has passed, and when the
+	// file is usable again. nil means [slog.Default].
 	Logger *slog.Logger
 
-	current   atomic.Pointer[set]   // the last good keys; nil if there never were any
+	current   atomic.Pointer[set]   // the keys in use; nil if there are none
 	failure   atomic.Pointer[error] // why the last check failed; nil if it did not
 	lastCheck atomic.Int64          // when the last check began, in nanoseconds since 1970
 
-	mu       sync.Mutex
-	inFlight chan struct{} // closed when the check in flight ends; nil if none is
+	mu sync.Mutex // guards the fields below, and changes of those above
 
-	// parsed is the hash of the content that was parsed last. Only the check in
-	// flight uses it.
-	parsed *[sha256.Size]byte
+	inFlight    *fileCheck    // nil if no check is in flight; a check that hangs is not
+	hanging     int           // how many checks have hung for hangTimeout and have not ended
+	pause       time.Duration // replaces checkInterval after a check that hangs; otherwise 0
+	lastStarted fileCheck     // the last check that has begun
+	lastEnded   uint64        // the highest number of a check that has ended
+
+	parsed  *parsedFile  // the content that was parsed last; nil if the file could not be read since
+	goodAt  time.Time    // when the last check that succeeded began; zero if none has
+	failing *fileFailure // nil if the last check succeeded
+}
+
+// A fileCheck is one reading of the file.
+type fileCheck struct {
+	number uint64 // 1 for the first check
+	start  time.Time
+	done   chan struct{} // closed when the check has ended and its outcome is logged
+	alarm  *time.Timer   // calls hang
+}
+
+// A parsedFile is the outcome for a content of the file.
+type parsedFile struct {
+	sum [sha256.Size]byte
+	set *set
+	err error
+}
+
+// A fileFailure is a time in which the file is not usable.
+type fileFailure struct {
+	since time.Time
+	err   error  // the reason that the last check has found
+	text  string // of err
+
+	// What the last record in the log says. loggedAt is zero if there is no record.
+	loggedAt   time.Time
+	loggedText string
+	loggedKeys bool // whether keys were in use
 }
 
 const (
@@ -61,9 +138,18 @@ const (
 	// it. firstCheckTimeout replaces it as long as there are no keys.
 	checkTimeout      = time.Second
 	firstCheckTimeout = 10 * time.Second
+	// hangTimeout is the time after which a check counts as failed.
+	hangTimeout = 30 * time.Second
+	// fileReminderInterval is the time between two records of the same failure.
+	fileReminderInterval = 15 * time.Minute
 
 	maxFileBytes = 1 << 20
 )
+
+// pauses has, for each number of checks that hang, the time between the start of the last
+// check and the next one. With one more check that hangs there is no next one: each holds
+// a thread, and a program may have many Files.
+var pauses = [...]time.Duration{hangTimeout, 5 * time.Minute, 30 * time.Minute, 3 * time.Hour}
 
 // Format prints the path, whatever the verb. It leaves out a Path that may be a key.
 func (f *File) Format(s fmt.State, _ rune) { fmt.Fprint(s, f.name()) }
@@ -80,17 +166,17 @@ func (f *File) name() string {
 // Keys returns the keys of the last check that succeeded. If the last check is a
 // second old, one request starts a new one and waits for it, for at most a second; the
 // other requests do no I/O. As long as there are no keys, requests wait for up to ten
-// seconds.
+// seconds after the start of a check, or one second if the check before did not end.
 //
 // If the file does not have kid, Keys checks the file again, at most ten times a
 // second. If that check fails, Keys returns the reason, since the key may be in the
-// content that cannot be read.
+// content that cannot be read. Keys also returns the reason if the keys are older than
+// StaleFor allows.
 func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
-	s := f.current.Load()
-	found, known := s.find(issuer, kid)
+	found, known := f.current.Load().find(issuer, kid)
 	if !known || f.age() >= checkInterval {
-		done := f.check(ctx, s == nil, !known)
-		s = f.current.Load()
+		done := f.check(ctx, !known)
+		s := f.current.Load()
 		if found, known = s.find(issuer, kid); !known {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -107,7 +193,8 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 }
 
 // CheckIssuers reads the file and returns why it has no keys, or an error for
-// each of issuers that no key serves.
+// each of issuers that no key serves. It does not read the file if a field cannot be
+// used, and returns an error about the field.
 func (f *File) CheckIssuers(issuers []string) error {
 	if f.Path == "" {
 		return errors.New("keys.File: Path is empty; set it to the name of the file")
@@ -122,6 +209,9 @@ func (f *File) CheckIssuers(issuers []string) error {
 		return fmt.Errorf("keys.File: Path is %s instead of the name of a file; use keys.JWKS", form)
 	default:
 		return fmt.Errorf("keys.File: Path is %s instead of the name of a file", form)
+	}
+	if f.StaleFor > 0 && f.StaleFor < minFreshFor {
+		return fmt.Errorf("keys.File: StaleFor: %s", logtext.TooShort(f.StaleFor, minFreshFor))
 	}
 	if _, err := f.Keys(context.Background(), "", ""); err != nil {
 		return err
@@ -154,41 +244,37 @@ func (f *File) age() time.Duration {
 
 // check starts a check of the file if the last one is old enough, and waits until
 // it has ended. A request that misses its key also waits for a check that another
-// request has started. Otherwise check returns true at once. first is set if there are
-// no keys yet, and missing if the key of the request was not found. check returns false
-// if ctx or the timeout ended the wait.
-func (f *File) check(ctx context.Context, first, missing bool) bool {
+// request has started. Otherwise check returns true at once. missing is set if the key of
+// the request was not found. check returns false if ctx or the timeout ended the wait.
+func (f *File) check(ctx context.Context, missing bool) bool {
+	now := time.Now()
 	f.mu.Lock()
-	done := f.inFlight
-	switch age := f.age(); {
-	case done != nil && !missing, done == nil && age < checkInterval && !(missing && age >= unknownKeyInterval):
-		f.mu.Unlock()
-		return true
-	case done == nil:
-		f.lastCheck.Store(time.Now().UnixNano())
-		done = make(chan struct{})
-		f.inFlight = done
-		// Reading a file cannot be interrupted, so another goroutine does it.
-		go func() {
-			defer func() { // runs even if Parse calls runtime.Goexit
-				f.mu.Lock()
-				f.inFlight = nil
-				f.mu.Unlock()
-				close(done)
-			}()
-			f.load()
-		}()
+	f.dropStale(now)
+	log := f.failureRecord(now)
+	timeout := checkTimeout
+	if f.current.Load() == nil {
+		missing = true // the keys may have become stale just now
+		if f.pause == 0 {
+			timeout = firstCheckTimeout
+		}
+	}
+	c := f.inFlight
+	switch {
+	case c == nil && f.checkDue(now, missing):
+		c = f.start(now)
+	case !missing:
+		c = nil
 	}
 	f.mu.Unlock()
-
-	timeout := checkTimeout
-	if first {
-		timeout = firstCheckTimeout
+	log()
+	if c == nil {
+		return true
 	}
-	timer := time.NewTimer(timeout - f.age())
+
+	timer := time.NewTimer(timeout - elapsed(c.start, now))
 	defer timer.Stop()
 	select {
-	case <-done:
+	case <-c.done:
 		return true
 	case <-ctx.Done():
 	case <-timer.C:
@@ -196,37 +282,214 @@ func (f *File) check(ctx context.Context, first, missing bool) bool {
 	return false
 }
 
-// load reads the file. It makes its keys the current ones, or records why it
-// cannot.
-func (f *File) load() {
-	content, err := f.read()
-	var s *set
-	if err == nil {
-		sum := sha256.Sum256(content)
-		if f.parsed != nil && *f.parsed == sum {
-			return // the outcome for this content is already recorded and logged
-		}
-		f.parsed = &sum
-		s, err = f.parse(content)
-	} else {
-		f.parsed = nil // parse the content again once it can be read
+// checkDue reports whether the last check is old enough for another one. The caller
+// holds mu, and no check is in flight.
+func (f *File) checkDue(now time.Time, missing bool) bool {
+	switch age := f.age(); {
+	case f.hanging > len(pauses):
+		return false
+	case f.pause > 0:
+		return elapsed(f.lastStarted.start, now) >= f.pause
+	case missing:
+		return age >= unknownKeyInterval
+	default:
+		return age >= checkInterval
 	}
+}
 
-	logger := cmp.Or(f.Logger, slog.Default())
-	if err != nil {
-		if of := new(fs.PathError); errors.As(err, &of) {
-			err = &unreadableFile{of}
+// start starts a check. The caller holds mu, and no check is in flight.
+func (f *File) start(now time.Time) *fileCheck {
+	c := &fileCheck{number: f.lastStarted.number + 1, start: now, done: make(chan struct{})}
+	c.alarm = time.AfterFunc(hangTimeout, func() { f.hang(c) })
+	f.inFlight, f.lastStarted = c, *c
+	f.lastCheck.Store(now.UnixNano())
+	// Reading a file cannot be interrupted, so another goroutine does it.
+	go func() {
+		// This error is recorded if Parse calls runtime.Goexit.
+		outcome := parsedFile{err: errors.New("the check did not end: Parse stopped its goroutine with runtime.Goexit")}
+		isRead := true
+		defer func() {
+			if r := recover(); r != nil { // from the handler of Logger
+				outcome.err = fmt.Errorf("reading its keys panicked: %v", r)
+			}
+			f.end(c, outcome, isRead)
+		}()
+		content, err := f.read()
+		if err != nil {
+			outcome.err, isRead = err, false
+			return
 		}
-		err = fmt.Errorf("%s: %w", f.name(), err)
-		last := f.failure.Swap(&err)
-		if f.current.Load() != nil && (last == nil || (*last).Error() != err.Error()) {
-			logger.Warn("jwtgate: key file not usable, the old keys stay", "path", f.Path, "error", err)
+		outcome.sum = sha256.Sum256(content)
+		f.mu.Lock()
+		last := f.parsed
+		f.mu.Unlock()
+		if last != nil && last.sum == outcome.sum {
+			outcome = *last
+			return
 		}
+		outcome.set, outcome.err = f.parse(content)
+	}()
+	return c
+}
+
+// hang counts a check as failed that has not ended for hangTimeout.
+func (f *File) hang(c *fileCheck) {
+	f.mu.Lock()
+	log := func() {}
+	if f.inFlight == c {
+		f.inFlight = nil
+		f.hanging++
+		err := fmt.Errorf("reading it has not ended after %s", logtext.Duration(hangTimeout))
+		if f.hanging <= len(pauses) {
+			f.pause = pauses[f.hanging-1]
+		} else {
+			err = fmt.Errorf("%d readings of it have not ended, so it is read again only when one of them ends", f.hanging)
+		}
+		log = f.fail(err)
+	}
+	f.mu.Unlock()
+	log()
+}
+
+// end records the outcome of a check, and then writes the log and wakes the requests that
+// wait. isRead is false if the file could not be read.
+func (f *File) end(c *fileCheck, outcome parsedFile, isRead bool) {
+	defer close(c.done)
+	f.mu.Lock()
+	c.alarm.Stop()
+	if f.inFlight == c {
+		f.inFlight = nil
+	} else {
+		f.hanging--
+	}
+	f.pause = 0
+	log := func() {}
+	if c.number > f.lastEnded {
+		f.lastEnded = c.number
+		changed := f.parsed == nil || f.parsed.sum != outcome.sum
+		f.parsed = nil // a file that can be read again is parsed and logged again
+		if isRead {
+			f.parsed = &outcome
+		}
+		if outcome.err != nil {
+			log = f.fail(outcome.err)
+		} else {
+			log = f.succeed(c, outcome.set, changed)
+		}
+	}
+	f.mu.Unlock()
+	log()
+}
+
+// succeed makes s the keys in use. It returns a function that writes the log. The caller
+// holds mu.
+func (f *File) succeed(c *fileCheck, s *set, changed bool) (log func()) {
+	attrs := []any{"path", f.Path, "keys", len(s.all)}
+	if f.failing != nil && !f.failing.loggedAt.IsZero() {
+		attrs = append(attrs, "failed_for", logtext.Duration(elapsed(f.failing.since, time.Now())))
+		changed = true
+	}
+	f.goodAt, f.failing = c.start, nil
+	f.failure.Store(nil)
+	f.current.Store(s)
+	if !changed {
+		return func() {}
+	}
+	return f.record(slog.LevelInfo, "jwtgate: key file read", attrs)
+}
+
+// fail records why a check has failed. It returns a function that writes the log. The
+// caller holds mu.
+func (f *File) fail(err error) (log func()) {
+	if of := new(fs.PathError); errors.As(err, &of) {
+		err = &unreadableFile{of}
+	}
+	now := time.Now()
+	if f.failing == nil {
+		f.failing = &fileFailure{since: now}
+	}
+	f.failing.err = fmt.Errorf("%s: %w", f.name(), err)
+	f.failing.text = f.failing.err.Error()
+	f.dropStale(now)
+	f.storeFailure()
+	return f.failureRecord(now)
+}
+
+// dropStale takes the keys out of use if they are older than StaleFor allows. The caller
+// holds mu.
+func (f *File) dropStale(now time.Time) {
+	if f.current.Load() != nil && f.usableFor(now) <= 0 {
+		f.current.Store(nil)
+		f.storeFailure()
+	}
+}
+
+// storeFailure sets failure, which Keys returns. The caller holds mu.
+func (f *File) storeFailure() {
+	if f.failing == nil {
 		return
 	}
-	f.current.Store(s)
-	f.failure.Store(nil)
-	logger.Info("jwtgate: key file read", "path", f.Path, "keys", len(s.all))
+	err := f.failing.err
+	if f.current.Load() == nil && !f.goodAt.IsZero() {
+		err = fmt.Errorf("%w; its last keys are no longer used, because StaleFor is %s", err, logtext.Duration(f.staleFor()))
+	}
+	f.failure.Store(&err)
+}
+
+// failureRecord returns a function that logs why the file is not usable. The function does
+// nothing if the log already has the reason and no reminder is due. It does nothing either
+// if there never were keys: then nothing but the error of Keys has the reason. The caller
+// holds mu.
+func (f *File) failureRecord(now time.Time) (log func()) {
+	if f.failing == nil || f.goodAt.IsZero() {
+		return func() {}
+	}
+	failing, hasKeys := f.failing, f.current.Load() != nil
+	if !failing.loggedAt.IsZero() && failing.loggedText == failing.text && failing.loggedKeys == hasKeys &&
+		elapsed(failing.loggedAt, now) < fileReminderInterval {
+		return func() {}
+	}
+	failing.loggedAt, failing.loggedText, failing.loggedKeys = now, failing.text, hasKeys
+	attrs := []any{"path", f.Path, "error", failing.err, "failing_for", logtext.Duration(elapsed(failing.since, now))}
+	if hasKeys {
+		attrs = append(attrs, "keys_usable_for", logtext.Duration(f.usableFor(now)))
+		return f.record(slog.LevelWarn, "jwtgate: key file not usable, the old keys stay", attrs)
+	}
+	return f.record(slog.LevelError, "jwtgate: key file not usable, and no keys are in use", attrs)
+}
+
+// record returns a function that writes a record to the log.
+func (f *File) record(level slog.Level, message string, attrs []any) (log func()) {
+	return func() {
+		// The handler is the user's, and this may run on a goroutine of this package,
+		// where a panic would end the program.
+		defer func() { _ = recover() }()
+		cmp.Or(f.Logger, slog.Default()).Log(context.Background(), level, message, attrs...)
+	}
+}
+
+// usableFor returns how much longer the keys of the last check that succeeded may be used.
+func (f *File) usableFor(now time.Time) time.Duration {
+	return f.staleFor() - (elapsed(f.goodAt, now) - checkInterval)
+}
+
+// staleFor returns StaleFor or its default. The default also replaces a value that cannot
+// be meant: CheckIssuers refuses it, but is not always called.
+func (f *File) staleFor() time.Duration {
+	switch {
+	case f.StaleFor < 0:
+		return 0
+	case f.StaleFor < minFreshFor:
+		return defaultStaleFor
+	}
+	return min(f.StaleFor, 100*365*24*time.Hour) // so that usableFor does not overflow
+}
+
+// elapsed returns the time between since and now. It counts the time in which the machine
+// was suspended, which only the wall clock does, and it is not negative if the wall clock
+// was set back.
+func elapsed(since, now time.Time) time.Duration {
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
 // An unreadableFile is the error of a file that cannot be read. Its text leaves out the
