@@ -450,7 +450,10 @@ func (f *File) failureRecord(now time.Time) (log func()) {
 		return func() {}
 	}
 	failing.loggedAt, failing.loggedText, failing.loggedKeys = now, failing.text, hasKeys
-	attrs := []any{"path", f.Path, "error", failing.err, "failing_for", logtext.Duration(elapsed(failing.since, now))}
+	attrs := []any{"path", f.Path, "error", failing.err}
+	if d := elapsed(failing.since, now); d >= time.Second {
+		attrs = append(attrs, "failing_for", logtext.Duration(d))
+	}
 	if hasKeys {
 		attrs = append(attrs, "keys_usable_for", logtext.Duration(f.usableFor(now)))
 		return f.record(slog.LevelWarn, "jwtgate: key file not usable, the old keys stay", attrs)
