@@ -61,6 +61,7 @@ func FuzzJWKS(f *testing.F) {
 	f.Add(jwkSet(with(rfc7515RSA, `,"alg":"HS256"`), with(rfc7515EC, `,"kty":"oct"`), with(rfc7515EC, `,"KTY":"oct"`)), uint8(3))
 	f.Add([]byte(`{"keys":[],"keys":[`+rfc7515EC+`]}`), uint8(4))
 	f.Add([]byte(`{"keys":null}`), uint8(5))
+	f.Add(jwkSet(with(rfc7515RSA, `,"d":null,"k":"","oth":[],"key_ops":[],"use":"","alg":null,"issuer":null,"kid":""`), with(rfc7515EC, `,"d":"","oth":[{}]`)), uint8(6))
 
 	f.Fuzz(func(t *testing.T, set []byte, choice uint8) {
 		check := func(source jwtgate.KeySource) error {
@@ -108,7 +109,7 @@ func FuzzJWKS(f *testing.F) {
 		i := usable[int(choice)%len(usable)]
 		body := bytes.TrimLeft(read.jwks[i][1:], " \t\r\n")
 		for _, first := range []string{
-			`"d":"AQAB"`, `"d":null`, `"k":"AQAB"`, `"p":"AQAB"`, `"q":"AQAB"`, `"dp":"AQAB"`, `"dq":"AQAB"`, `"qi":"AQAB"`, `"oth":[]`, `"priv":"AQAB"`, `"\u0064":"AQAB"`,
+			`"d":"AQAB"`, `"d":[]`, `"k":"AQAB"`, `"p":"AQAB"`, `"q":"AQAB"`, `"dp":"AQAB"`, `"dq":"AQAB"`, `"qi":"AQAB"`, `"oth":[{}]`, `"priv":"AQAB"`, `"\u0064":"AQAB"`,
 			`"kty":"oct"`, `"use":"enc"`, `"key_ops":["encrypt"]`, `"alg":"none"`, `"alg":"HS256"`, `"a":1,"A":2`, `"a":{"b":1,"b":2}`, "\"a\":\"\xff\"",
 		} {
 			changed := slices.Concat([]byte("{"+first+","), body)
@@ -169,12 +170,10 @@ func requirePublic(t *testing.T, raw json.RawMessage, k *jwtgate.Key) {
 	var members map[string]any
 	require.NoError(t, json.Unmarshal(raw, &members))
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k"} {
-		require.NotContains(t, members, name)
+		require.Empty(t, members[name])
 	}
-	if use, ok := members["use"]; ok {
-		require.Equal(t, "sig", use)
-	}
-	if operations, ok := members["key_ops"]; ok {
+	require.Contains(t, []any{nil, "", "sig"}, members["use"])
+	if operations := members["key_ops"]; operations != nil && len(operations.([]any)) > 0 {
 		require.Contains(t, operations, "verify")
 	}
 	kinds := map[string][]string{
@@ -183,7 +182,7 @@ func requirePublic(t *testing.T, raw json.RawMessage, k *jwtgate.Key) {
 		"OKP": {"EdDSA"},
 	}
 	require.Contains(t, kinds[members["kty"].(string)], k.Algorithm())
-	if alg, ok := members["alg"]; ok && alg != "Ed25519" {
+	if alg := members["alg"]; alg != nil && alg != "" && alg != "Ed25519" {
 		require.Equal(t, alg, k.Algorithm())
 	}
 	kid, _ := members["kid"].(string)

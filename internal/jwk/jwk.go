@@ -48,11 +48,13 @@ type Key struct {
 //   - that is not for verifying, by use or key_ops;
 //   - of another kty than RSA, EC and OKP, or another crv than P-256, P-384,
 //     P-521 and Ed25519;
-//   - with a member of the wrong type, an empty alg or issuer, an exponent of
-//     2^31 or more, a point that is not on its curve, or a number that is not
-//     base64url without padding.
+//   - with a member of the wrong type, an exponent of 2^31 or more, a point that
+//     is not on its curve, or a number that is not base64url without padding.
 //
-// It ignores other members, including the certificates in x5c.
+// A member that is null or empty counts as absent. Some libraries write all
+// members that a JWK can have, and leave those empty that it does not have.
+//
+// Parse ignores other members, including the certificates in x5c.
 func Parse(raw []byte) (*Key, error) {
 	if len(raw) > MaxKeyBytes {
 		return nil, fmt.Errorf("it has more than %d bytes", MaxKeyBytes)
@@ -123,15 +125,16 @@ func readMembers(raw []byte) (*members, error) {
 	var m members
 	for _, member := range all {
 		name := string(member.Name)
+		if isEmpty(name, member.Value) {
+			continue
+		}
 		switch name {
 		case "kty":
 			m.kty, err = text(member)
 		case "kid":
 			m.kid, err = text(member)
 		case "alg":
-			if m.alg, err = text(member); err == nil && m.alg == "" {
-				err = errors.New("alg is empty")
-			}
+			m.alg, err = text(member)
 		case "use":
 			var use string
 			if use, err = text(member); err == nil && use != "sig" {
@@ -140,9 +143,7 @@ func readMembers(raw []byte) (*members, error) {
 		case "crv":
 			m.crv, err = text(member)
 		case "issuer":
-			if m.issuer, err = text(member); err == nil && m.issuer == "" {
-				err = errors.New("issuer is empty")
-			}
+			m.issuer, err = text(member)
 		case "n":
 			m.n, err = octets(member)
 		case "e":
@@ -163,6 +164,17 @@ func readMembers(raw []byte) (*members, error) {
 		}
 	}
 	return &m, nil
+}
+
+// isEmpty reports whether the value of a member says nothing: null, an empty string, or
+// an empty array for a member that is an array (RFC 7517 section 4.3, RFC 7518 section
+// 6.3.2.7).
+func isEmpty(name string, value []byte) bool {
+	if name == "key_ops" || name == "oth" {
+		elements, ok := jsonobj.Elements(value, nil)
+		return ok && len(elements) == 0 || string(value) == "null"
+	}
+	return string(value) == "null" || string(value) == `""`
 }
 
 func text(m jsonobj.Member[[]byte]) (string, error) {

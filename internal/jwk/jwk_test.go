@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -47,6 +48,36 @@ func TestParse(t *testing.T) {
 	assert.Equal(t, &jwk.Key{Algorithms: []string{"EdDSA"}}, edKey)
 }
 
+// acceptance 91
+func TestParse_EmptyMembers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, jwk string
+		members   []string
+		empty     []string // values that say nothing
+	}{
+		{"strings of RSA", rsaJWK, []string{"use", "issuer", "d", "p", "q", "dp", "dq", "qi", "k", "crv", "x", "y", "priv"}, []string{"null", `""`}},
+		{"strings of EC", ecJWK, []string{"alg", "d", "p", "q", "dp", "dq", "qi", "k", "n", "e"}, []string{"null", `""`}},
+		{"strings of Ed25519", edJWK, []string{"alg", "use", "kid", "issuer", "d", "y", "n", "e"}, []string{"null", `""`}},
+		{"arrays", edJWK, []string{"key_ops", "oth", "x5c"}, []string{"null", "[]", "[ ]"}},
+	} {
+		want, err := jwk.Parse([]byte(tt.jwk))
+		require.NoError(t, err)
+		for _, value := range tt.empty {
+			all := ""
+			for _, member := range tt.members {
+				all += fmt.Sprintf(`,"%s":%s`, member, value)
+			}
+			k, err := jwk.Parse([]byte(strings.TrimSuffix(tt.jwk, "}") + all + "}"))
+			require.NoError(t, err, "%s: %s", tt.name, value)
+			assert.Equal(t, want, k, "%s: %s", tt.name, value)
+		}
+	}
+	// Empty members still count as members: no name may occur twice.
+	_, err := jwk.Parse([]byte(strings.TrimSuffix(edJWK, "}") + `,"d":null,"d":"AAAA"}`))
+	require.ErrorContains(t, err, "twice")
+}
+
 func TestParse_Refuses(t *testing.T) {
 	t.Parallel()
 	with := func(jwk, member string) string { return strings.TrimSuffix(jwk, "}") + "," + member + "}" }
@@ -61,7 +92,15 @@ func TestParse_Refuses(t *testing.T) {
 		{"a member twice", with(edJWK, `"crv":"Ed25519"`), "twice"},
 		{"more than 64 KiB", with(edJWK, `"x5c":"`+strings.Repeat("A", jwk.MaxKeyBytes)+`"`), "it has more than 65536 bytes"},
 		{"a private key", with(edJWK, `"d":"AAAA"`), `the private member "d"`},
+		{"a private key after empty members", with(edJWK, `"p":null,"oth":[],"d":"AAAA"`), `the private member "d"`},
+		{"other primes", with(rsaJWK, `"oth":[{}]`), `the private member "oth"`},
+		{"an array for a string", with(edJWK, `"d":[]`), `the private member "d"`},
+		{"a string for an array", with(edJWK, `"key_ops":""`), "key_ops is not an array"},
+		{"false for a string", with(edJWK, `"use":false`), "use is not a string"},
+		{"a required member that is null", strings.Replace(rsaJWK, `"e":"AQAB"`, `"e":null`, 1), "n or e is missing"},
+		{"a required member that is empty", `{"kty":""}`, "kty is missing"},
 		{"a secret", `{"kty":"oct"}`, "symmetric"},
+		{"a secret that is empty", `{"kty":"oct","k":null}`, "symmetric"},
 		{"for encryption", with(edJWK, `"use":"enc"`), "not for signatures"},
 		{"not for verifying", with(edJWK, `"key_ops":["sign"]`), "key_ops"},
 		{"another kty", `{"kty":"` + strings.Repeat("x", 1000) + `"}`, "is not supported"},
@@ -124,6 +163,8 @@ func FuzzParse(f *testing.F) {
 		`{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}`,
 		`{"kty":"OKP","crv":"Ed25519","x":""}`,
 		`{"kty":"RSA","KTY":"RSA","foo":[{"a":1,"a":2}]}`,
+		strings.Replace(edJWK, "}", `,"d":null,"k":"","oth":[],"key_ops":[],"use":"","alg":null}`, 1),
+		strings.Replace(ecJWK, "}", `,"d":[],"oth":[null]}`, 1),
 	} {
 		f.Add([]byte(seed))
 	}
@@ -137,10 +178,10 @@ func FuzzParse(f *testing.F) {
 		var members map[string]any
 		require.NoError(t, json.Unmarshal(raw, &members))
 		for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k"} {
-			assert.NotContains(t, members, name)
+			assert.Empty(t, members[name])
 		}
-		assert.Contains(t, []any{nil, "sig"}, members["use"])
-		if operations, ok := members["key_ops"]; ok {
+		assert.Contains(t, []any{nil, "", "sig"}, members["use"])
+		if operations := members["key_ops"]; operations != nil && len(operations.([]any)) > 0 {
 			assert.Contains(t, operations, "verify")
 		}
 		assert.NotEmpty(t, k.Algorithms)
