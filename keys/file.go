@@ -203,7 +203,7 @@ func (f *File) CheckIssuers(issuers []string) error {
 	case keyform.FileName, keyform.OtherText:
 	case keyform.Address:
 		return fmt.Errorf("keys.File: Path is %s; use keys.Remote, which fetches keys from an address", form)
-	case keyform.PEM, keyform.EscapedPEM, keyform.BareBase64:
+	case keyform.PEM, keyform.BareBase64:
 		return fmt.Errorf("keys.File: Path is %s instead of the name of a file; use keys.PEM", form)
 	case keyform.JWKSet:
 		return fmt.Errorf("keys.File: Path is %s instead of the name of a file; use keys.JWKS", form)
@@ -516,7 +516,7 @@ func (f *File) read() ([]byte, error) {
 }
 
 func (f *File) parse(content []byte) (*set, error) {
-	text := bytes.TrimSpace(content)
+	text := bytes.TrimSpace(bytes.TrimPrefix(content, []byte("\ufeff")))
 	if f.Parse == nil && bytes.HasPrefix(text, []byte("{")) {
 		s, skipped, err := parseJWKS(content, nil)
 		if err != nil {

@@ -23,8 +23,6 @@ func notPEM(content []byte) error {
 		advice = "use keys.JWKS"
 	case keyform.JWK, keyform.JWKArray:
 		advice = wrapInSet
-	case keyform.EscapedPEM:
-		advice = `replace each \n by a line break`
 	case keyform.BareBase64:
 		advice = "put -----BEGIN PUBLIC KEY----- and -----END PUBLIC KEY----- on lines before and after it"
 	case keyform.PEMInJSON:
@@ -62,7 +60,7 @@ func notJWKS(document []byte, err error) error {
 		advice = `a JWK Set starts with {"keys":[`
 	case keyform.Encoded:
 		advice = "decode it first"
-	case keyform.EscapedPEM, keyform.BareBase64, keyform.DER, keyform.SSH:
+	case keyform.BareBase64, keyform.DER, keyform.SSH:
 		advice = "keys.PEM reads a key in PEM"
 	default:
 		advice = adviceForBoth(form)
@@ -79,6 +77,10 @@ func adviceForBoth(form keyform.Form) string {
 		return "keys.Remote fetches the JWK Set of an address"
 	case keyform.FileName:
 		return "keys.File reads a file"
+	case keyform.QuotedJSON:
+		return "remove the quotes, and what escapes quotes inside"
+	case keyform.UTF16:
+		return "save it as UTF-8"
 	case keyform.XML:
 		return "if it is SAML metadata, ask the issuer for its JWK Set"
 	case keyform.Token:

@@ -3,6 +3,8 @@ package keys_test
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
 	"encoding/pem"
 	"log/slog"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"unicode/utf16"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -60,7 +63,10 @@ func TestFormsOfKeys(t *testing.T) {
 		{"JWKS, base64 of a set", fromJWKS, base64.StdEncoding.EncodeToString([]byte(set)), "encoded in base64 or hex once more; decode it first"},
 		{"JWKS, a page", fromJWKS, page, `it is an HTML page; a JWK Set starts with {"keys":[`},
 		{"JWKS, certificates by key ID", fromJWKS, certificates, "it is a JSON object with PEM texts in it; ask the issuer for its JWK Set"},
-		{"JWKS, a byte order mark", fromJWKS, "\ufeff" + set, `it starts with "\ufeff" and not with {`},
+		{"JWKS, in quotes", fromJWKS, "'" + set + "'", "it is not a JWK Set: it is JSON in quotes; remove the quotes, and what escapes quotes inside"},
+		{"JWKS, as a JSON string", fromJWKS, string(must(json.Marshal(set))), "it is JSON in quotes; remove the quotes, and what escapes quotes inside"},
+		{"JWKS, UTF-16", fromJWKS, inUTF16(set), "it is text in UTF-16, as PowerShell writes it; save it as UTF-8"},
+		{"JWKS, PEM with literal line breaks", fromJWKS, strings.ReplaceAll(public, "\n", `\n`), "it is a PEM text; use keys.PEM"},
 		{"JWKS, SAML metadata", fromJWKS, "<?xml version='1.0'?><EntityDescriptor/>", "it is an XML document; if it is SAML metadata, ask the issuer for its JWK Set"},
 		{"JWKS, a token", fromJWKS, token, "it is a token; it is signed with a key and is not the key"},
 		{"JWKS, DER", fromJWKS, string(der), "it is a key in DER"},
@@ -76,11 +82,17 @@ func TestFormsOfKeys(t *testing.T) {
 		{"PEM, an address", fromPEM, address, "it is an address; keys.Remote fetches"},
 		{"PEM, a set", fromPEM, set, "it is a JWK Set; use keys.JWKS"},
 		{"PEM, one JWK", fromPEM, key, "it is a single JWK; put"},
-		{"PEM, literal line breaks", fromPEM, strings.ReplaceAll(public, "\n", `\n`), `it is a PEM text with \n instead of line breaks; replace each \n by a line break`},
-		{"PEM, spaces instead of line breaks", fromPEM, strings.ReplaceAll(public, "\n", " "), "it is in one line; put line breaks after its BEGIN line and before its END line"},
-		{"PEM, indented", fromPEM, "  " + strings.ReplaceAll(public, "\n", "\n  "), "its lines start with white space; remove it"},
-		{"PEM, in quotes", fromPEM, `"` + public + `"`, "something comes before -----BEGIN in its line; remove it"},
-		{"PEM, a byte order mark", fromPEM, "\ufeff" + public, "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, a name before", fromPEM, "PUBLIC_KEY=" + strings.ReplaceAll(public, "\n", `\n`), "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, a comment sign", fromPEM, "# " + strings.ReplaceAll(public, "\n", "\n# "), "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, in one quote", fromPEM, `"` + public, "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, in two pairs of quotes", fromPEM, `'"` + public + `"'`, "something comes before -----BEGIN in its line; remove it"},
+		{"PEM, line breaks escaped twice", fromPEM, strings.ReplaceAll(public, "\n", `\\n`), "there are backslashes in it; remove them, and keep the line breaks"},
+		{"PEM, another name at its end", fromPEM, strings.Replace(public, "END PUBLIC", "END RSA PUBLIC", 1), "the name in its END line is not that of its BEGIN line; copy it again"},
+		{"PEM, percent signs", fromPEM, strings.ReplaceAll(public, "\n", "%0A"), "its first block is damaged; copy it again"},
+		{"PEM, UTF-16", fromPEM, inUTF16(public), "it has no PEM block: it is text in UTF-16, as PowerShell writes it; save it as UTF-8"},
+		{"PEM, a private key with literal line breaks", fromPEM, strings.ReplaceAll(privatePEM, "\n", `\n`), "it is a private key, and verifying needs only the public key; extract it with: openssl pkey -pubout"},
+		{"PEM, an encrypted private key on one line", fromPEM, "-----BEGIN RSA PRIVATE KEY----- Proc-Type: 4,ENCRYPTED AAAA -----END RSA PRIVATE KEY-----", "it is a private key, and verifying needs only the public key"},
+		{"PEM, a private key cut short", fromPEM, privatePEM[:60], "it is a private key, and verifying needs only the public key"},
 		{"PEM, cut short", fromPEM, public[:len(public)/2], "it has no END line; copy it again"},
 		{"PEM, certificates by key ID", fromPEM, certificates, "it is a JSON object with PEM texts in it; pass one PEM text alone"},
 		{"PEM, without its lines", fromPEM, base64.StdEncoding.EncodeToString(der), "it is a key in base64 without its BEGIN and END lines; put -----BEGIN PUBLIC KEY-----"},
@@ -98,12 +110,16 @@ func TestFormsOfKeys(t *testing.T) {
 		{"file, nothing", inFile, "", "the PEM text is empty; was a file or a setting not loaded?"},
 		{"file, a page", inFile, page, "it has no PEM block: it is an HTML page"},
 		{"file, DER", inFile, string(der), "it is a key in DER, the binary form of PEM; convert it"},
+		{"file, UTF-16", inFile, inUTF16(set), "it is text in UTF-16, as PowerShell writes it; save it as UTF-8"},
+		{"file, a set in quotes", inFile, `"` + set + `"`, "it is JSON in quotes; remove the quotes"},
+		{"file, a set cut short after a byte order mark", inFile, "\ufeff" + set[:len(set)-1], "it is not a JWK Set: its JSON ends too early"},
 		{"file, one JWK", inFile, key, `it is a single JWK; put {"keys":[...]} around it`},
 		{"file, a discovery document", inFile, metadata, "it is a discovery document"},
 		{"file, a set cut short", inFile, set[:len(set)-1], "its JSON ends too early"},
 
 		{"path, an address", atPath, address, "keys.File: Path is an address; use keys.Remote, which fetches keys from an address"},
 		{"path, PEM", atPath, public, "keys.File: Path is a PEM text instead of the name of a file; use keys.PEM"},
+		{"path, PEM with literal line breaks", atPath, strings.ReplaceAll(public, "\n", `\n`), "keys.File: Path is a PEM text instead of the name of a file; use keys.PEM"},
 		{"path, a private key", atPath, privatePEM, "keys.File: Path is a PEM text instead of the name of a file"},
 		{"path, a set", atPath, set, "keys.File: Path is a JWK Set instead of the name of a file; use keys.JWKS"},
 		{"path, a token", atPath, token, "keys.File: Path is a token instead of the name of a file"},
@@ -128,11 +144,30 @@ func TestFormsOfKeys(t *testing.T) {
 	}
 }
 
+// inUTF16 returns text in UTF-16, little-endian, with a byte order mark.
+func inUTF16(text string) string {
+	encoded := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(text)) {
+		encoded = binary.LittleEndian.AppendUint16(encoded, unit)
+	}
+	return string(encoded)
+}
+
 func keyText(source jwtgate.KeySource) string {
 	if f, ok := source.(*keys.File); ok {
 		return slog.AnyValue(f).String()
 	}
 	return ""
+}
+
+// A set that a server sends with a byte order mark is read. acceptance 92
+func TestRemote_ByteOrderMark(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newPipeServer(t, serves(append([]byte("\ufeff"), oneKeySet("a", edKey())...)))
+		remote, _ := server.remote()
+		assert.Equal(t, []string{"a EdDSA"}, lookUp(t, remote, issuer, "a"))
+	})
 }
 
 // The error of a file that cannot be read has its path once.
@@ -177,6 +212,9 @@ func TestRemote_NamesWhatCame(t *testing.T) {
 		{"compressed", typed(json, "\x1f\x8b\x08\x00"), "it is compressed data (application/json), not a JWK Set"},
 		{"nothing", typed(json, ""), "it is empty, not a JWK Set"},
 		{"a discovery document", typed(json, `{"issuer":"a","jwks_uri":"b"}`), "it is not a JWK Set: it is a discovery document, whose jwks_uri is the address of the set"},
+		{"a page after a byte order mark", typed(json, "\ufeff<html>"), "it is an HTML page (application/json), not a JWK Set"},
+		{"UTF-16", typed(json, inUTF16(`{"keys":[]}`)), "it is text in UTF-16, as PowerShell writes it (application/json), not a JWK Set"},
+		{"a JSON string", typed(json, `"{\"keys\":[]}"`), "it is JSON in quotes (application/json), not a JWK Set"},
 		{"one key", typed(json, jwkOf(public(edKey())).String()), "it is a single JWK, not a JWK Set"},
 		{"an error", typed(json, `{"error":"x"}`), "it is not a JWK Set: it has no member keys"},
 		{"a set cut short", typed(json, `{"keys":[`), "it is not a JWK Set: its JSON ends too early"},

@@ -19,7 +19,8 @@ import (
 // ID publishes it, serves that issuer only; "{tenantid}" in the member matches
 // one segment of a path.
 //
-// A member of a key that is null or empty counts as absent.
+// A member of a key that is null or empty counts as absent. A byte order mark before
+// the document is ignored.
 //
 // A key that cannot be used is skipped and logged to [slog.Default]. The other
 // keys serve. A key cannot be used if it is

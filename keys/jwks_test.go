@@ -333,7 +333,8 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"cut short after a name", `{"keys"`, "it is not a JWK Set"},
 		{"cut short after keys", `{"keys":[]`, "it is not a JWK Set"},
 		{"a name that is no string", `{1:[]}`, "it is not a JWK Set"},
-		{"a byte order mark", "\ufeff" + string(jwkSet(good)), "it is not a JWK Set"},
+		{"two byte order marks", "\ufeff\ufeff" + string(jwkSet(good)), `it starts with "\ufeff" and not with {`},
+		{"a byte order mark inside", `{` + "\ufeff" + `"keys":[` + good + `]}`, "its JSON has a mistake after byte 1"},
 		{"empty", `{"keys":[]}`, "it has no usable key"},
 		{"101 keys", string(many(101)), "it has more than the 100 keys that are read"},
 		{"100 unusable keys", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 3: kty is missing; and 97 more"},
@@ -352,6 +353,17 @@ func TestJWKS_NotASet(t *testing.T) {
 		newGate(t, source)
 		assert.Len(t, lookUp(t, source, issuer, ""), 100)
 		assert.Equal(t, []string{"99 EdDSA"}, lookUp(t, source, issuer, "99"))
+	})
+	// acceptance 92
+	t.Run("a byte order mark", func(t *testing.T) {
+		t.Parallel()
+		set := slices.Concat([]byte("\ufeff"), jwkSet(good))
+		inFile, _ := newFileSource(t, set)
+		for _, source := range []jwtgate.KeySource{keys.JWKS(set), inFile} {
+			newGate(t, source)
+			assert.Equal(t, []string{" EdDSA"}, lookUp(t, source, issuer, ""))
+			assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "")))
+		}
 	})
 	t.Run("members beside keys", func(t *testing.T) {
 		t.Parallel()

@@ -19,6 +19,10 @@ import (
 // 7468). It uses the keys of PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE blocks as
 // [Public] does. Any other block, such as a private key, is an error.
 //
+// PEM also reads a text whose line breaks were changed on its way through settings and
+// templates: it came with the two characters \n instead of line breaks, on one line, in
+// quotes, indented, or after a byte order mark.
+//
 // Of a certificate only the public key is used. Its dates, its issuer and its
 // revocation are not checked.
 func PEM(text []byte) jwtgate.KeySource {
@@ -30,10 +34,11 @@ func PEM(text []byte) jwtgate.KeySource {
 }
 
 // parsePEM returns the keys of a PEM text in their order.
-func parsePEM(text []byte) ([]*jwtgate.Key, error) {
-	if err := notPEM(text); err != nil {
+func parsePEM(content []byte) ([]*jwtgate.Key, error) {
+	if err := notPEM(content); err != nil {
 		return nil, err
 	}
+	text := restoreLines(content)
 	// Package pem skips a damaged block, so that its key would be missing.
 	blocks := bytes.Count(text, []byte("-----BEGIN "))
 	var ks []*jwtgate.Key
@@ -58,21 +63,71 @@ func parsePEM(text []byte) ([]*jwtgate.Key, error) {
 	return ks, nil
 }
 
+// restoreLines returns a PEM text with the lines that package pem wants. It undoes only
+// what is listed at [PEM]. The result has the same keys whatever the text is, because
+// base64 has no backslash, no quote and no white space.
+func restoreLines(content []byte) []byte {
+	text := strings.TrimSpace(strings.TrimPrefix(string(content), "\ufeff"))
+	if end := len(text) - 1; end > 0 && (text[0] == '"' || text[0] == '\'') && text[end] == text[0] {
+		text = text[1:end]
+	}
+	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n").Replace(text)
+	var lines []byte
+	for line := range strings.SplitSeq(text, "\n") {
+		line = strings.TrimSpace(line)
+		for strings.HasPrefix(line, "-----BEGIN ") {
+			begin, body, isBegin := cutMarker(line)
+			end := strings.Index(body, "-----END ")
+			if !isBegin || end < 0 {
+				break
+			}
+			endLine, rest, isEnd := cutMarker(body[end:])
+			if !isEnd {
+				break
+			}
+			lines = fmt.Appendf(lines, "%s\n%s\n%s\n", begin, strings.TrimSpace(body[:end]), endLine)
+			line = strings.TrimSpace(rest)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	return lines
+}
+
+// cutMarker cuts a line that starts with "-----BEGIN " or "-----END " after the five
+// dashes that end this marker. ok is false if there are none.
+func cutMarker(line string) (marker, rest string, ok bool) {
+	const dashes = "-----"
+	label, rest, ok := strings.Cut(line[len(dashes):], dashes)
+	return dashes + label + dashes, rest, ok
+}
+
 // pemDamage says why package pem finds no block in text, which contains "-----BEGIN ".
 func pemDamage(text string) string {
-	before, _, _ := strings.Cut(text, "-----BEGIN ")
+	before, block, _ := strings.Cut(text, "-----BEGIN ")
 	before = before[strings.LastIndexByte(before, '\n')+1:]
+	label, _, _ := strings.Cut(block, "-----")
 	switch {
+	case strings.HasSuffix(label, "PRIVATE KEY"):
+		return privatePEM(label)
 	case !strings.Contains(text, "-----END "):
 		return "it has no END line; copy it again"
-	case !strings.Contains(strings.TrimSpace(text), "\n"):
-		return "it is in one line; put line breaks after its BEGIN line and before its END line"
-	case strings.TrimSpace(before) != "":
-		return "something comes before -----BEGIN in its line; remove it"
 	case before != "":
-		return "its lines start with white space; remove it"
+		return "something comes before -----BEGIN in its line; remove it"
+	case !strings.Contains(block, "-----END "+label+"-----"):
+		return "the name in its END line is not that of its BEGIN line; copy it again"
+	case strings.Contains(block, `\`):
+		return "there are backslashes in it; remove them, and keep the line breaks"
 	}
 	return "its first block is damaged; copy it again"
+}
+
+// privatePEM says what to do with a block of a private key.
+func privatePEM(label string) string {
+	extract := "openssl pkey -pubout"
+	if label == "OPENSSH PRIVATE KEY" {
+		extract = "ssh-keygen -e -m PKCS8"
+	}
+	return "it is a private key, and verifying needs only the public key; extract it with: " + extract
 }
 
 // blockKey returns the key of one PEM block.
@@ -91,11 +146,7 @@ func blockKey(block *pem.Block) (*jwtgate.Key, error) {
 		}
 	default:
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			extract := "openssl pkey -pubout"
-			if block.Type == "OPENSSH PRIVATE KEY" {
-				extract = "ssh-keygen -e -m PKCS8"
-			}
-			return nil, fmt.Errorf("it is a private key, and verifying needs only the public key; extract it with: %s", extract)
+			return nil, errors.New(privatePEM(block.Type))
 		}
 		return nil, fmt.Errorf("a %.40q block was found; use PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE", block.Type)
 	}

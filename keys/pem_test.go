@@ -10,7 +10,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
+	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -56,6 +58,81 @@ func TestPEM(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Line breaks that were changed on the way through settings and templates change no key. acceptance 92
+func TestPEM_ChangedLines(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		publicPEM(&rsaKey().PublicKey),
+		publicPEM(public(edKey())) + publicPEM(&p256Key().PublicKey),
+		string(pemBlock("CERTIFICATE", newCertificate(t, p256Key()))) + publicPEM(public(edKey())),
+	} {
+		want := lookUp(t, keys.PEM([]byte(text)), issuer, "")
+		for name, change := range changesOfLines {
+			changed := change(text)
+			inFile, _ := newFileSource(t, []byte(changed))
+			for _, source := range []jwtgate.KeySource{keys.PEM([]byte(changed)), inFile} {
+				newGate(t, source)
+				assert.Equal(t, want, lookUp(t, source, issuer, ""), name)
+			}
+		}
+	}
+	for name, change := range changesOfLines {
+		source := keys.PEM([]byte(change(publicPEM(&rsaKey().PublicKey))))
+		assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodRS256, rsaKey(), "")), name)
+		assert.ErrorIs(t, verify(t, source, sign(t, jwt.SigningMethodRS256, otherRSAKey(), "")), jwtgate.ErrSignature, name)
+	}
+}
+
+// changesOfLines are what settings and templates do to the line breaks of a PEM text.
+var changesOfLines = map[string]func(string) string{
+	"a byte order mark":                  func(s string) string { return "\ufeff" + s },
+	"literal line breaks":                func(s string) string { return strings.ReplaceAll(s, "\n", `\n`) },
+	"literal line breaks of Windows":     func(s string) string { return strings.ReplaceAll(s, "\n", `\r\n`) },
+	"literal line breaks, and real ones": func(s string) string { return strings.ReplaceAll(s, "\n", `\n`+"\n") },
+	"literal line breaks in quotes":      func(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + "\"\n" },
+	"single quotes":                      func(s string) string { return "'" + s + "'" },
+	"quotes after a byte order mark":     func(s string) string { return "\ufeff\"" + s + "\"\r\n" },
+	"spaces instead of line breaks":      func(s string) string { return strings.ReplaceAll(s, "\n", " ") },
+	"no line breaks":                     func(s string) string { return strings.ReplaceAll(s, "\n", "") },
+	"carriage returns":                   func(s string) string { return strings.ReplaceAll(s, "\n", "\r") },
+	"indented by spaces":                 func(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") },
+	"indented by a tab, in quotes":       func(s string) string { return "\"\n\t" + strings.ReplaceAll(s, "\n", "\n\t") + `"` },
+	"a space at the end of lines":        func(s string) string { return strings.ReplaceAll(s, "\n", " \n") },
+}
+
+// FuzzPEM checks that a text gives a key for each of its blocks or an error, and that a text with keys gives the
+// same keys after each change of its lines.
+func FuzzPEM(f *testing.F) {
+	block := "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"
+	f.Add("")
+	f.Add("the key\n" + block + block)
+	for _, change := range changesOfLines {
+		f.Add(change(block))
+	}
+	f.Add(block[:60] + "\n" + block)
+	f.Add(strings.Replace(block, "\n", "\nComment: a\n\n", 1))
+	f.Add(strings.ReplaceAll(block, "\n", "") + "-----BEGIN PUBLIC KEY----------END -----BEGIN -----END PUBLIC KEY-----")
+	f.Add(strings.ReplaceAll(block, "\n", `\\n`))
+	f.Fuzz(func(t *testing.T, text string) {
+		ks, err := keys.PEM([]byte(text)).Keys(t.Context(), "", "")
+		if err != nil {
+			require.Empty(t, ks)
+			require.Less(t, len(err.Error()), 400)
+			return
+		}
+		require.Len(t, ks, strings.Count(text, "-----BEGIN "))
+		require.NotContains(t, text, "-----BEGIN PRIVATE KEY-----")
+		if strings.ContainsAny(text, "\\\"'\ufeff\r:") || !strings.HasPrefix(text, "-----BEGIN ") {
+			return // it has been changed already, or has text before or between its blocks
+		}
+		for name, change := range changesOfLines {
+			changed, err := keys.PEM([]byte(change(text))).Keys(t.Context(), "", "")
+			require.NoError(t, err, name)
+			require.Len(t, changed, len(ks), name)
+		}
+	})
 }
 
 func TestPEM_Refuses(t *testing.T) {

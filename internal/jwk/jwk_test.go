@@ -129,6 +129,12 @@ func TestReadSet(t *testing.T) {
 	}{
 		{[]byte(`{"keys":[]}`), 0, ""},
 		{[]byte(`{"keys":[{},{}],"keys":[1]}`), 1, ""},
+		// acceptance 92
+		{[]byte("\ufeff{\"keys\":[{}]}"), 1, ""},
+		{[]byte("\ufeff\r\n{\"keys\":[{}]}\n"), 1, ""},
+		{[]byte("\ufeff\ufeff{\"keys\":[]}"), 0, `it starts with "\ufeff" and not with {`},
+		{[]byte("\ufeff"), 0, "it is not a JWK Set: it is empty"},
+		{[]byte("\ufeff{\"keys\":[{}"), 0, "it is not a JWK Set: its JSON ends too early"},
 		{set(100), 100, ""},
 		{set(101), 0, "it has more than the 100 keys that are read"},
 		{nil, 0, "it is not a JWK Set: it is empty"},

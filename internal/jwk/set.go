@@ -16,20 +16,23 @@ const MaxKeys = 100
 // 5), for [Parse] to read one by one. It refuses a document that is not a JWK Set
 // or has more than [MaxKeys] keys. The array may be empty.
 //
-// ReadSet ignores other members, so that a member that an issuer invents does not
+// ReadSet ignores a byte order mark before the document (RFC 8259 section 8.1 permits
+// that). It ignores other members, so that a member that an issuer invents does not
 // make its keys unusable. If keys occurs more than once, the last one counts.
 func ReadSet(document []byte) ([]json.RawMessage, error) {
-	switch start := bytes.TrimLeft(document, " \t\r\n"); {
+	text := bytes.TrimPrefix(document, []byte("\ufeff"))
+	switch start := bytes.TrimLeft(text, " \t\r\n"); {
 	case len(start) == 0:
 		return nil, errors.New("it is not a JWK Set: it is empty")
 	case start[0] != '{':
 		first, _ := utf8.DecodeRune(start)
 		return nil, fmt.Errorf("it is not a JWK Set: it starts with %+q and not with {", string(first))
 	}
-	d := json.NewDecoder(bytes.NewReader(document))
+	d := json.NewDecoder(bytes.NewReader(text))
 	keys, err := readKeys(d)
 	if err != nil {
-		return nil, fmt.Errorf("it is not a JWK Set: %w", plain(err, d.InputOffset(), int64(len(document))))
+		mark := int64(len(document) - len(text))
+		return nil, fmt.Errorf("it is not a JWK Set: %w", plain(err, mark+d.InputOffset(), int64(len(document))))
 	}
 	if len(keys) > MaxKeys {
 		return nil, fmt.Errorf("it has more than the %d keys that are read", MaxKeys)

@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"path"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 )
 
 // A Form is a form of key material, or what people confuse with key material. Its text
@@ -21,7 +23,6 @@ type Form string
 const (
 	Empty       Form = "empty"
 	PEM         Form = "a PEM text"
-	EscapedPEM  Form = `a PEM text with \n instead of line breaks`
 	BareBase64  Form = "a key in base64 without its BEGIN and END lines"
 	Encoded     Form = "a key file that was encoded in base64 or hex once more"
 	DER         Form = "a key in DER, the binary form of PEM"
@@ -33,12 +34,14 @@ const (
 	PEMInJSON   Form = "a JSON object with PEM texts in it"
 	JSON        Form = "JSON of another kind"
 	BrokenJSON  Form = "JSON with a mistake"
+	QuotedJSON  Form = "JSON in quotes"
 	Token       Form = "a token"
 	HTML        Form = "an HTML page"
 	XML         Form = "an XML document"
 	Compressed  Form = "compressed data"
 	Address     Form = "an address"
 	FileName    Form = "the name of a file"
+	UTF16       Form = "text in UTF-16, as PowerShell writes it"
 	OtherText   Form = "other text"
 	OtherBinary Form = "other binary data"
 )
@@ -74,12 +77,11 @@ func plainForm(b []byte) (form Form, trimmed string) {
 	case text[0] == '{' && strings.Contains(text, "-----BEGIN "):
 		return PEMInJSON, text
 	case strings.Contains(text, "-----BEGIN "):
-		if strings.Contains(text, `\n`) && !strings.Contains(text, "\n") {
-			return EscapedPEM, text
-		}
 		return PEM, text
 	case text[0] == '{' || text[0] == '[':
 		return ofJSON(text), text
+	case isQuoted(text) && strings.ContainsRune("{[", rune(text[1])):
+		return QuotedJSON, text
 	case text[0] == '<':
 		start := strings.ToLower(text[:min(len(text), 1024)])
 		if strings.HasPrefix(start, "<!doctype html") || strings.Contains(start, "<html") {
@@ -90,6 +92,8 @@ func plainForm(b []byte) (form Form, trimmed string) {
 		return Compressed, text
 	case isDER(b):
 		return DER, text
+	case isUTF16(b):
+		return UTF16, text
 	case !isText(text):
 		return OtherBinary, text
 	}
@@ -185,6 +189,32 @@ func isFileName(text string) bool {
 	}
 	return slices.Contains([]string{".pem", ".crt", ".cer", ".cert", ".der", ".key", ".pub", ".json", ".jwk", ".jwks", ".txt", ".secret"},
 		strings.ToLower(path.Ext(slashes)))
+}
+
+// isQuoted reports whether text is between two quotation marks of the same kind, and
+// more than them.
+func isQuoted(text string) bool {
+	end := len(text) - 1
+	return end > 1 && (text[0] == '"' || text[0] == '\'') && text[end] == text[0]
+}
+
+// isUTF16 reports whether b is printable text in UTF-16 that starts with a byte order
+// mark.
+func isUTF16(b []byte) bool {
+	var order binary.ByteOrder = binary.LittleEndian
+	switch {
+	case len(b)%2 != 0:
+		return false
+	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
+		order = binary.BigEndian
+	case !bytes.HasPrefix(b, []byte{0xff, 0xfe}):
+		return false
+	}
+	var units []uint16
+	for i := 2; i < len(b); i += 2 {
+		units = append(units, order.Uint16(b[i:]))
+	}
+	return isText(string(utf16.Decode(units)))
 }
 
 // isText reports whether text is printable, with white space.

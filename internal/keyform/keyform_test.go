@@ -6,11 +6,13 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"math/big"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,7 +42,16 @@ func TestOf(t *testing.T) {
 		{"a byte order mark", "\ufeff\n", keyform.Empty},
 		{"PEM", "\n" + text, keyform.PEM},
 		{"PEM after text", "Bag Attributes\n" + text, keyform.PEM},
-		{"PEM with literal line breaks", strings.ReplaceAll(text, "\n", `\n`), keyform.EscapedPEM},
+		{"PEM with literal line breaks", strings.ReplaceAll(text, "\n", `\n`), keyform.PEM},
+		{"PEM in quotes", `"` + text + `"`, keyform.PEM},
+		{"set in quotes", `'{"keys":[]}'`, keyform.QuotedJSON},
+		{"set as a JSON string", `"{\"keys\":[]}"`, keyform.QuotedJSON},
+		{"quotes alone", `""`, keyform.OtherText},
+		{"set in UTF-16", inUTF16(`{"keys":[]}`), keyform.UTF16},
+		{"PEM in UTF-16", inUTF16(strings.ReplaceAll(text, "\n", "\r\n")), keyform.UTF16},
+		{"big-endian UTF-16", "\xfe\xff\x00{\x00}", keyform.UTF16},
+		{"half a character of UTF-16", inUTF16("{}")[:5], keyform.OtherBinary},
+		{"binary data after the mark of UTF-16", "\xff\xfe\x01\x00", keyform.OtherBinary},
 		{"base64 without armour", base64.StdEncoding.EncodeToString(public), keyform.BareBase64},
 		{"base64 of a private key", base64.StdEncoding.EncodeToString(pkcs8), keyform.BareBase64},
 		{"base64 with line breaks", base64.StdEncoding.EncodeToString(public)[:64] + "\n" + base64.StdEncoding.EncodeToString(public)[64:], keyform.BareBase64},
@@ -76,6 +87,15 @@ func TestOf(t *testing.T) {
 	} {
 		assert.Equal(t, tt.want, keyform.Of([]byte(tt.given)), tt.name)
 	}
+}
+
+// inUTF16 returns text in UTF-16, little-endian, with a byte order mark.
+func inUTF16(text string) string {
+	encoded := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(text)) {
+		encoded = binary.LittleEndian.AppendUint16(encoded, unit)
+	}
+	return string(encoded)
 }
 
 // Text that can be decoded again and again is decoded once. Otherwise each round would multiply the work by

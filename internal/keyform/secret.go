@@ -39,7 +39,7 @@ func SecretHint(secret []byte) string {
 	switch form := Of(secret); {
 	case form == FileName || form == Address:
 		return fmt.Sprintf("the secret looks like %s; if the issuer uses the secret that is there, read it first", form)
-	case form == OtherBinary:
+	case form == OtherBinary || form == UTF16:
 		return "" // white space is as probable as any other byte
 	case strings.HasPrefix(text, "\ufeff"):
 		return "the secret starts with a byte order mark; if the issuer's does not, save it without"
