@@ -30,8 +30,8 @@ import (
 //   - private or symmetric;
 //   - not for verifying, by its use or key_ops member.
 //
-// A document without a usable key, or with more than 100 keys, is an error that
-// [jwtgate.New] reports.
+// A document without a usable key, or with more than 1,000 keys, is an error
+// that [jwtgate.New] reports.
 func JWKS(document []byte) jwtgate.KeySource {
 	s, skipped, err := parseJWKS(document, nil)
 	if err != nil {
@@ -128,9 +128,16 @@ func choose(possible, wanted []string) (names []string) {
 	return names
 }
 
+// maxSkipsLogged is how many skipped keys of a set are logged one by one, so that a
+// large set, or one that changes all the time, does not fill the log.
+const maxSkipsLogged = 5
+
 // logSkipped logs why keys of a set are not used. If logger is nil, it logs to
 // slog.Default.
 func logSkipped(logger *slog.Logger, source string, skipped []error) {
+	if more := len(skipped) - maxSkipsLogged; more > 0 {
+		skipped = append(skipped[:maxSkipsLogged:maxSkipsLogged], fmt.Errorf("%d more keys cannot be used", more))
+	}
 	for _, err := range skipped {
 		cmp.Or(logger, slog.Default()).Warn("jwtgate: key skipped", "source", source, "error", err)
 	}

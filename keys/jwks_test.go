@@ -336,8 +336,8 @@ func TestJWKS_NotASet(t *testing.T) {
 		{"two byte order marks", "\ufeff\ufeff" + string(jwkSet(good)), `it starts with "\ufeff" and not with {`},
 		{"a byte order mark inside", `{` + "\ufeff" + `"keys":[` + good + `]}`, "its JSON has a mistake after byte 1"},
 		{"empty", `{"keys":[]}`, "it has no usable key"},
-		{"101 keys", string(many(101)), "it has more than the 100 keys that are read"},
-		{"100 unusable keys", `{"keys":[` + strings.Repeat(`{},`, 99) + `{}]}`, "key 3: kty is missing; and 97 more"},
+		{"1,001 keys", string(many(1001)), "it has more than the 1000 keys that are read"},
+		{"1,000 unusable keys", `{"keys":[` + strings.Repeat(`{},`, 999) + `{}]}`, "key 3: kty is missing; and 997 more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -347,12 +347,12 @@ func TestJWKS_NotASet(t *testing.T) {
 		})
 	}
 
-	t.Run("100 keys", func(t *testing.T) {
+	t.Run("1,000 keys", func(t *testing.T) {
 		t.Parallel()
-		source := keys.JWKS(many(100))
+		source := keys.JWKS(many(1000))
 		newGate(t, source)
-		assert.Len(t, lookUp(t, source, issuer, ""), 100)
-		assert.Equal(t, []string{"99 EdDSA"}, lookUp(t, source, issuer, "99"))
+		assert.Len(t, lookUp(t, source, issuer, ""), 1000)
+		assert.Equal(t, []string{"999 EdDSA"}, lookUp(t, source, issuer, "999"))
 	})
 	// acceptance 92
 	t.Run("a byte order mark", func(t *testing.T) {
@@ -371,6 +371,39 @@ func TestJWKS_NotASet(t *testing.T) {
 		newGate(t, source)
 		assert.Equal(t, []string{" EdDSA"}, lookUp(t, source, issuer, ""))
 	})
+}
+
+// A set in which half of a thousand keys have no ID is as cheap as any other: for each ID, it has only those keys
+// that a gate may try.
+func TestJWKS_ManyKeysWithoutID(t *testing.T) {
+	t.Parallel()
+	p := newEd25519()
+	var first, last []any // the keys of p are the first and the last ones without ID
+	for i := range 500 {
+		first = append(first, jwkOf(public(edKey())).with("kid", fmt.Sprint(i)))
+		last = append(last, jwkOf(public(otherEdKey())))
+	}
+	last[3], last[499] = jwkOf(public(p)), jwkOf(&p256Key().PublicKey)
+	source := keys.JWKS(jwkSet(append(first, last...)...))
+	newGate(t, source)
+	assert.Len(t, lookUp(t, source, issuer, ""), 1000)
+	assert.Equal(t, []string{"7 EdDSA", " EdDSA", " EdDSA", " EdDSA", " EdDSA", " ES256"}, lookUp(t, source, issuer, "7"))
+	assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, edKey(), "7")))
+	assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodES256, p256Key(), "7")))
+	// acceptance 29: the key with the ID and three of those without.
+	assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, otherEdKey(), "7")))
+	assert.ErrorIs(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, p, "7")), jwtgate.ErrSignature)
+	assert.NoError(t, verify(t, source, sign(t, jwt.SigningMethodEdDSA, p, "unknown")))
+
+	// With issuer members, the keys that a gate may try depend on the issuer.
+	for i := range last {
+		last[i] = last[i].(jwk).with("issuer", map[bool]string{true: issuerA, false: issuerB}[i < 490])
+	}
+	source = keys.JWKS(jwkSet(append(first, last...)...))
+	assert.Equal(t, []string{"7 EdDSA", " EdDSA", " EdDSA", " EdDSA", " EdDSA"}, lookUp(t, source, issuerA, "7"))
+	assert.Equal(t, []string{"7 EdDSA", " EdDSA", " EdDSA", " EdDSA", " EdDSA", " ES256"}, lookUp(t, source, issuerB, "7"))
+	assert.Equal(t, []string{"7 EdDSA"}, lookUp(t, source, issuer, "7"))
+	assert.Len(t, lookUp(t, source, issuerA, "unknown"), 490)
 }
 
 func TestJWKS_KeyIDs(t *testing.T) {
@@ -507,6 +540,15 @@ func TestJWKS_LogsWhatItSkips(t *testing.T) {
 	}
 	// acceptance 50
 	assert.NotContains(t, log, secret)
+}
+
+func TestJWKS_LogsFewOfManySkippedKeys(t *testing.T) {
+	lines := captureDefaultLog(t)
+	newGate(t, keys.JWKS([]byte(`{"keys":[`+strings.Repeat(`{},`, 999)+jwkOf(public(edKey())).String()+`]}`)))
+	log := strings.Split(strings.TrimSpace(lines.String()), "\n")
+	require.Len(t, log, 6)
+	assert.Contains(t, log[4], `error="key 5: kty is missing"`)
+	assert.Contains(t, log[5], `error="994 more keys cannot be used"`)
 }
 
 func TestJWKS_LogsNothingWithoutReason(t *testing.T) {

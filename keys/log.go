@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -24,10 +23,6 @@ type fetchReport struct {
 	hadKeys    bool // keys were in use when the fetch before it ended
 	hasKeys    bool // keys are in use now
 }
-
-// maxSkipsLogged is how many skipped keys are logged one by one for each fetch,
-// so that a set that changes all the time does not fill the log.
-const maxSkipsLogged = 5
 
 // log writes the report. source names the Remote, and issuer is empty for a
 // Remote with a URL.
@@ -56,20 +51,19 @@ func (r fetchReport) log(logger *slog.Logger, source, issuer string) {
 	default:
 		log.Debug("jwtgate: keys confirmed", "url", logtext.URL(r.url))
 	}
-	skipped := r.skipped
-	if more := len(skipped) - maxSkipsLogged; more > 0 {
-		skipped = append(skipped[:maxSkipsLogged:maxSkipsLogged], fmt.Errorf("%d more keys cannot be used", more))
-	}
-	logSkipped(logger, source, skipped)
+	logSkipped(logger, source, r.skipped)
 }
 
 // newlySkipped returns those errors of now whose reason is not among before. It
 // compares what the errors wrap: their own text has the position of the key in the
 // set, which may differ each time.
 func newlySkipped(before, now []error) (added []error) {
+	known := map[string]bool{}
+	for _, err := range before {
+		known[errors.Unwrap(err).Error()] = true
+	}
 	for _, err := range now {
-		same := func(old error) bool { return errors.Unwrap(old).Error() == errors.Unwrap(err).Error() }
-		if !slices.ContainsFunc(before, same) {
+		if !known[errors.Unwrap(err).Error()] {
 			added = append(added, err)
 		}
 	}

@@ -108,7 +108,7 @@ import (
 //   - plain http other than to loopback, unless InsecureHTTP is set;
 //   - redirects to another origin, and more than three redirects;
 //   - a response with a status other than 200 and 304, with more than 1 MiB, or
-//     with more than 100 keys;
+//     with more than 1,000 keys;
 //   - a discovery document that names another issuer;
 //   - a set without a usable key.
 //

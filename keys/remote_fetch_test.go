@@ -34,7 +34,7 @@ func TestRemote_ServerFaults(t *testing.T) {
 	for i := range manyKeys {
 		manyKeys[i] = jwk{"kty": "OKP", "kid": strconv.Itoa(i)}
 	}
-	justTooMany := make([]any, 101)
+	justTooMany := make([]any, 1001)
 	for i := range justTooMany {
 		justTooMany[i] = jwkOf(public(edKey())).with("kid", strconv.Itoa(i))
 	}
@@ -67,8 +67,8 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"an empty set", serves(jwkSet()), "it has no usable key"},
 		{"an empty object", serves([]byte("{}")), "it is not a JWK Set: it has no member keys"},
 		{"only unusable keys", serves(jwkSet(jwk{"kty": "oct", "k": "AAAA"}, 1)), "it has no usable key"},
-		{"101 keys", serves(jwkSet(justTooMany...)), "more than the 100 keys that are read"},
-		{"10,000 keys", serves(jwkSet(manyKeys...)), "more than the 100 keys that are read"},
+		{"1,001 keys", serves(jwkSet(justTooMany...)), "more than the 1000 keys that are read"},
+		{"10,000 keys", serves(jwkSet(manyKeys...)), "more than the 1000 keys that are read"},
 		{"1 MiB and a byte", serves(append(good, bytes.Repeat([]byte(" "), 1<<20+1-len(good))...)), "more than 1048576 bytes"},
 		{"100 MB", writes100MB, "more than 1048576 bytes"},
 		{"100 MB announced", func(w http.ResponseWriter, r *http.Request) {

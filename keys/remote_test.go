@@ -208,11 +208,11 @@ func TestRemote_Parse(t *testing.T) {
 		{"a nil key", func([]byte) ([]*jwtgate.Key, error) { return []*jwtgate.Key{nil}, nil }, "key 1"},
 		{"a panic", func([]byte) ([]*jwtgate.Key, error) { panic("oh") }, "panicked: oh"},
 		{"too many", func([]byte) (ks []*jwtgate.Key, _ error) {
-			for i := range 101 {
+			for i := range 1001 {
 				ks = append(ks, newKey(t, strconv.Itoa(i), "EdDSA", public(edKey())))
 			}
 			return ks, nil
-		}, "it has 101 keys"},
+		}, "it has 1001 keys"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

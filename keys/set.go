@@ -14,9 +14,9 @@ import (
 type set struct {
 	all     []*jwtgate.Key
 	anyID   []*jwtgate.Key            // the keys without ID
-	byID    map[string][]*jwtgate.Key // for each ID its keys, followed by anyID; for "" all
+	byID    map[string][]*jwtgate.Key // for each ID its keys, followed by those of anyID that a gate may try; for "" all
 	mixed   bool                      // some keys have an ID and some have none
-	issuers map[*jwtgate.Key]string   // the issuer member of those JWKs that have one
+	issuers map[*jwtgate.Key]string   // the issuer member of those JWKs that have one; if not nil, byID is without anyID
 }
 
 func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
@@ -28,12 +28,28 @@ func newSet(keys []*jwtgate.Key, issuers map[*jwtgate.Key]string) *set {
 			s.byID[k.ID()] = append(s.byID[k.ID()], k)
 		}
 	}
-	for id := range s.byID {
-		s.byID[id] = append(s.byID[id], s.anyID...)
+	if issuers == nil {
+		tried := firstTried(s.anyID)
+		for id := range s.byID {
+			s.byID[id] = append(s.byID[id], tried...)
+		}
 	}
 	s.mixed = len(s.byID) > 0 && len(s.anyID) > 0
 	s.byID[""] = s.all
 	return s
+}
+
+// firstTried returns those of keys without ID that a gate may try: the first ones for
+// each algorithm. With all of them for each ID, the size of a set would grow with the
+// square of its keys.
+func firstTried(keys []*jwtgate.Key) (tried []*jwtgate.Key) {
+	count := map[string]int{}
+	for _, k := range keys {
+		if count[k.Algorithm()]++; count[k.Algorithm()] <= maxTried {
+			tried = append(tried, k)
+		}
+	}
+	return tried
 }
 
 // parseWith returns the set of the keys that a user's Parse function makes of
@@ -64,11 +80,16 @@ func (s *set) find(issuer, kid string) (found []*jwtgate.Key, known bool) {
 		return nil, false
 	}
 	found, known = s.byID[kid]
+	named := known && kid != ""
 	if !known {
 		found, known = s.anyID, len(s.anyID) > 0
 	}
 	if s.issuers != nil {
 		found = s.serving(issuer, found)
+		// Which of the keys without ID a gate may try depends on the issuer.
+		if named && len(s.anyID) > 0 {
+			found = slices.Concat(found, firstTried(s.serving(issuer, s.anyID)))
+		}
 	}
 	return found, known
 }

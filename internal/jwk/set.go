@@ -10,7 +10,7 @@ import (
 )
 
 // MaxKeys is the largest number of keys that ReadSet accepts in a set.
-const MaxKeys = 100
+const MaxKeys = 1000
 
 // ReadSet returns the elements of the keys array of a JWK Set (RFC 7517 section
 // 5), for [Parse] to read one by one. It refuses a document that is not a JWK Set
