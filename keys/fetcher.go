@@ -21,6 +21,7 @@ import (
 type fetcher struct {
 	client     client
 	url        string // "" if the address is discovered from the issuer
+	use        string
 	algorithms []string
 	parse      func([]byte) ([]*jwtgate.Key, error)
 	freshFor   time.Duration // greater than 0
@@ -111,7 +112,7 @@ func (f *fetcher) fetchDocument(ctx context.Context, c client, address string, l
 			err = fmt.Errorf("it has %d keys, more than the %d that are used", len(result.set.all), jwk.MaxKeys)
 		}
 	default:
-		if result.set, result.skipped, err = parseJWKS(r.body, f.algorithms); err != nil {
+		if result.set, result.skipped, err = parseJWKS(r.body, f.use, f.algorithms); err != nil {
 			err = notDocument(r.body, r.header, "a JWK Set", err)
 		}
 	}

@@ -67,6 +67,11 @@ type File struct {
 	// when the keys change, as Kubernetes does. A file of more than 1 MiB is an
 	// error.
 	Path string
+	// Use is what the keys must be for. "" means keys whose use member is sig, or that
+	// have none; the keys of a PEM text have none. "jwt-svid" is for the bundle of a
+	// SPIFFE trust domain: it means keys of that use only, and the others are ignored.
+	// New refuses other values, and Use beside Parse.
+	Use string
 	// Parse returns the keys of the file's content. If it is nil, content that
 	// starts with a brace is read like [JWKS], and other content like [PEM]. Parse is
 	// called on a goroutine of the File. It may be called again while a call that has
@@ -212,6 +217,9 @@ func (f *File) CheckIssuers(issuers []string) error {
 	}
 	if f.StaleFor > 0 && f.StaleFor < minFreshFor {
 		return fmt.Errorf("keys.File: StaleFor: %s", logtext.TooShort(f.StaleFor, minFreshFor))
+	}
+	if err := checkUse(f.Use, f.Parse != nil); err != nil {
+		return fmt.Errorf("keys.File: %w", err)
 	}
 	if _, err := f.Keys(context.Background(), "", ""); err != nil {
 		return err
@@ -517,8 +525,12 @@ func (f *File) read() ([]byte, error) {
 
 func (f *File) parse(content []byte) (*set, error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(content, []byte("\ufeff")))
-	if f.Parse == nil && bytes.HasPrefix(text, []byte("{")) {
-		s, skipped, err := parseJWKS(content, nil)
+	isObject := bytes.HasPrefix(text, []byte("{"))
+	if f.Parse == nil && f.Use != "" && !isObject {
+		return nil, fmt.Errorf("it is %s, and Use %q needs a JWK Set", keyform.Of(content), f.Use)
+	}
+	if f.Parse == nil && isObject {
+		s, skipped, err := parseJWKS(content, f.Use, nil)
 		if err != nil {
 			return nil, notJWKS(content, err)
 		}

@@ -33,7 +33,7 @@ import (
 // A document without a usable key, or with more than 1,000 keys, is an error
 // that [jwtgate.New] reports.
 func JWKS(document []byte) jwtgate.KeySource {
-	s, skipped, err := parseJWKS(document, nil)
+	s, skipped, err := parseJWKS(document, "", nil)
 	if err != nil {
 		return failed("keys.JWKS", notJWKS(document, err))
 	}
@@ -41,21 +41,28 @@ func JWKS(document []byte) jwtgate.KeySource {
 	return &fixed{constructor: "keys.JWKS", set: s}
 }
 
-// parseJWKS reads a JWK Set. skipped has an error for each key that cannot be
-// used. algorithms are for keys without alg: each such key is for those of
+// parseJWKS reads those keys of a JWK Set that are for a use, as [jwk.Parse] reads it.
+// skipped has an error for each key that cannot be used. If use is set, the keys for
+// another use are not among skipped: they are for somebody else. algorithms are for keys without alg: each such key is for those of
 // algorithms that its kind can verify. If algorithms is nil, it is for the usual
 // algorithm of its kind.
-func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, err error) {
+func parseJWKS(document []byte, use string, algorithms []string) (s *set, skipped []error, err error) {
 	jwks, err := jwk.ReadSet(document)
 	if err != nil {
 		return nil, nil, err
 	}
 	var ks []*jwtgate.Key
+	var others []error // why keys are for another use
 	issuers := map[*jwtgate.Key]string{}
 	for i, raw := range jwks {
-		ofJWK, issuer, err := parseJWK(raw, algorithms)
+		ofJWK, issuer, err := parseJWK(raw, use, algorithms)
 		if err != nil {
-			skipped = append(skipped, fmt.Errorf("key %d: %w", i+1, err))
+			err = fmt.Errorf("key %d: %w", i+1, err)
+			if use != "" && errors.As(err, new(*jwk.UseError)) {
+				others = append(others, err)
+			} else {
+				skipped = append(skipped, err)
+			}
 			continue
 		}
 		ks = append(ks, ofJWK...)
@@ -66,7 +73,7 @@ func parseJWKS(document []byte, algorithms []string) (s *set, skipped []error, e
 		}
 	}
 	if len(ks) == 0 {
-		return nil, skipped, noneUsable(skipped)
+		return nil, skipped, noneUsable(append(skipped, others...))
 	}
 	if len(issuers) == 0 {
 		issuers = nil // so that finding a key need not look
@@ -93,8 +100,8 @@ func noneUsable(skipped []error) error {
 
 // parseJWK returns a key for each algorithm that a JWK is used for, and the
 // issuer member of the JWK. All keys have the same ID and material.
-func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string, err error) {
-	parsed, err := jwk.Parse(raw)
+func parseJWK(raw []byte, use string, algorithms []string) (ks []*jwtgate.Key, issuer string, err error) {
+	parsed, err := jwk.Parse(raw, use)
 	if err != nil {
 		return nil, "", err
 	}
@@ -112,6 +119,18 @@ func parseJWK(raw []byte, algorithms []string) (ks []*jwtgate.Key, issuer string
 		ks = append(ks, k)
 	}
 	return ks, parsed.Issuer, nil
+}
+
+// checkUse returns an error for a field Use that cannot be meant. parse is whether the
+// source has a Parse function.
+func checkUse(use string, parse bool) error {
+	switch {
+	case use != "" && use != jwk.JWTSVID:
+		return fmt.Errorf("Use: %.40q is not %q, for the bundle of a SPIFFE trust domain; leave it out for keys of use sig or none", use, jwk.JWTSVID)
+	case use != "" && parse:
+		return errors.New("Use: it has no effect beside Parse, which chooses the keys; leave it out")
+	}
+	return nil
 }
 
 // choose returns those of possible that are among wanted. If wanted is nil, it returns

@@ -130,6 +130,11 @@ type Remote struct {
 	// credentials must check the host of each request: redirects to another origin are
 	// not followed, but a discovery document may name keys on any host.
 	Client *http.Client
+	// Use is what the keys must be for. "" means keys whose use member is sig, or that
+	// have none. "jwt-svid" is for URL with the bundle of a SPIFFE trust domain: it means
+	// keys of that use only, and the others are ignored. New refuses other values, and
+	// Use beside Parse.
+	Use string
 	// Algorithms are for keys without alg. Each such key verifies those
 	// algorithms of the list that its kind can verify. nil means RS256, the
 	// algorithm of the curve (ES256, ES384, ES512), and EdDSA.
@@ -273,6 +278,9 @@ func (r *Remote) CheckIssuers(issuers []string) error {
 			bad("Algorithms: %q is not one of %s", name, strings.Join(publicKeyAlgorithms, ", "))
 		}
 	}
+	if err := checkUse(r.Use, r.Parse != nil); err != nil {
+		bad("%w", err)
+	}
 	if r.Parse != nil && r.Algorithms != nil {
 		bad("Algorithms: it has no effect beside Parse, which chooses the algorithm of each key; leave it out")
 	}
@@ -327,7 +335,7 @@ func (r *Remote) newSettings() *settings {
 	s := &settings{
 		name: r.name(),
 		fetcher: fetcher{
-			client: r.client(), url: r.URL, algorithms: r.Algorithms, parse: r.Parse,
+			client: r.client(), url: r.URL, use: r.Use, algorithms: r.Algorithms, parse: r.Parse,
 			freshFor: atLeast(minFreshFor, r.FreshFor, defaultFreshFor),
 		},
 		staleFor: atLeast(minFreshFor, r.StaleFor, defaultStaleFor),

@@ -39,7 +39,29 @@ type Key struct {
 	Algorithms []string
 }
 
-// Parse reads a JWK. Its errors quote at most 40 characters of raw.
+// JWTSVID is the use of the keys that sign JWT-SVIDs, in the bundle of a SPIFFE trust
+// domain (SPIFFE Trust Domain and Bundle section 4.2.2).
+const JWTSVID = "jwt-svid"
+
+// A UseError is the error of Parse for a key that is for another use than the wanted
+// one.
+type UseError struct {
+	Use    string // of the key; "" if it has none
+	Wanted string
+}
+
+func (u *UseError) Error() string {
+	switch {
+	case u.Wanted == "":
+		return fmt.Sprintf("it is for use %.40q, not for signatures", u.Use)
+	case u.Use == "":
+		return fmt.Sprintf("it has no use, and %.40q is wanted", u.Wanted)
+	}
+	return fmt.Sprintf("it is for use %.40q, and %.40q is wanted", u.Use, u.Wanted)
+}
+
+// Parse reads a JWK for a use: "" means sig or none, and [JWTSVID] means only that.
+// For another use it refuses every JWK. Its errors quote at most 40 characters of raw.
 //
 // Parse refuses a JWK
 //   - that is longer than [MaxKeyBytes], or not an object that can be read in
@@ -55,11 +77,14 @@ type Key struct {
 // members that a JWK can have, and leave those empty that it does not have.
 //
 // Parse ignores other members, including the certificates in x5c.
-func Parse(raw []byte) (*Key, error) {
+func Parse(raw []byte, use string) (*Key, error) {
 	if len(raw) > MaxKeyBytes {
 		return nil, fmt.Errorf("it has more than %d bytes", MaxKeyBytes)
 	}
 	m, err := readMembers(raw)
+	if err == nil {
+		err = checkUse(m.use, use)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +138,8 @@ func Algorithms(public crypto.PublicKey) []string {
 // members has the members of a JWK that Parse uses (RFC 7517 section 4, RFC 7518
 // section 6, RFC 8037 section 2).
 type members struct {
-	kty, kid, alg, crv, issuer string
-	n, e, x, y                 []byte
+	kty, use, kid, alg, crv, issuer string
+	n, e, x, y                      []byte
 }
 
 func readMembers(raw []byte) (*members, error) {
@@ -136,10 +161,7 @@ func readMembers(raw []byte) (*members, error) {
 		case "alg":
 			m.alg, err = text(member)
 		case "use":
-			var use string
-			if use, err = text(member); err == nil && use != "sig" {
-				err = fmt.Errorf("it is for use %.40q, not for signatures", use)
-			}
+			m.use, err = text(member)
 		case "crv":
 			m.crv, err = text(member)
 		case "issuer":
@@ -197,6 +219,22 @@ func octets(m jsonobj.Member[[]byte]) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not base64url", m.Name)
 	}
 	return b, nil
+}
+
+// checkUse returns an error if a key of the given use is for something else than what
+// is wanted.
+func checkUse(use, wanted string) error {
+	switch wanted {
+	case "":
+		if use == "" || use == "sig" {
+			return nil
+		}
+	case JWTSVID:
+		if use == JWTSVID {
+			return nil
+		}
+	}
+	return &UseError{use, wanted}
 }
 
 // checkOperations returns an error if a key_ops member does not contain "verify".

@@ -28,20 +28,20 @@ const (
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	rsaKey, err := jwk.Parse([]byte(rsaJWK))
+	rsaKey, err := jwk.Parse([]byte(rsaJWK), "")
 	require.NoError(t, err)
 	assert.Equal(t, 2048, rsaKey.Public.(*rsa.PublicKey).N.BitLen())
 	assert.Equal(t, 65537, rsaKey.Public.(*rsa.PublicKey).E)
 	rsaKey.Public = nil
 	assert.Equal(t, &jwk.Key{ID: "2011-04-29", Algorithm: "RS256", Algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}}, rsaKey)
 
-	ecKey, err := jwk.Parse([]byte(ecJWK))
+	ecKey, err := jwk.Parse([]byte(ecJWK), "")
 	require.NoError(t, err)
 	assert.Equal(t, "P-256", ecKey.Public.(*ecdsa.PublicKey).Params().Name)
 	ecKey.Public = nil
 	assert.Equal(t, &jwk.Key{ID: "1", Issuer: "https://auth.example.com/", Algorithms: []string{"ES256"}}, ecKey)
 
-	edKey, err := jwk.Parse([]byte(edJWK))
+	edKey, err := jwk.Parse([]byte(edJWK), "")
 	require.NoError(t, err)
 	assert.Len(t, edKey.Public.(ed25519.PublicKey), ed25519.PublicKeySize)
 	edKey.Public = nil
@@ -61,20 +61,20 @@ func TestParse_EmptyMembers(t *testing.T) {
 		{"strings of Ed25519", edJWK, []string{"alg", "use", "kid", "issuer", "d", "y", "n", "e"}, []string{"null", `""`}},
 		{"arrays", edJWK, []string{"key_ops", "oth", "x5c"}, []string{"null", "[]", "[ ]"}},
 	} {
-		want, err := jwk.Parse([]byte(tt.jwk))
+		want, err := jwk.Parse([]byte(tt.jwk), "")
 		require.NoError(t, err)
 		for _, value := range tt.empty {
 			all := ""
 			for _, member := range tt.members {
 				all += fmt.Sprintf(`,"%s":%s`, member, value)
 			}
-			k, err := jwk.Parse([]byte(strings.TrimSuffix(tt.jwk, "}") + all + "}"))
+			k, err := jwk.Parse([]byte(strings.TrimSuffix(tt.jwk, "}")+all+"}"), "")
 			require.NoError(t, err, "%s: %s", tt.name, value)
 			assert.Equal(t, want, k, "%s: %s", tt.name, value)
 		}
 	}
 	// Empty members still count as members: no name may occur twice.
-	_, err := jwk.Parse([]byte(strings.TrimSuffix(edJWK, "}") + `,"d":null,"d":"AAAA"}`))
+	_, err := jwk.Parse([]byte(strings.TrimSuffix(edJWK, "}")+`,"d":null,"d":"AAAA"}`), "")
 	require.ErrorContains(t, err, "twice")
 }
 
@@ -111,11 +111,40 @@ func TestParse_Refuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			k, err := jwk.Parse([]byte(tt.jwk))
+			k, err := jwk.Parse([]byte(tt.jwk), "")
 			assert.Nil(t, k)
 			require.ErrorContains(t, err, tt.problem)
 			assert.Less(t, len(err.Error()), 100)
 		})
+	}
+}
+
+// acceptance 90
+func TestParse_Use(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ use, wanted, problem string }{
+		{`"sig"`, "", ""},
+		{`""`, "", ""},
+		{`null`, "", ""},
+		{`"jwt-svid"`, "", `it is for use "jwt-svid", not for signatures`},
+		{`"jwt-svid"`, "jwt-svid", ""},
+		{`"sig"`, "jwt-svid", `it is for use "sig", and "jwt-svid" is wanted`},
+		{`"x509-svid"`, "jwt-svid", `it is for use "x509-svid", and "jwt-svid" is wanted`},
+		{`"JWT-SVID"`, "jwt-svid", `it is for use "JWT-SVID", and "jwt-svid" is wanted`},
+		{`""`, "jwt-svid", `it has no use, and "jwt-svid" is wanted`},
+		{`null`, "jwt-svid", `it has no use, and "jwt-svid" is wanted`},
+		{`"sig"`, "sig", `it is for use "sig", and "sig" is wanted`},
+		{`"enc"`, "enc", `it is for use "enc", and "enc" is wanted`},
+	} {
+		k, err := jwk.Parse([]byte(strings.TrimSuffix(edJWK, "}")+`,"use":`+tt.use+"}"), tt.wanted)
+		if tt.problem == "" {
+			require.NoError(t, err, "%s %q", tt.use, tt.wanted)
+			continue
+		}
+		assert.Nil(t, k)
+		useError := new(jwk.UseError)
+		require.ErrorAs(t, err, &useError)
+		assert.EqualError(t, err, tt.problem)
 	}
 }
 
@@ -171,11 +200,22 @@ func FuzzParse(f *testing.F) {
 		`{"kty":"RSA","KTY":"RSA","foo":[{"a":1,"a":2}]}`,
 		strings.Replace(edJWK, "}", `,"d":null,"k":"","oth":[],"key_ops":[],"use":"","alg":null}`, 1),
 		strings.Replace(ecJWK, "}", `,"d":[],"oth":[null]}`, 1),
+		strings.Replace(edJWK, "}", `,"use":"jwt-svid"}`, 1),
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		k, err := jwk.Parse(raw)
+		for _, use := range []string{"enc", "jwt-svid"} {
+			k, err := jwk.Parse(raw, use)
+			assert.Equal(t, err != nil, k == nil)
+			if err == nil {
+				var members map[string]any
+				require.NoError(t, json.Unmarshal(raw, &members))
+				assert.Equal(t, "jwt-svid", use)
+				assert.Equal(t, use, members["use"])
+			}
+		}
+		k, err := jwk.Parse(raw, "")
 		if err != nil {
 			assert.Nil(t, k)
 			assert.Less(t, len(err.Error()), 300)
