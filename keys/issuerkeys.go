@@ -66,7 +66,7 @@ type issuerKeys struct {
 	alarm     *time.Timer // raises actionDue at the next of these times
 
 	unknown        unknownKeys // limits the fetches for unknown key IDs
-	newcomerTokens int    // taken from newcomers; 0 if this issuer is not a newcomer
+	newcomerTokens int         // taken from newcomers; 0 if this issuer is not a newcomer
 
 	counters RemoteStats // without Issuer, Keys, Age, Fetches and Err, which stats adds
 	hadKeys  bool        // keys were in use when the last fetch ended
