@@ -184,7 +184,8 @@ var ErrCanceled = errors.New("client went away")
 // unavailable.
 //
 // In the log: getting keys: keys.Remote: GET
-// https://auth.example.com/.well-known/openid-configuration: status 502
+// https://auth.example.com/.well-known/openid-configuration: status 502; GET
+// https://auth.example.com/.well-known/oauth-authorization-server: status 502
 //
 // What to do: alert on it; the fault is on the side of this service. The text
 // names what failed. [Gate.Ready] also fails if keys are unavailable: call it in a

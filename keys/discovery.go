@@ -1,13 +1,17 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -15,35 +19,104 @@ import (
 // maxURLBytes is the length of the longest jwks_uri that is used.
 const maxURLBytes = 2048
 
-// discover returns the address of an issuer's JWK Set. It asks for the metadata
-// of OpenID Connect Discovery 1.0 section 4 first. If the issuer answers that it
-// has none, with a status of 4xx other than 429, discover asks for the metadata of
-// RFC 8414 section 3.
+// metadataAddresses returns where the metadata of an issuer may be, in the order in
+// which discover asks. Two specifications put a well-known name at different places of
+// an issuer's path:
+//
+//  1. OpenID Connect Discovery 1.0 section 4.1 appends openid-configuration to the path.
+//     RFC 8414 section 5 would ask here last, but nearly all providers answer here, and
+//     few answer elsewhere.
+//  2. RFC 8414 section 3.1 inserts oauth-authorization-server before the path.
+//  3. RFC 8414 section 5 inserts openid-configuration before the path. Without a path
+//     this is the first address again.
+//
+// The first address is below the issuer's own path. The others belong to the owner of the
+// origin (RFC 8615 section 4.1). So a tenant of a shared host who controls only a path of
+// its own controls no address of another tenant.
+func metadataAddresses(issuer *url.URL) []string {
+	path := strings.TrimSuffix(issuer.EscapedPath(), "/")
+	origin := issuer.Scheme + "://" + issuer.Host
+	addresses := []string{
+		origin + path + "/.well-known/openid-configuration",
+		origin + "/.well-known/oauth-authorization-server" + path,
+	}
+	if path != "" {
+		addresses = append(addresses, origin+"/.well-known/openid-configuration"+path)
+	}
+	return addresses
+}
+
+// discover returns the address of an issuer's JWK Set. It asks the metadataAddresses of
+// the issuer in order, until one has metadata that are acceptable. Any failure leads to
+// the next address. What answers for an address that the issuer does not serve may be a
+// web server or a gateway in front of it, with a sign-in page, a redirect or a status of
+// its choice.
+//
+// If an address does not answer, discover asks the next one after three fifths of the
+// time that ctx leaves. The first request goes on meanwhile, so that an issuer that is
+// slow, but answers at that address, can still be used.
 func (c client) discover(ctx context.Context, issuer string) (address string, err error) {
 	id, err := c.parseIssuer(issuer)
 	if err != nil {
 		return "", err
 	}
-	path := strings.TrimSuffix(id.EscapedPath(), "/")
-	origin := id.Scheme + "://" + id.Host
-	address, err = c.readMetadata(ctx, issuer, origin+path+"/.well-known/openid-configuration")
-	var status *statusError
-	if errors.As(err, &status) && status.status >= 400 && status.status < 500 && status.status != http.StatusTooManyRequests {
-		var fallbackErr error
-		if address, fallbackErr = c.readMetadata(ctx, issuer, origin+"/.well-known/oauth-authorization-server"+path); fallbackErr != nil {
-			return "", fmt.Errorf("%w; %w", err, fallbackErr)
+	type answer struct {
+		form    int // index in addresses
+		jwksURI string
+		err     error
+	}
+	addresses := metadataAddresses(id)
+	failures := make([]error, 0, len(addresses))
+	answers := make(chan answer)
+	pending := 0
+	ctx, cancel := context.WithCancel(ctx)
+	// No request outlasts discover, so that the requests of an issuer's fetches cannot
+	// add up if a client ignores its context.
+	defer func() {
+		cancel()
+		for ; pending > 0; pending-- {
+			<-answers
 		}
-		err = nil
+	}()
+	var impatience <-chan time.Time
+	ask := func() {
+		form := len(failures)
+		failures = append(failures, nil)
+		pending++
+		impatience = nil
+		if end, ok := ctx.Deadline(); ok && len(failures) < len(addresses) {
+			impatience = time.After(time.Until(end) / 5 * 3)
+		}
+		go func() {
+			// This error is reported if the client calls runtime.Goexit.
+			a := answer{form: form, err: errors.New("the client stopped its goroutine with runtime.Goexit")}
+			defer func() {
+				if r := recover(); r != nil { // the client may be the user's
+					a.err = fmt.Errorf("fetching panicked: %v", r)
+				}
+				answers <- a
+			}()
+			a.jwksURI, a.err = c.readMetadata(ctx, id, issuer, addresses[form])
+		}()
 	}
-	if err != nil {
-		return "", err
+	for ask(); pending > 0; {
+		select {
+		case a := <-answers:
+			pending--
+			if a.err == nil {
+				return a.jwksURI, nil
+			}
+			failures[a.form] = a.err
+			if a.form < len(failures)-1 {
+				continue // the next address is being asked
+			}
+		case <-impatience:
+		}
+		if len(failures) < len(addresses) && ctx.Err() == nil {
+			ask()
+		}
 	}
-	// parseURL allows plain http to loopback, but an issuer on https must not
-	// name an http server on this machine, which need not be the issuer's.
-	if target, err := url.Parse(address); err == nil && target.Scheme == "http" && id.Scheme != "http" && !c.insecureHTTP {
-		return "", fmt.Errorf("jwks_uri %q is plain http", logtext.URL(address))
-	}
-	return address, nil
+	return "", newDiscoveryError(addresses, failures)
 }
 
 // parseIssuer parses an issuer identifier whose metadata is to be fetched: a URL
@@ -66,8 +139,9 @@ func (c client) parseIssuer(issuer string) (*url.URL, error) {
 	return u, nil
 }
 
-// readMetadata returns the jwks_uri of the metadata at address.
-func (c client) readMetadata(ctx context.Context, issuer, address string) (jwksURI string, err error) {
+// readMetadata returns the jwks_uri of the metadata of issuer at address. id is the parsed
+// issuer.
+func (c client) readMetadata(ctx context.Context, id *url.URL, issuer, address string) (jwksURI string, err error) {
 	target, err := c.parseURL(address)
 	if err != nil {
 		return "", err
@@ -99,5 +173,115 @@ func (c client) readMetadata(ctx context.Context, issuer, address string) (jwksU
 	if len(jwksURI) > maxURLBytes {
 		return "", fmt.Errorf("GET %s: jwks_uri has more than %d bytes", address, maxURLBytes)
 	}
+	keys, err := c.parseURL(jwksURI)
+	if err == nil && keys.Scheme == "http" && id.Scheme != "http" && !c.insecureHTTP {
+		// parseURL allows plain http to loopback, but an issuer on https must not
+		// name an http server on this machine, which need not be the issuer's.
+		err = errors.New("it is plain http, and the issuer is not")
+	}
+	if err != nil {
+		return "", fmt.Errorf("GET %s: jwks_uri %s is not accepted: %w", address, logtext.Quote(logtext.URL(jwksURI)), err)
+	}
 	return jwksURI, nil
+}
+
+const (
+	// maxDiscoveryText is the length of the longest text of a discoveryError. A gate
+	// logs 512 bytes of an error, and some of them are for what the error is about.
+	maxDiscoveryText = 450
+	maxFormText      = 250 // the most of it that is about one address
+	// maxRepeatedReason is the length of the longest reason that is given for each
+	// address it is true of. A longer reason is given once.
+	maxRepeatedReason = 40
+)
+
+// A discoveryError says for each address that was asked for an issuer's metadata what is
+// wrong with the answer. Its text is fit for one line of a log.
+type discoveryError struct {
+	text   string
+	causes []error
+}
+
+func (e *discoveryError) Error() string   { return e.text }
+func (e *discoveryError) Unwrap() []error { return e.causes }
+
+// newDiscoveryError returns the error for the failures of the addresses, in order. Only
+// the addresses that have a failure were asked. The error wraps a status of 4xx, such as
+// 404, only if each failure is one: otherwise it is not certain that the issuer has no
+// metadata.
+func newDiscoveryError(addresses []string, failures []error) *discoveryError {
+	e := new(discoveryError)
+	for _, missing := range []bool{false, true} {
+		for _, err := range failures {
+			if isMissing(err) == missing {
+				e.causes = append(e.causes, logtext.Error(err))
+			}
+		}
+		if len(e.causes) > 0 {
+			break
+		}
+	}
+
+	type part struct{ get, reason string }
+	parts := make([]part, len(failures))
+	shortestFirst := make([]*part, len(failures))
+	said := map[string]bool{}
+	for i, err := range failures {
+		get := "GET " + addresses[i] + ": "
+		reason := printable(strings.TrimPrefix(err.Error(), get))
+		if said[reason] && len(reason) > maxRepeatedReason {
+			reason = "the same"
+		}
+		said[reason] = true
+		parts[i] = part{get, reason}
+		shortestFirst[i] = &parts[i]
+	}
+	slices.SortStableFunc(shortestFirst, func(p, q *part) int {
+		return cmp.Compare(len(p.get)+len(p.reason), len(q.get)+len(q.reason))
+	})
+	// What the short texts leave of their share is for the longer ones.
+	room := maxDiscoveryText - len("; ")*(len(parts)-1)
+	for i, p := range shortestFirst {
+		limit := min(room/(len(parts)-i), maxFormText)
+		p.get = cutMiddle(p.get, max(limit-len(p.reason), limit/3))
+		p.reason = cutMiddle(p.reason, limit-len(p.get))
+		room -= len(p.get) + len(p.reason)
+	}
+	var text strings.Builder
+	for i, p := range parts {
+		if i > 0 {
+			text.WriteString("; ")
+		}
+		text.WriteString(p.get)
+		text.WriteString(p.reason)
+	}
+	e.text = text.String()
+	return e
+}
+
+// isMissing reports whether err is an answer by which there is no such document.
+func isMissing(err error) bool {
+	var s *statusError
+	return errors.As(err, &s) && s.status >= 400 && s.status < 500 && s.status != http.StatusTooManyRequests
+}
+
+// printable returns s with a space for each character that is not printable.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, s)
+}
+
+// cutMiddle returns s, with "..." in place of its middle if it has more than limit bytes.
+// The start of a URL names the server. The end of an error has its cause.
+func cutMiddle(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	limit -= len("...")
+	start, end := s[:limit/2], s[len(s)-(limit-limit/2):]
+	return strings.ToValidUTF8(start, "") + "..." + strings.ToValidUTF8(end, "")
 }

@@ -1,11 +1,13 @@
 package keys_test
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,7 +62,10 @@ func TestRemote_Discovers(t *testing.T) {
 		{"RFC 8414 with a slash at the end", "/", []string{oauthServer}},
 		{"RFC 8414 with a path", "/issuer1", []string{oauthServer + "/issuer1"}},
 		{"RFC 8414 with a path and a slash", "/a/b/", []string{oauthServer + "/a/b"}},
-		{"both", "/a", []string{"/a" + openIDConfiguration, oauthServer + "/a"}},
+		{"RFC 8414 with the name of OpenID Connect", "/a/b", []string{openIDConfiguration + "/a/b"}},
+		{"RFC 8414 with that name and a slash", "/a/b/", []string{openIDConfiguration + "/a/b"}},
+		{"RFC 8414 with that name and an escape", "/a%2Fb", []string{openIDConfiguration + "/a%2Fb"}},
+		{"all", "/a", []string{"/a" + openIDConfiguration, oauthServer + "/a", openIDConfiguration + "/a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +87,7 @@ func TestRemote_Discovers(t *testing.T) {
 	}
 }
 
-// acceptance 31: metadata must name its issuer exactly, and an acceptable address of the keys.
+// acceptance 31: metadata must name its issuer exactly, and an acceptable address of the keys, wherever they are.
 func TestRemote_RefusesMetadata(t *testing.T) {
 	t.Parallel()
 	elsewhere := newTCPServer(t, serves(oneKeySet("1", edKey())))
@@ -126,10 +131,18 @@ func TestRemote_RefusesMetadata(t *testing.T) {
 			t.Parallel()
 			server := newTCPServer(t, nil)
 			issuer := server.url + path
+			bad := []byte(strings.ReplaceAll(tt.document(issuer), "JWKS", server.url+"/jwks"))
+			good := metadata(issuer, elsewhere.url+"/jwks") // must not be asked for
 			server.respond(pages{
-				path + openIDConfiguration: []byte(strings.ReplaceAll(tt.document(issuer), "JWKS", server.url+"/jwks")),
-				oauthServer + path:         metadata(issuer, elsewhere.url+"/jwks"), // must not be tried after bad metadata
-				"/jwks":                    oneKeySet("1", edKey()),
+				path + openIDConfiguration:       bad,
+				oauthServer + path:               bad,
+				openIDConfiguration + path:       bad,
+				openIDConfiguration:              good,
+				oauthServer:                      good,
+				path + oauthServer:               good,
+				"/tenants" + openIDConfiguration: good,
+				oauthServer + "/tenants":         good,
+				"/jwks":                          oneKeySet("1", edKey()),
 			}.answer)
 			remote, _ := server.discoveringRemote()
 			gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience}})
@@ -155,50 +168,105 @@ func metadataPointingTo(jwksURI string) func(string) string {
 	return func(issuer string) string { return string(metadata(issuer, jwksURI)) }
 }
 
-// If the issuer does not have OpenID Connect metadata, that of RFC 8414 is tried. If the issuer is down or busy,
-// it is not.
+// acceptance 95: whatever is wrong at one address leads to the next. The error names each address once, with what
+// was wrong there.
 func TestRemote_AsksForOtherMetadata(t *testing.T) {
 	t.Parallel()
+	const path = "/realms/one"
+	forms := []string{path + openIDConfiguration, oauthServer + path, openIDConfiguration + path}
 	for _, tt := range []struct {
-		status int
-		asked  []string
+		name    string
+		answer  http.HandlerFunc
+		problem string
 	}{
-		{400, []string{openIDConfiguration, oauthServer, "/jwks"}},
-		{403, []string{openIDConfiguration, oauthServer, "/jwks"}},
-		{404, []string{openIDConfiguration, oauthServer, "/jwks"}},
-		{410, []string{openIDConfiguration, oauthServer, "/jwks"}},
-		{429, []string{openIDConfiguration}},
-		{500, []string{openIDConfiguration}},
-		{503, []string{openIDConfiguration}},
-		{304, []string{openIDConfiguration}},
+		{"status 304", fails(304), "status 304"},
+		{"status 400", fails(400), "status 400"},
+		{"status 401", fails(401), "status 401"},
+		{"status 403", fails(403), "status 403"},
+		{"status 404", fails(404), "status 404"},
+		{"status 410", fails(410), "status 410"},
+		{"status 429", fails(429), "status 429"},
+		{"status 500", fails(500), "status 500"},
+		{"status 503", fails(503), "status 503"},
+		{"status 204", fails(204), "status 204"},
+		{"redirect to another origin", redirectsTo("https://sso.example/sign-in"), "it redirects to another origin, https://sso.example:443"},
+		{"redirect to a sign-in page", redirectsTo("/sign-in"), "it is an HTML page"},
+		{"redirect to itself", redirectsTo(""), "it redirects more than 3 times"},
+		{"HTML", serves([]byte("<!DOCTYPE html><html>")), "it is an HTML page (text/html; charset=utf-8), not a discovery document"},
+		{"empty", serves(nil), "it is empty, not a discovery document"},
+		{"an array", serves([]byte("[]")), "it is not a JSON object"},
+		{"another issuer", serves(metadata("http://127.0.0.1/realms/two", "http://127.0.0.1/jwks2")), `its issuer is "http://127.0.0.1/realms/two"`},
+		{"the issuer of the host", serves(metadata("http://127.0.0.1", "http://127.0.0.1/jwks2")), `its issuer is "http://127.0.0.1"`},
+		{"no issuer", serves([]byte(`{"jwks_uri":"http://127.0.0.1/jwks2"}`)), "it has no issuer"},
+		{"no jwks_uri", serves([]byte(`{"issuer":"http://127.0.0.1/realms/one"}`)), "jwks_uri is missing"},
+		{"bad jwks_uri", serves(metadata("http://127.0.0.1/realms/one", "http://keys.example/jwks2")), `jwks_uri "http://keys.example/jwks2" is not accepted: it is plain http`},
+		{"too large", writes100MB, "more than 1048576 bytes"},
+		{"closed connection", closesConnection, "EOF"},
+		{"no answer", neverAnswers, "the answer did not come in time: context deadline exceeded"},
 	} {
-		t.Run(fmt.Sprint(tt.status), func(t *testing.T) {
-			t.Parallel()
-			server := newTCPServer(t, nil)
-			var asked []string
-			documents := pages{oauthServer: metadata(server.url, server.url+"/jwks"), "/jwks": oneKeySet("1", edKey())}
-			server.respond(func(w http.ResponseWriter, r *http.Request) {
-				asked = append(asked, r.URL.Path)
-				if r.URL.Path == openIDConfiguration {
-					w.WriteHeader(tt.status)
-					return
-				}
-				documents.answer(w, r)
+		for good := range len(forms) + 1 { // the address that has the metadata; 3 means none
+			t.Run(fmt.Sprintf("%s at %d", tt.name, good), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					server := newPipeServer(t, nil)
+					issuer := server.url + path
+					want := forms
+					documents := pages{
+						"/jwks": oneKeySet("1", edKey()), "/jwks2": oneKeySet("1", otherEdKey()),
+						"/sign-in": []byte("<!DOCTYPE html><title>Sign in</title>"),
+					}
+					if good < len(forms) {
+						documents[forms[good]] = metadata(issuer, server.url+"/jwks")
+						want = append(slices.Clone(forms[:good+1]), "/jwks")
+					}
+					var asked []string
+					var mu sync.Mutex
+					server.respond(func(w http.ResponseWriter, r *http.Request) {
+						mu.Lock()
+						if r.Header.Get("Referer") == "" { // no redirect
+							asked = append(asked, r.URL.Path)
+						}
+						mu.Unlock()
+						if slices.Contains(forms, r.URL.Path) && documents[r.URL.Path] == nil {
+							tt.answer(w, r)
+							return
+						}
+						documents.answer(w, r)
+					})
+					remote, _ := server.discoveringRemote()
+					start := time.Now()
+					err := remote.Refresh(t.Context(), issuer)
+					assert.LessOrEqual(t, time.Since(start), 5*time.Second)
+					assert.Equal(t, want, asked)
+					assert.Zero(t, server.strayDials.Load())
+					if good < len(forms) {
+						require.NoError(t, err)
+						assert.Equal(t, []string{"1 EdDSA"}, lookUp(t, remote, issuer, "1"))
+						assert.Equal(t, server.url+"/jwks", remote.Stats()[0].URL)
+						return
+					}
+					require.Error(t, err)
+					synctest.Wait()
+					text := remote.Stats()[0].Err.Error()
+					for _, form := range forms {
+						assert.Equal(t, 1, strings.Count(text, "GET "+server.url+form+": "), text)
+					}
+					assert.Equal(t, 3, strings.Count(text, tt.problem)+strings.Count(text, ": the same"), text)
+					assert.LessOrEqual(t, len(text), 500)
+					gate, err := jwtgate.New(jwtgate.Options{Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience}})
+					require.NoError(t, err)
+					requireUnavailable(t, answerTo(gate, t.Context(), signFor(t, issuer, jwt.SigningMethodEdDSA, edKey(), "1")))
+				})
 			})
-			remote, _ := server.discoveringRemote()
-			err := remote.Refresh(t.Context(), server.url)
-			assert.Equal(t, len(tt.asked) < 3, err != nil, err)
-			assert.Equal(t, tt.asked, asked)
-		})
+		}
 	}
-	t.Run("neither", func(t *testing.T) {
-		t.Parallel()
-		server := newTCPServer(t, pages{}.answer)
-		remote, _ := server.discoveringRemote()
-		err := remote.Refresh(t.Context(), server.url)
-		assert.ErrorContains(t, err, openIDConfiguration+": status 404; ")
-		assert.ErrorContains(t, err, oauthServer+": status 404")
-	})
+}
+
+// redirectsTo answers with a redirect to another address, or to the same if target is empty.
+func redirectsTo(target string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, cmp.Or(target, r.URL.Path), http.StatusFound)
+	}
 }
 
 // The jwks_uri of an issuer with https must not be plain http, not even on loopback: another program may listen

@@ -59,7 +59,9 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, pa
 			if errors.As(err, &status) {
 				result.retryAfter = status.retryAfter
 			}
-			err = logtext.Error(err)
+			if !errors.As(err, new(*discoveryError)) { // its text is bounded already
+				err = logtext.Error(err)
+			}
 		}
 	}()
 	c := f.client

@@ -212,7 +212,7 @@ func TestRemote_FloodOfIssuers(t *testing.T) {
 		for i := range 2000 {
 			requireUnavailable(t, answerTo(gate, t.Context(), token(fmt.Sprint("nobody-", i))))
 		}
-		assert.Equal(t, int64(2*100), server.fetches.Load(), "100 issuers, two requests for each")
+		assert.Equal(t, int64(3*100), server.fetches.Load(), "100 issuers, three requests for each")
 		assert.Len(t, remote.Stats(), 102)
 		assert.Equal(t, 200, statusOf(t, gate, token("known")))
 		assert.Equal(t, 200, statusOf(t, gate, token("named")))
@@ -349,7 +349,7 @@ func TestRemote_RetriesOfNewcomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newDirectServer(nil)
 		good := tenants(server.url, oneKeySet("1", edKey()))
-		server.respond(fails(500)) // one request for each fetch: a 500 ends discovery
+		server.respond(fails(500)) // three requests for each fetch: discovery asks at three addresses
 		remote, _ := server.discoveringRemote()
 		ask := func(i int) error {
 			_, err := remote.Keys(t.Context(), fmt.Sprintf("%s/tenant-%d", server.url, i), "1")
@@ -361,7 +361,7 @@ func TestRemote_RetriesOfNewcomers(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		assert.InDelta(t, 100+600, server.fetches.Load(), 5)
+		assert.InDelta(t, 3*(100+600), server.fetches.Load(), 3*5)
 
 		server.respond(good)
 		waiting := map[int]bool{}
@@ -390,6 +390,6 @@ func TestRemote_RetriesOfNewcomers(t *testing.T) {
 		for i := range 500 {
 			require.Error(t, ask(1000+i))
 		}
-		assert.Equal(t, int64(100), server.fetches.Load())
+		assert.Equal(t, int64(3*100), server.fetches.Load())
 	})
 }
