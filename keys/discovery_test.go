@@ -2,11 +2,15 @@ package keys_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
@@ -472,4 +478,216 @@ func TestRemote_IssuersAreApart(t *testing.T) {
 	stats := remote.Stats()
 	require.Len(t, stats, 2)
 	assert.Equal(t, []string{a, b}, []string{stats[0].Issuer, stats[1].Issuer})
+}
+
+// An issuer that is slow, but answers at the first address, has the whole Timeout. An address that does not answer
+// leaves time for the others.
+func TestRemote_MetadataSlow(t *testing.T) {
+	t.Parallel()
+	never := time.Hour
+	for _, tt := range []struct {
+		name   string
+		delays [3]time.Duration // until the three addresses answer
+		good   [3]bool          // which of them have the metadata; the others answer 404
+		took   time.Duration    // 0 if the fetch fails
+		asked  int              // how many of the addresses
+	}{
+		{"at once", [3]time.Duration{0, 0, 0}, [3]bool{true, true, true}, time.Nanosecond, 1},
+		{"first, slow", [3]time.Duration{2600 * time.Millisecond, 0, 0}, [3]bool{true, true, true}, 2600 * time.Millisecond, 1},
+		{"first, very slow", [3]time.Duration{4500 * time.Millisecond, 0, 0}, [3]bool{true, false, false}, 4500 * time.Millisecond, 3},
+		{"first, very slow, others slower", [3]time.Duration{4500 * time.Millisecond, never, never}, [3]bool{true, true, true}, 4500 * time.Millisecond, 3},
+		{"second, after none from the first", [3]time.Duration{never, 0, 0}, [3]bool{true, true, true}, 3 * time.Second, 2},
+		{"third, after none from the first", [3]time.Duration{never, 0, 0}, [3]bool{true, false, true}, 3 * time.Second, 3},
+		{"third, after none from both", [3]time.Duration{never, never, 0}, [3]bool{true, true, true}, 4200 * time.Millisecond, 3},
+		{"third, after 404 and none", [3]time.Duration{time.Second, never, 0}, [3]bool{false, true, true}, 3400 * time.Millisecond, 3},
+		{"third, slow, each of them", [3]time.Duration{time.Second, time.Second, time.Second}, [3]bool{false, false, true}, 3 * time.Second, 3},
+		{"none", [3]time.Duration{never, never, never}, [3]bool{true, true, true}, 0, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newPipeServer(t, nil)
+				issuer := server.url + "/a"
+				forms := []string{"/a" + openIDConfiguration, oauthServer + "/a", openIDConfiguration + "/a"}
+				var asked atomic.Int64
+				server.respond(func(w http.ResponseWriter, r *http.Request) {
+					form := slices.Index(forms, r.URL.Path)
+					if form < 0 {
+						w.Write(oneKeySet("1", edKey()))
+						return
+					}
+					asked.Add(1)
+					select {
+					case <-time.After(tt.delays[form]):
+					case <-r.Context().Done():
+						return
+					}
+					if !tt.good[form] {
+						w.WriteHeader(404)
+						return
+					}
+					w.Write(metadata(issuer, server.url+"/jwks"))
+				})
+				remote, _ := server.discoveringRemote()
+				start := time.Now()
+				err := remote.Refresh(t.Context(), issuer)
+				took := time.Since(start)
+				synctest.Wait()
+				assert.Equal(t, int64(tt.asked), asked.Load())
+				assert.Zero(t, server.inFlight.now.Load(), "requests that are no longer needed end")
+				assert.Zero(t, server.connections.now.Load())
+				if tt.took == 0 {
+					require.Error(t, err)
+					assert.Equal(t, 5*time.Second, took)
+					assert.ErrorIs(t, remote.Stats()[0].Err, context.DeadlineExceeded)
+					return
+				}
+				require.NoError(t, err)
+				assert.Equal(t, tt.took.Truncate(time.Millisecond), took)
+			})
+		})
+	}
+}
+
+// acceptance 31: who controls one path of a host cannot answer for an issuer at another path of it, or at its root.
+func TestRemote_MetadataOfSharedHost(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		victim string
+		forms  []string
+	}{
+		{"", []string{openIDConfiguration, oauthServer}},
+		{"/", []string{openIDConfiguration, oauthServer}},
+		{"/victim", []string{"/victim" + openIDConfiguration, oauthServer + "/victim", openIDConfiguration + "/victim"}},
+		{"/victim/", []string{"/victim" + openIDConfiguration, oauthServer + "/victim", openIDConfiguration + "/victim"}},
+		{"/victim//", []string{"/victim/" + openIDConfiguration, oauthServer + "/victim/", openIDConfiguration + "/victim/"}},
+		{"/mallory-2", []string{"/mallory-2" + openIDConfiguration, oauthServer + "/mallory-2", openIDConfiguration + "/mallory-2"}},
+		{"/Mallory", []string{"/Mallory" + openIDConfiguration, oauthServer + "/Mallory", openIDConfiguration + "/Mallory"}},
+		{"/a%2Fb", []string{"/a%2Fb" + openIDConfiguration, oauthServer + "/a%2Fb", openIDConfiguration + "/a%2Fb"}},
+		{"/a;b=c", []string{"/a;b=c" + openIDConfiguration, oauthServer + "/a;b=c", openIDConfiguration + "/a;b=c"}},
+	} {
+		t.Run(tt.victim, func(t *testing.T) {
+			t.Parallel()
+			server := newTCPServer(t, nil)
+			victim := server.url + tt.victim
+			var asked []string
+			server.respond(func(w http.ResponseWriter, r *http.Request) {
+				asked = append(asked, r.URL.EscapedPath())
+				if strings.HasPrefix(r.URL.Path, "/mallory/") || r.URL.Path == oauthServer+"/mallory" || r.URL.Path == openIDConfiguration+"/mallory" {
+					w.Write(metadata(victim, server.url+"/mallory/jwks"))
+					return
+				}
+				w.WriteHeader(503)
+			})
+			remote, _ := server.discoveringRemote()
+			require.ErrorContains(t, remote.Refresh(t.Context(), victim), "status 503")
+			assert.Equal(t, tt.forms, asked)
+			mallory := server.url + "/mallory"
+			assert.ErrorContains(t, remote.Refresh(t.Context(), mallory), "its issuer is")
+			assert.ErrorContains(t, remote.Refresh(t.Context(), mallory+"/../victim"), "dot segment")
+			assert.ErrorContains(t, remote.Refresh(t.Context(), server.url+"/victim/%2e%2e/mallory"), "dot segment")
+		})
+	}
+}
+
+// What is wrong at each address fits into one line of the audit log, whatever the server sends.
+func TestRemote_MetadataErrors(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("long-", 30)
+	for _, tt := range []struct {
+		name    string
+		path    string
+		answers [3]http.HandlerFunc
+		want    []string // in this order
+	}{
+		{"short", "/a", [3]http.HandlerFunc{fails(404), fails(404), fails(502)}, []string{
+			"GET URL/a/.well-known/openid-configuration: status 404; ",
+			"GET URL/.well-known/oauth-authorization-server/a: status 404; ",
+			"GET URL/.well-known/openid-configuration/a: status 502",
+		}},
+		{"no path", "", [3]http.HandlerFunc{fails(404), fails(502), fails(502)}, []string{
+			"GET URL/.well-known/openid-configuration: status 404; ",
+			"GET URL/.well-known/oauth-authorization-server: status 502",
+		}},
+		{"the same", "/a", [3]http.HandlerFunc{redirectsTo("https://sso.example/"), fails(404), redirectsTo("https://sso.example/")}, []string{
+			"openid-configuration: it redirects to another origin, https://sso.example:443, which is not followed; ",
+			"oauth-authorization-server/a: status 404; ",
+			"openid-configuration/a: the same",
+		}},
+		{"long issuer", "/" + long, [3]http.HandlerFunc{fails(404), fails(502), fails(503)}, []string{
+			"GET URL/", ".well-known/openid-configuration: status 404; ",
+			"GET URL/.well-known/oauth", "long-: status 502; ",
+			"GET URL/.well-known/openid", "long-: status 503",
+		}},
+		{"long answers", "/a", [3]http.HandlerFunc{
+			redirectsTo("https://" + long + "1.example/"), redirectsTo("https://" + long + "2.example/"), redirectsTo("https://" + long + "3.example/"),
+		}, []string{"GET URL", "which is not followed; ", "GET URL", "which is not followed; ", "GET URL", "which is not followed"}},
+		{"long and hostile answers", "/" + long, [3]http.HandlerFunc{
+			serves([]byte(`{"issuer":"` + strings.Repeat(`\n\u2028é`, 1000) + `"}`)),
+			servesWith("Content-Type", "text/html; \x1b[31m"+strings.Repeat("é", 1000), []byte("<html>")),
+			servesWith("Location", "https://\u2028.example\u202e/", nil),
+		}, []string{"GET URL", "the two must be identical; ", "GET URL", "not a discovery document; ", "GET URL", "not a discovery document"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := newDirectServer(nil)
+			issuer := server.url + tt.path
+			forms := []string{tt.path + openIDConfiguration, oauthServer + tt.path, openIDConfiguration + tt.path}
+			server.respond(func(w http.ResponseWriter, r *http.Request) { tt.answers[slices.Index(forms, r.URL.Path)](w, r) })
+			var audit logBuffer
+			remote, log := server.discoveringRemote()
+			gate, err := jwtgate.New(jwtgate.Options{
+				Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience},
+				Observe: jwtgate.AuditLog(slog.New(slog.NewJSONHandler(&audit, nil))),
+			})
+			require.NoError(t, err)
+			requireUnavailable(t, answerTo(gate, t.Context(), signFor(t, issuer, jwt.SigningMethodEdDSA, edKey(), "1")))
+			text := remote.Stats()[0].Err.Error()
+			assert.True(t, utf8.ValidString(text))
+			assert.Equal(t, -1, strings.IndexFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }), "%q", text)
+			rest := text
+			for _, want := range tt.want {
+				_, after, ok := strings.Cut(rest, strings.ReplaceAll(want, "URL", server.url))
+				require.True(t, ok, "%q is not in %q of %q", want, rest, text)
+				rest = after
+			}
+			assert.Empty(t, rest, "the last text is at the end")
+			assert.Len(t, log.drain(), 1)
+			lines := audit.drain()
+			require.Len(t, lines, 1)
+			var record struct{ Error string }
+			require.NoError(t, json.Unmarshal([]byte(lines[0]), &record))
+			assert.Equal(t, "jwtgate: getting keys: "+text+" (status 503)", record.Error)
+		})
+	}
+}
+
+// A panic in the client ends neither the program nor the search.
+func TestRemote_MetadataClientPanics(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		fail    func()
+		problem string
+	}{
+		{"panic", func() { panic("of the client") }, "fetching panicked: of the client"},
+		{"Goexit", runtime.Goexit, "the client stopped its goroutine with runtime.Goexit"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := newDirectServer(nil)
+			server.respond(pages{oauthServer: metadata(server.url, server.url+"/jwks"), "/jwks": oneKeySet("1", edKey())}.answer)
+			remote, _ := server.discoveringRemote()
+			whole := false
+			remote.Client = &http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				if whole || r.URL.Path == openIDConfiguration {
+					tt.fail()
+				}
+				return server.client.Transport.RoundTrip(r)
+			})}
+			require.NoError(t, remote.Refresh(t.Context(), server.url))
+			whole = true
+			assert.ErrorContains(t, remote.Refresh(t.Context(), server.url), openIDConfiguration+": "+tt.problem)
+		})
+	}
 }

@@ -338,7 +338,7 @@ func (k *issuerKeys) setAlarm(now time.Time) {
 }
 
 // withIssuer adds the name of the source to err, and the issuer or the URL. It does not
-// repeat an address that err starts with. It returns nil for nil.
+// repeat an address that err starts with, whole or cut. It returns nil for nil.
 func (k *issuerKeys) withIssuer(err error) error {
 	if err == nil {
 		return nil
@@ -348,7 +348,7 @@ func (k *issuerKeys) withIssuer(err error) error {
 		address = strings.TrimPrefix(k.settings.name, "keys.Remote ")
 	}
 	switch {
-	case strings.HasPrefix(err.Error(), "GET "+address):
+	case strings.HasPrefix(err.Error(), "GET "+address), errors.As(err, new(*discoveryError)):
 		return fmt.Errorf("keys.Remote: %w", err)
 	case k.issuer == "":
 		return fmt.Errorf("%s: %w", k.settings.name, err)
