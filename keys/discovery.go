@@ -30,9 +30,9 @@ const maxURLBytes = 2048
 //  3. RFC 8414 section 5 inserts openid-configuration before the path. Without a path
 //     this is the first address again.
 //
-// The first address is below the issuer's own path. The others belong to the owner of the
-// origin (RFC 8615 section 4.1). So a tenant of a shared host who controls only a path of
-// its own controls no address of another tenant.
+// The first address is below the issuer's own path. The others are below /.well-known,
+// which the owner of the host controls (RFC 8615 section 4.1). So a tenant of a shared
+// host who controls only a path of its own controls no address of another tenant.
 func metadataAddresses(issuer *url.URL) []string {
 	path := strings.TrimSuffix(issuer.EscapedPath(), "/")
 	origin := issuer.Scheme + "://" + issuer.Host
@@ -47,14 +47,15 @@ func metadataAddresses(issuer *url.URL) []string {
 }
 
 // discover returns the address of an issuer's JWK Set. It asks the metadataAddresses of
-// the issuer in order, until one has metadata that are acceptable. Any failure leads to
-// the next address. What answers for an address that the issuer does not serve may be a
-// web server or a gateway in front of it, with a sign-in page, a redirect or a status of
-// its choice.
+// the issuer in order, until one has acceptable metadata. Any failure leads to the next
+// address: if the issuer does not serve an address, a web server or a gateway in front of
+// it may answer there, with a sign-in page, a redirect or any status. A status of 429 or
+// 5xx may also be an outage at the only address that the issuer serves. Then the requests
+// to the other addresses are in vain, and discover fails.
 //
 // If an address does not answer, discover asks the next one after three fifths of the
-// time that ctx leaves. The first request goes on meanwhile, so that an issuer that is
-// slow, but answers at that address, can still be used.
+// time that ctx leaves. It does not cancel the request that has no answer yet, because
+// the issuer may be slow and serve that address only.
 func (c client) discover(ctx context.Context, issuer string) (address string, err error) {
 	id, err := c.parseIssuer(issuer)
 	if err != nil {
@@ -173,8 +174,8 @@ func (c client) readMetadata(ctx context.Context, id *url.URL, issuer, address s
 	if len(jwksURI) > maxURLBytes {
 		return "", fmt.Errorf("GET %s: jwks_uri has more than %d bytes", address, maxURLBytes)
 	}
-	keys, err := c.parseURL(jwksURI)
-	if err == nil && keys.Scheme == "http" && id.Scheme != "http" && !c.insecureHTTP {
+	set, err := c.parseURL(jwksURI)
+	if err == nil && set.Scheme == "http" && id.Scheme != "http" && !c.insecureHTTP {
 		// parseURL allows plain http to loopback, but an issuer on https must not
 		// name an http server on this machine, which need not be the issuer's.
 		err = errors.New("it is plain http, and the issuer is not")

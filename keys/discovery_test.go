@@ -243,6 +243,7 @@ func TestRemote_AsksForOtherMetadata(t *testing.T) {
 					start := time.Now()
 					err := remote.Refresh(t.Context(), issuer)
 					assert.LessOrEqual(t, time.Since(start), 5*time.Second)
+					synctest.Wait()
 					assert.Equal(t, want, asked)
 					assert.Zero(t, server.strayDials.Load())
 					if good < len(forms) {
@@ -252,7 +253,6 @@ func TestRemote_AsksForOtherMetadata(t *testing.T) {
 						return
 					}
 					require.Error(t, err)
-					synctest.Wait()
 					text := remote.Stats()[0].Err.Error()
 					for _, form := range forms {
 						assert.Equal(t, 1, strings.Count(text, "GET "+server.url+form+": "), text)
@@ -630,34 +630,37 @@ func TestRemote_MetadataErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := newDirectServer(nil)
-			issuer := server.url + tt.path
-			forms := []string{tt.path + openIDConfiguration, oauthServer + tt.path, openIDConfiguration + tt.path}
-			server.respond(func(w http.ResponseWriter, r *http.Request) { tt.answers[slices.Index(forms, r.URL.Path)](w, r) })
-			var audit logBuffer
-			remote, log := server.discoveringRemote()
-			gate, err := jwtgate.New(jwtgate.Options{
-				Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience},
-				Observe: jwtgate.AuditLog(slog.New(slog.NewJSONHandler(&audit, nil))),
+			synctest.Test(t, func(t *testing.T) {
+				server := newDirectServer(nil)
+				issuer := server.url + tt.path
+				forms := []string{tt.path + openIDConfiguration, oauthServer + tt.path, openIDConfiguration + tt.path}
+				server.respond(func(w http.ResponseWriter, r *http.Request) { tt.answers[slices.Index(forms, r.URL.Path)](w, r) })
+				var audit logBuffer
+				remote, log := server.discoveringRemote()
+				gate, err := jwtgate.New(jwtgate.Options{
+					Keys: remote, Issuers: []string{issuer}, Audiences: []string{audience},
+					Observe: jwtgate.AuditLog(slog.New(slog.NewJSONHandler(&audit, nil))),
+				})
+				require.NoError(t, err)
+				requireUnavailable(t, answerTo(gate, t.Context(), signFor(t, issuer, jwt.SigningMethodEdDSA, edKey(), "1")))
+				synctest.Wait()
+				text := remote.Stats()[0].Err.Error()
+				assert.True(t, utf8.ValidString(text))
+				assert.Equal(t, -1, strings.IndexFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }), "%q", text)
+				rest := text
+				for _, want := range tt.want {
+					_, after, ok := strings.Cut(rest, strings.ReplaceAll(want, "URL", server.url))
+					require.True(t, ok, "%q is not in %q of %q", want, rest, text)
+					rest = after
+				}
+				assert.Empty(t, rest, "the last text is at the end")
+				assert.Len(t, log.drain(), 1)
+				lines := audit.drain()
+				require.Len(t, lines, 1)
+				var record struct{ Error string }
+				require.NoError(t, json.Unmarshal([]byte(lines[0]), &record))
+				assert.Equal(t, "jwtgate: getting keys: "+text+" (status 503)", record.Error)
 			})
-			require.NoError(t, err)
-			requireUnavailable(t, answerTo(gate, t.Context(), signFor(t, issuer, jwt.SigningMethodEdDSA, edKey(), "1")))
-			text := remote.Stats()[0].Err.Error()
-			assert.True(t, utf8.ValidString(text))
-			assert.Equal(t, -1, strings.IndexFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }), "%q", text)
-			rest := text
-			for _, want := range tt.want {
-				_, after, ok := strings.Cut(rest, strings.ReplaceAll(want, "URL", server.url))
-				require.True(t, ok, "%q is not in %q of %q", want, rest, text)
-				rest = after
-			}
-			assert.Empty(t, rest, "the last text is at the end")
-			assert.Len(t, log.drain(), 1)
-			lines := audit.drain()
-			require.Len(t, lines, 1)
-			var record struct{ Error string }
-			require.NoError(t, json.Unmarshal([]byte(lines[0]), &record))
-			assert.Equal(t, "jwtgate: getting keys: "+text+" (status 503)", record.Error)
 		})
 	}
 }

@@ -19,7 +19,7 @@
 // The choice depends on how the issuer signs and how it publishes its keys:
 //
 //   - An identity provider publishes its keys: [Remote] fetches them, by discovery
-//     or from a URL, and follows their rotation.
+//     (OpenID Connect Discovery, RFC 8414) or from a URL, and follows their rotation.
 //   - The issuer shares a secret with this service: [HS256], [HS384] or [HS512].
 //     Anybody who can verify these tokens can also make them, so the issuer and
 //     all services with the secret must trust each other fully. Never use a public

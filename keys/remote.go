@@ -32,6 +32,32 @@ import (
 // enough for several issuers, at most 1,000. The keys of a URL serve all issuers,
 // except for a JWK with an issuer member, as Entra ID publishes it.
 //
+// # Discovery
+//
+// Without URL, each fetch first looks for the metadata of the issuer, which has the
+// address of its keys. For the issuer https://auth.example.com/a it asks in this order:
+//
+//  1. https://auth.example.com/a/.well-known/openid-configuration
+//     (OpenID Connect Discovery 1.0 section 4.1)
+//  2. https://auth.example.com/.well-known/oauth-authorization-server/a
+//     (RFC 8414 section 3.1)
+//  3. https://auth.example.com/.well-known/openid-configuration/a
+//     (RFC 8414 section 5)
+//
+// For an issuer without a path the third is the first, and is asked once. The first
+// acceptable answer counts. Metadata is acceptable if its issuer is the trusted one,
+// character by character, and its jwks_uri may be fetched. Anything else leads to the
+// next address: an HTML page, a redirect to another origin, any status other than 200,
+// the metadata of another issuer, or no connection. An address that does not answer leads
+// to the next one after three fifths of the time that is left of Timeout. If no address
+// has acceptable metadata, the fetch fails as in an outage of the issuer, and the error
+// says for each address what is wrong.
+//
+// The second and the third address are not below the path of the issuer. A server that
+// controls /.well-known of the host can answer there for all issuers on the host, at any
+// time that the first address fails. If you do not trust that server with the keys, set
+// URL. A server or tenant that controls another path cannot answer for the issuer.
+//
 // # When it fetches
 //
 // Requests are answered from memory. These trigger a fetch:
@@ -109,7 +135,8 @@ import (
 //   - redirects to another origin, and more than three redirects;
 //   - a response with a status other than 200 and 304, with more than 1 MiB, or
 //     with more than 1,000 keys;
-//   - a discovery document that names another issuer;
+//   - a discovery document that names another issuer, or an address of the keys that is
+//     not acceptable;
 //   - a set without a usable key.
 //
 // A key that cannot be used is skipped, as by [JWKS], and logged once.
@@ -121,8 +148,8 @@ import (
 // holds no goroutine and no connection while it does not fetch.
 type Remote struct {
 	// URL is the address of the JWK Set. If it is empty, each fetch reads the
-	// discovery document of the issuer, which has the address. URL appears in
-	// logs, so it must not contain a secret.
+	// discovery document of the issuer, which has the address, as the section
+	// Discovery describes. URL appears in logs, so it must not contain a secret.
 	URL string
 	// Client makes the requests. Set it for a private CA, credentials or a proxy.
 	// nil means a client with a copy of [http.DefaultTransport], which all Remotes

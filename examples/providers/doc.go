@@ -26,10 +26,11 @@
 //   - [Kubernetes] for the pods of a cluster, by their service accounts
 //   - [GitHubActions] for the jobs of a repository
 //
-// For another provider, look at one of its tokens and at its discovery document. The
-// document is at the issuer's URL followed by /.well-known/openid-configuration. If
-// the document's issuer equals the token's iss, character by character, use the
-// options of [Auth0] with that iss, and with the aud that names your service.
+// For another provider, look at one of its tokens and at its discovery document. Nearly
+// all providers have it at the issuer's URL followed by /.well-known/openid-configuration;
+// [keys.Remote] lists the other addresses where it may be. If the document's issuer equals
+// the token's iss, character by character, use the options of [Auth0] with that iss, and
+// with the aud that names your service.
 //
 // Then compare an access token with an ID token. If their typ is the same, and an ID
 // token may have your aud, add the rule
