@@ -191,8 +191,8 @@ const (
 	// logs 512 bytes of an error, and some of them are for what the error is about.
 	maxDiscoveryText = 450
 	maxFormText      = 250 // the most of it that is about one address
-	// maxRepeatedReason is the length of the longest reason that is given for each
-	// address it is true of. A longer reason is given once.
+	// maxRepeatedReason is the length of the longest reason that is repeated for the next
+	// address if it is the same there.
 	maxRepeatedReason = 40
 )
 
@@ -226,15 +226,15 @@ func newDiscoveryError(addresses []string, failures []error) *discoveryError {
 	type part struct{ get, reason string }
 	parts := make([]part, len(failures))
 	shortestFirst := make([]*part, len(failures))
-	said := map[string]bool{}
+	last := ""
 	for i, err := range failures {
 		get := "GET " + addresses[i] + ": "
 		reason := printable(strings.TrimPrefix(err.Error(), get))
-		if said[reason] && len(reason) > maxRepeatedReason {
-			reason = "the same"
-		}
-		said[reason] = true
 		parts[i] = part{get, reason}
+		if reason == last && len(reason) > maxRepeatedReason {
+			parts[i].reason = "the same"
+		}
+		last = reason
 		shortestFirst[i] = &parts[i]
 	}
 	slices.SortStableFunc(shortestFirst, func(p, q *part) int {

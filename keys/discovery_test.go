@@ -609,10 +609,15 @@ func TestRemote_MetadataErrors(t *testing.T) {
 			"GET URL/.well-known/openid-configuration: status 404; ",
 			"GET URL/.well-known/oauth-authorization-server: status 502",
 		}},
-		{"the same", "/a", [3]http.HandlerFunc{redirectsTo("https://sso.example/"), fails(404), redirectsTo("https://sso.example/")}, []string{
+		{"the same", "/a", [3]http.HandlerFunc{redirectsTo("https://sso.example/"), redirectsTo("https://sso.example/"), redirectsTo("https://sso.example/")}, []string{
+			"openid-configuration: it redirects to another origin, https://sso.example:443, which is not followed; ",
+			"oauth-authorization-server/a: the same; ",
+			"openid-configuration/a: the same",
+		}},
+		{"the same, but not at once", "/a", [3]http.HandlerFunc{redirectsTo("https://sso.example/"), fails(404), redirectsTo("https://sso.example/")}, []string{
 			"openid-configuration: it redirects to another origin, https://sso.example:443, which is not followed; ",
 			"oauth-authorization-server/a: status 404; ",
-			"openid-configuration/a: the same",
+			"openid-configuration/a: it redirects to another origin, https://sso.example:443, which is not followed",
 		}},
 		{"long issuer", "/" + long, [3]http.HandlerFunc{fails(404), fails(502), fails(503)}, []string{
 			"GET URL/", ".well-known/openid-configuration: status 404; ",
