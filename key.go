@@ -34,7 +34,8 @@ import (
 // A KeySource must be safe for concurrent use. It should answer from memory, because
 // a gate calls it for each token, remembered tokens included. A KeySource that can
 // detect mistakes in its own configuration should also implement [IssuerChecker] and
-// [AlgorithmChecker].
+// [AlgorithmChecker]. A KeySource that has to know the algorithm of a token should also
+// implement [AlgorithmSource].
 type KeySource interface {
 	// Keys returns the keys of issuer that may have signed a token with the given
 	// kid, which is "" if the token has none.
@@ -93,6 +94,22 @@ type AlgorithmChecker interface {
 	// an error only if none of algorithms is. algorithms has no duplicates, and
 	// names Ed25519 as EdDSA, as Key.Algorithm does.
 	CheckAlgorithms(algorithms []string) error
+}
+
+// An AlgorithmSource is a [KeySource] that uses the algorithm of a token to decide where
+// to look for its key, such as a source that asks several sources.
+type AlgorithmSource interface {
+	KeySource
+	// KeysFor is like Keys for a token that is signed with algorithm. It may leave
+	// out keys for other algorithms. A gate calls KeysFor instead of Keys.
+	//
+	// algorithm is one that the gate accepts, spelled as by [Key.Algorithm]: for the
+	// name Ed25519 it is EdDSA. It comes from the unverified token, as kid does.
+	//
+	// KeysFor may return keys together with an error, if it knows some keys and cannot
+	// find out about others. The gate then tries the keys. It answers with the error,
+	// as it does with an error of Keys, only if no key verifies the token.
+	KeysFor(ctx context.Context, issuer, kid, algorithm string) ([]*Key, error)
 }
 
 // A Key verifies signatures of exactly one algorithm, so that a token cannot choose the

@@ -383,7 +383,7 @@ func (v *verifier) checkKeysOf(ctx context.Context, issuers []string, found func
 
 // checkKeys returns nil if the source has a key of issuer for an accepted algorithm.
 func (v *verifier) checkKeys(ctx context.Context, issuer string) error {
-	keys, err := v.source.Keys(ctx, issuer, "")
+	keys, err := v.allKeys(ctx, issuer)
 	if err == nil && !slices.ContainsFunc(keys, func(k *Key) bool { return k != nil && v.algorithms[k.algorithm] }) {
 		err = errors.New("there is none for an accepted algorithm")
 	}

@@ -237,6 +237,7 @@ func newSettings(o Options) (*settings, error) {
 			allowCnf:       o.Confirm != nil,
 		},
 	}
+	v.byAlgorithm, _ = o.Keys.(AlgorithmSource)
 	v.claims.types = slices.Sorted(maps.Keys(v.types))
 	v.claims.allowEvents = slices.ContainsFunc(v.claims.types, func(mediaType string) bool {
 		return mediaType != "" && mediaType != "application/jwt" && mediaType != "application/at+jwt"

@@ -33,10 +33,11 @@ import (
 //  7. the JSON types of the claims, the times, iss, aud, the typ of the header, the
 //     subject, cnf, RFC 9068
 type verifier struct {
-	family     *family
-	source     KeySource
-	algorithms map[*algorithm]bool
-	types      map[string]bool // the accepted media types of typ; "" if typ may be absent
+	family      *family
+	source      KeySource
+	byAlgorithm AlgorithmSource // the same source; nil if it is none
+	algorithms  map[*algorithm]bool
+	types       map[string]bool // the accepted media types of typ; "" if typ may be absent
 
 	issuers     []string // nil under TrustIssuer and AnyIssuer
 	trustIssuer func(issuer string) bool
@@ -119,11 +120,12 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		}
 	}
 	keys, err := v.fittingKeys(ctx, issuer, h)
-	if err != nil {
-		return nil, err
-	}
 	key := matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
-	if key == nil {
+	switch {
+	case key != nil:
+	case err != nil:
+		return nil, err
+	default:
 		return nil, signatureRefused(keys, h, len(s.signature))
 	}
 
@@ -192,9 +194,6 @@ func (v *verifier) checkKey(ctx context.Context, t *verifiedToken) (keyFound boo
 		}
 	}
 	keys, err := v.sourceKeys(ctx, issuer, t.header)
-	if err != nil {
-		return false, err
-	}
 	tried := 0
 	for _, k := range keys {
 		if !k.fits(t.header.algorithm, t.header.KeyID) {
@@ -207,7 +206,7 @@ func (v *verifier) checkKey(ctx context.Context, t *verifiedToken) (keyFound boo
 			break
 		}
 	}
-	return false, nil
+	return false, err
 }
 
 // readHeader checks a decoded header.
@@ -278,12 +277,10 @@ func (v *verifier) trustedIssuer(iss []byte) (issuer string, ok bool) {
 const maxKeysTried = 4
 
 // fittingKeys returns the keys of issuer that may have signed a token with header
-// h. At least the first one is not nil.
+// h. If err is nil, at least the first one is not nil. If err is not nil, it is the
+// refusal of a token that none of the keys verifies.
 func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (keys [maxKeysTried]*Key, err error) {
 	all, err := v.sourceKeys(ctx, issuer, h)
-	if err != nil {
-		return keys, err
-	}
 	n := 0
 	var other *Key // has the right ID and another algorithm
 	for _, k := range all {
@@ -297,8 +294,8 @@ func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (k
 		}
 	}
 	switch {
-	case n > 0:
-		return keys, nil
+	case n > 0 || err != nil:
+		return keys, err
 	case other != nil:
 		return keys, keyRefused(other, h)
 	default:
@@ -306,11 +303,32 @@ func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (k
 	}
 }
 
-// sourceKeys returns the keys that the source has for a token with header h.
-func (v *verifier) sourceKeys(ctx context.Context, issuer string, h *header) ([]*Key, error) {
-	keys, err := v.source.Keys(ctx, issuer, h.KeyID)
+// sourceKeys returns the keys that the source has for a token with header h. Only an
+// AlgorithmSource returns keys together with an error.
+func (v *verifier) sourceKeys(ctx context.Context, issuer string, h *header) (keys []*Key, err error) {
+	if v.byAlgorithm != nil {
+		keys, err = v.byAlgorithm.KeysFor(ctx, issuer, h.KeyID, h.algorithm.name)
+	} else if keys, err = v.source.Keys(ctx, issuer, h.KeyID); err != nil {
+		keys = nil
+	}
 	if err != nil {
-		return nil, toError(fmt.Errorf("getting keys: %w", err), fromSource)
+		err = toError(fmt.Errorf("getting keys: %w", err), fromSource)
+	}
+	return keys, err
+}
+
+// allKeys returns the keys of issuer. It asks an AlgorithmSource for the keys of each
+// accepted algorithm, because the source may look for them in different places.
+func (v *verifier) allKeys(ctx context.Context, issuer string) (keys []*Key, err error) {
+	if v.byAlgorithm == nil {
+		return v.source.Keys(ctx, issuer, "")
+	}
+	for a := range v.algorithms {
+		found, err := v.byAlgorithm.KeysFor(ctx, issuer, "", a.name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, found...)
 	}
 	return keys, nil
 }

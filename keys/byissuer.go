@@ -27,6 +27,17 @@ func (b ByIssuer) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key,
 	return source.Keys(ctx, issuer, kid)
 }
 
+// KeysFor is like Keys for tokens that are signed with algorithm. It returns the result
+// of KeysFor if the source for issuer is a [jwtgate.AlgorithmSource], and of Keys
+// otherwise.
+func (b ByIssuer) KeysFor(ctx context.Context, issuer, kid, algorithm string) ([]*jwtgate.Key, error) {
+	source := b[issuer]
+	if source == nil {
+		return nil, nil
+	}
+	return keysFor(ctx, source, issuer, kid, algorithm)
+}
+
 // CheckIssuers returns an error for each of issuers without a source, for each
 // source whose issuer is not among issuers, and for each nil source. It includes
 // the errors of sources that have a method CheckIssuers. If issuers is nil, the

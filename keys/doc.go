@@ -33,6 +33,8 @@
 //   - The issuer signs with RS384, PS256 or another algorithm that the kind of key
 //     does not imply, or a key needs an ID: [Static], with keys of
 //     [jwtgate.NewKey].
+//   - One issuer signs with two kinds of keys, for example while it moves from a shared
+//     secret to public keys: [Join], with a source for each kind.
 //   - There are several issuers: [ByIssuer], with a source for each. Do not use one
 //     source for all of them: each issuer could then sign in the name of the
 //     others. A Remote without URL is the exception, because it keeps the keys of

@@ -256,6 +256,37 @@ func ExampleByIssuer() {
 	// true
 }
 
+// The issuer moves from a shared secret to public keys. Tokens of both kinds are accepted.
+func ExampleJoin() {
+	issuer := startIssuer(httptest.NewServer) // such as "https://project.supabase.co/auth/v1"
+	secret := []byte("a secret of at least 32 bytes, from a secret store")
+
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.Join(keys.HS256(secret), &keys.Remote{}),
+		Issuers:   []string{issuer.URL},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	old, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"iss": issuer.URL, "sub": "bob", "aud": "https://api.example.com", "exp": time.Now().Add(time.Hour).Unix(),
+	}).SignedString(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, credential := range []string{old, issuer.token} {
+		token, err := gate.Verify(context.Background(), credential)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(token.Subject)
+	}
+	// Output:
+	// bob
+	// alice
+}
+
 func ExampleFile() {
 	folder, err := os.MkdirTemp("", "keys")
 	if err != nil {

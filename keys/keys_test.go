@@ -335,6 +335,8 @@ func TestSecretsDoNotShow(t *testing.T) {
 		{"source in options", jwtgate.Options{Keys: source}},
 		{"sources by issuer", keys.ByIssuer{issuer: source}},
 		{"static source", keys.Static(key)},
+		{"joined sources", keys.Join(source, file)},
+		{"joined sources in options", jwtgate.Options{Keys: keys.Join(source, file)}},
 		{"file", file},
 		{"file in options", jwtgate.Options{Keys: file}},
 		{"pointer to a key", key},

@@ -1,0 +1,370 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/typednil"
+)
+
+// Join returns a source with the keys of all sources, for one issuer that signs with
+// two kinds of keys: one that moves from a shared secret to public keys, or one whose
+// old key is in a file and whose new keys are published.
+//
+//	source := keys.Join(keys.HS256(secret), &keys.Remote{})
+//
+// Do not join the sources of several issuers: each issuer could then sign in the name
+// of the others. Use [ByIssuer], whose sources may be Joins.
+//
+// # Which sources are asked
+//
+// A gate asks a Join for the keys of one algorithm and one key ID ([jwtgate.AlgorithmSource]).
+// The keys that the sources have in memory come first, and then:
+//
+//   - If one of them is for the algorithm and has the key ID, no other source is asked.
+//   - Otherwise the sources that may have another key for the algorithm are asked, in
+//     their order, until one has a key with the key ID: first each [File], which reads
+//     its file again, and then the others, which may fetch. A source that has nothing
+//     new to say is not asked: one whose keys never change, a [Remote] whose keys are
+//     there if the token has no key ID, and, for a token signed with a secret, a Remote
+//     or File without Parse, which has no secrets.
+//
+// So a token that is signed with the secret never waits for the Remote, whatever its
+// key ID is, and works while the issuer is down. A token that is signed with a public
+// key is answered as by the Remote alone: it waits for the first fetch, it is found at
+// a rotation, it gets 503 while the keys cannot be fetched, and forged tokens cause no
+// more fetches.
+//
+// If the sources have keys for the same algorithm, a token with an unknown key ID
+// waits for a fetch of the Remote, within its limits, also if its key is in memory and
+// has no ID. Give keys in memory the ID that tokens name, with [Static] and
+// [jwtgate.NewKey].
+//
+// A source of your own is asked for each token, unless a key in memory has the key ID.
+//
+// # Errors
+//
+// The error of a source matters only if no other source has the key: the gate first
+// tries the keys of the others, and answers with the error if none of them verifies the
+// token. [jwtgate.Gate.Ready] waits for all sources that may have keys for an accepted
+// algorithm, and returns their errors. [jwtgate.New] reports a nil source, what the sources report, and keys that a gate would not try because more
+// than four fit the same token.
+//
+// A Join of one source is this source. A Join without sources has no keys, and New
+// reports that.
+func Join(sources ...jwtgate.KeySource) jwtgate.KeySource {
+	const constructor = "keys.Join"
+	if len(sources) == 0 {
+		return failed(constructor, errors.New("there is no source; pass at least one"))
+	}
+	j := &joined{}
+	for i, source := range sources {
+		if typednil.Is(source) {
+			source = failed(constructor, fmt.Errorf("source %d is nil", i+1))
+		}
+		if inner, ok := source.(*joined); ok {
+			j.parts = append(j.parts, inner.parts...)
+			continue
+		}
+		p := part{source: source}
+		p.memory, _ = source.(memory)
+		_, p.isFile = source.(*File)
+		j.parts = append(j.parts, p)
+	}
+	if len(j.parts) == 1 {
+		return j.parts[0].source
+	}
+	return j
+}
+
+// A joined is a source with the keys of its parts. None of the parts is a joined.
+type joined struct{ parts []part }
+
+// A part is one source of a joined.
+type part struct {
+	source jwtgate.KeySource
+	memory memory // the same source; nil if it is not of this package
+	isFile bool
+}
+
+// A memory is a source that knows which keys it has in memory.
+type memory interface {
+	// inMemory returns the keys that the source has in memory for a token. settled
+	// reports that asking the source brings no other key that fits the token.
+	// algorithm is "" if it is not known.
+	//
+	// inMemory never waits for a fetch. A File whose last check is a second old may wait
+	// for the next check, so that a key that was removed is not used.
+	inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool)
+}
+
+// An answer is what one part of a joined has for a token.
+type answer struct {
+	keys    []*jwtgate.Key
+	settled bool // asking the part brings no other key
+}
+
+// Keys returns the keys of all sources that may have signed a token with kid, whatever
+// its algorithm. It asks the sources as KeysFor does for an algorithm of which each
+// source may have keys. The error of a source is the error of Keys only if no other
+// source has keys for kid, or if ctx has ended. A gate calls KeysFor instead.
+func (j *joined) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+	found, err := j.KeysFor(ctx, issuer, kid, "")
+	if err == nil || (wanted{kid: kid}).best(found) > fitsNot && ctx.Err() == nil {
+		return found, nil
+	}
+	return nil, err
+}
+
+// KeysFor returns the keys of all sources that may have signed a token with kid and
+// algorithm. It may leave out keys for other algorithms. It returns the keys together
+// with the errors of the sources that failed, unless one of the keys has the ID kid.
+func (j *joined) KeysFor(ctx context.Context, issuer, kid, algorithm string) ([]*jwtgate.Key, error) {
+	var array [4]answer // so that two sources need no allocation
+	answers := array[:0]
+	t := wanted{kid, algorithm}
+	found := fitsNot
+	for i := range j.parts {
+		var a answer
+		if m := j.parts[i].memory; m != nil {
+			a.keys, a.settled = m.inMemory(ctx, issuer, kid, algorithm)
+			found = max(found, t.best(a.keys))
+		}
+		answers = append(answers, a)
+	}
+	var errs []error
+	for _, files := range [...]bool{true, false} {
+		for i := range j.parts {
+			p, a := &j.parts[i], &answers[i]
+			if a.settled || p.isFile != files || found == fitsByID {
+				continue
+			}
+			keys, err := keysFor(ctx, p.source, issuer, kid, algorithm)
+			a.settled = true
+			if err != nil {
+				errs = append(errs, err)
+			}
+			if err == nil || len(keys) > 0 {
+				a.keys = keys
+				found = max(found, t.best(keys))
+			}
+		}
+	}
+	all := t.concat(answers, found)
+	if len(errs) == 0 || found == fitsByID {
+		return all, nil
+	}
+	err := errs[0]
+	if len(errs) > 1 {
+		err = errors.Join(errs...)
+	}
+	return all, err
+}
+
+// inMemory returns the keys that the parts have in memory.
+func (j *joined) inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
+	answers := make([]answer, len(j.parts))
+	t := wanted{kid, algorithm}
+	best := fitsNot
+	settled = true
+	for i := range j.parts {
+		a := &answers[i]
+		if m := j.parts[i].memory; m != nil {
+			a.keys, a.settled = m.inMemory(ctx, issuer, kid, algorithm)
+			best = max(best, t.best(a.keys))
+		}
+		settled = settled && a.settled
+	}
+	return t.concat(answers, best), settled || best == fitsByID
+}
+
+// CheckIssuers returns the errors of the parts, and an error if more keys fit the same
+// token than a gate tries.
+func (j *joined) CheckIssuers(issuers []string) error {
+	var errs []error
+	var all []*jwtgate.Key
+	for i := range j.parts {
+		source := j.parts[i].source
+		if checker, ok := source.(jwtgate.IssuerChecker); ok {
+			if err := checker.CheckIssuers(issuers); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		// Of a JWK Set the gate tries the first keys.
+		if f, ok := source.(*fixed); ok && f.constructor != "keys.JWKS" && f.err == nil {
+			all = append(all, f.set.all...)
+		}
+	}
+	if len(errs) == 0 && len(all) > 0 {
+		if err := checkKeys(all); err != nil {
+			errs = append(errs, fmt.Errorf("keys.Join: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CheckAlgorithms returns an error for each of algorithms that no part has a key for.
+// A part without a method CheckAlgorithms may have keys for all algorithms.
+func (j *joined) CheckAlgorithms(algorithms []string) error {
+	covered := map[string]bool{}
+	for i := range j.parts {
+		of, _ := algorithmsOf(j.parts[i].source, algorithms)
+		for _, name := range of {
+			covered[name] = true
+		}
+	}
+	var missing []string
+	for _, name := range algorithms {
+		if !covered[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return noKeyFor("keys.Join", missing, nil)
+	}
+	return nil
+}
+
+// Format prints the number of sources, whatever the verb.
+func (j *joined) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "keys.Join of %d sources", len(j.parts)) }
+
+// A wanted is what a token says of its key. algorithm is "" if it is not known.
+type wanted struct{ kid, algorithm string }
+
+// A fit says how well a key fits a token.
+type fit int
+
+const (
+	fitsNot  fit = iota
+	fitsAny      // the key or the token has no ID
+	fitsByID     // both have the same ID
+)
+
+// of returns how well k fits the token.
+func (w wanted) of(k *jwtgate.Key) fit {
+	switch {
+	case k == nil || w.algorithm != "" && k.Algorithm() != w.algorithm:
+		return fitsNot
+	case w.kid == "" || k.ID() == "":
+		return fitsAny
+	case k.ID() == w.kid:
+		return fitsByID
+	}
+	return fitsNot
+}
+
+// best returns how well the best of keys fits the token.
+func (w wanted) best(keys []*jwtgate.Key) fit {
+	best := fitsNot
+	for _, k := range keys {
+		if best = max(best, w.of(k)); best == fitsByID {
+			break
+		}
+	}
+	return best
+}
+
+// concat returns the keys of answers. best is how well the best of them fits the token.
+// If a single answer has keys that fit, concat returns this answer and allocates
+// nothing. Otherwise keys with the ID of the token come first, so that a gate, which
+// tries four, tries them before keys without ID.
+func (w wanted) concat(answers []answer, best fit) []*jwtgate.Key {
+	count, last, size := 0, 0, 0
+	for i := range answers {
+		if n := len(answers[i].keys); n > 0 && (best == fitsNot || w.best(answers[i].keys) > fitsNot) {
+			count, last, size = count+1, i, size+n
+		}
+	}
+	if count <= 1 {
+		return answers[last].keys
+	}
+	all := make([]*jwtgate.Key, 0, size)
+	for _, byID := range [...]bool{true, false} {
+		for i := range answers {
+			for _, k := range answers[i].keys {
+				if f := w.of(k); (f == fitsByID) == byID && (f > fitsNot || best == fitsNot) {
+					all = append(all, k)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// keysFor calls KeysFor of source if it has this method and algorithm is known, and Keys
+// otherwise. Only KeysFor returns keys together with an error.
+func keysFor(ctx context.Context, source jwtgate.KeySource, issuer, kid, algorithm string) ([]*jwtgate.Key, error) {
+	if s, ok := source.(jwtgate.AlgorithmSource); ok && algorithm != "" {
+		return s.KeysFor(ctx, issuer, kid, algorithm)
+	}
+	found, err := source.Keys(ctx, issuer, kid)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// ended is a context that has ended. A Remote that is asked with it starts a fetch that
+// is due, and does not wait.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// isSecret reports whether algorithm is one whose keys are secrets.
+func isSecret(algorithm string) bool { return strings.HasPrefix(algorithm, "HS") }
+
+func (f *fixed) inMemory(_ context.Context, issuer, kid, _ string) (found []*jwtgate.Key, settled bool) {
+	if f.err != nil {
+		return nil, false
+	}
+	found, _ = f.set.find(issuer, kid)
+	return found, true
+}
+
+func (f *File) inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
+	found, known := f.current.Load().find(issuer, kid)
+	if f.Parse == nil && isSecret(algorithm) {
+		return found, true // the file has no secrets
+	}
+	if !known {
+		return nil, false
+	}
+	found, err := f.Keys(ctx, issuer, kid)
+	return found, err == nil
+}
+
+func (r *Remote) inMemory(_ context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
+	never := r.Parse == nil && isSecret(algorithm) // a JWK Set has no secrets
+	k := r.issuers.Load().find(issuer)
+	if k == nil {
+		return nil, never
+	}
+	s := k.current.Load()
+	found, conclusive := s.find(issuer, kid)
+	switch {
+	case never:
+		return found, true
+	case !s.actionDue.Load():
+		return found, conclusive
+	case !conclusive:
+		return nil, false // the keys may be out of date
+	}
+	found, err := r.Keys(ended, issuer, kid) // starts the fetch that is due
+	return found, err == nil
+}
+
+func (b ByIssuer) inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
+	source := b[issuer]
+	if source == nil {
+		return nil, true
+	}
+	if m, ok := source.(memory); ok {
+		return m.inMemory(ctx, issuer, kid, algorithm)
+	}
+	return nil, false
+}
