@@ -121,12 +121,11 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	}
 	keys, err := v.fittingKeys(ctx, issuer, h)
 	key := matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
-	switch {
-	case key != nil:
-	case err != nil:
+	if key == nil {
+		if err == nil {
+			err = signatureRefused(keys, h, len(s.signature))
+		}
 		return nil, err
-	default:
-		return nil, signatureRefused(keys, h, len(s.signature))
 	}
 
 	// From here on the token is known to be signed by a trusted key.

@@ -580,6 +580,70 @@ func TestVerifyKeys(t *testing.T) {
 	}
 }
 
+// A keysForAlgorithm is an AlgorithmSource whose method Keys must not be called.
+type keysForAlgorithm func(kid, algorithm string) ([]*jwtgate.Key, error)
+
+func (keysForAlgorithm) Keys(context.Context, string, string) ([]*jwtgate.Key, error) {
+	return nil, errors.New("Keys was called instead of KeysFor")
+}
+
+func (f keysForAlgorithm) KeysFor(_ context.Context, _, kid, algorithm string) ([]*jwtgate.Key, error) {
+	return f(kid, algorithm)
+}
+
+// A gate calls KeysFor instead of Keys. The error of KeysFor matters only if none of its keys verifies the token.
+func TestAlgorithmSource(t *testing.T) {
+	t.Parallel()
+	down := errors.New("down")
+	right, wrong := must(jwtgate.NewKey("", "HS256", secret)), newKey("", "HS256")
+	for _, cacheSize := range []int{0, 10} {
+		var keys []*jwtgate.Key
+		var problem error
+		var asked []string
+		gate := newGate(t, func(o *jwtgate.Options) {
+			o.CacheSize = cacheSize
+			o.Keys = keysForAlgorithm(func(kid, algorithm string) ([]*jwtgate.Key, error) {
+				asked = append(asked, kid+" "+algorithm)
+				return keys, problem
+			})
+		})
+		token := sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, claimsJSON(nil))
+		for _, tt := range []struct {
+			name    string
+			keys    []*jwtgate.Key
+			problem error
+			refusal error // nil if the token is accepted
+			status  int
+		}{
+			{"a key", []*jwtgate.Key{right}, nil, nil, 0},
+			{"a key and an error", []*jwtgate.Key{wrong, right}, down, nil, 0},
+			{"an error", nil, down, down, 503},
+			{"another key and an error", []*jwtgate.Key{wrong, newKey("", "ES256"), nil}, down, down, 503},
+			{"another key and a refusal", []*jwtgate.Key{wrong}, jwtgate.ErrRevoked, jwtgate.ErrRevoked, 401},
+			{"another key", []*jwtgate.Key{wrong}, nil, jwtgate.ErrSignature, 401},
+			{"no key", nil, nil, jwtgate.ErrUnknownKey, 401},
+			{"a key for another algorithm", []*jwtgate.Key{newKey("", "ES256")}, nil, jwtgate.ErrAlgorithm, 401},
+		} {
+			asked, keys, problem = nil, tt.keys, tt.problem
+			_, err := gate.Verify(t.Context(), token)
+			if tt.refusal == nil {
+				require.NoError(t, err, tt.name)
+			} else {
+				requireRefused(t, err, tt.status, tt.refusal)
+			}
+			assert.Subset(t, []string{"k HS256"}, asked, tt.name)
+			assert.NotEmpty(t, asked, tt.name)
+		}
+
+		asked, keys, problem = nil, []*jwtgate.Key{right}, nil
+		assert.NoError(t, gate.Ready(t.Context()))
+		assert.Contains(t, asked, " HS256")
+		assert.Contains(t, asked, " EdDSA")
+		problem = down
+		assert.ErrorIs(t, gate.Ready(t.Context()), down)
+	}
+}
+
 // The gate asks the source only for keys of trusted issuers. It asks for no keys if it refuses the
 // token without them.
 func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jwtgate/jwtgate"
@@ -101,9 +102,13 @@ type memory interface {
 	inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool)
 }
 
+// usualParts is the number of parts for which a lookup allocates no memory.
+const usualParts = 4
+
 // An answer is what one part of a joined has for a token.
 type answer struct {
 	keys    []*jwtgate.Key
+	best    fit  // how well the best of keys fits the token
 	settled bool // asking the part brings no other key
 }
 
@@ -123,62 +128,58 @@ func (j *joined) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, 
 // algorithm. It may leave out keys for other algorithms. It returns the keys together
 // with the errors of the sources that failed, unless one of the keys has the ID kid.
 func (j *joined) KeysFor(ctx context.Context, issuer, kid, algorithm string) ([]*jwtgate.Key, error) {
-	var array [4]answer // so that two sources need no allocation
-	answers := array[:0]
-	t := wanted{kid, algorithm}
-	found := fitsNot
-	for i := range j.parts {
-		var a answer
-		if m := j.parts[i].memory; m != nil {
-			a.keys, a.settled = m.inMemory(ctx, issuer, kid, algorithm)
-			found = max(found, t.best(a.keys))
-		}
-		answers = append(answers, a)
-	}
+	var array [usualParts]answer
+	w := wanted{kid, algorithm}
+	answers, best := j.fromMemory(array[:0], ctx, issuer, w)
 	var errs []error
 	for _, files := range [...]bool{true, false} {
-		for i := range j.parts {
+		for i := range answers {
 			p, a := &j.parts[i], &answers[i]
-			if a.settled || p.isFile != files || found == fitsByID {
+			if a.settled || p.isFile != files || best == fitsByID {
 				continue
 			}
 			keys, err := keysFor(ctx, p.source, issuer, kid, algorithm)
-			a.settled = true
 			if err != nil {
 				errs = append(errs, err)
 			}
 			if err == nil || len(keys) > 0 {
-				a.keys = keys
-				found = max(found, t.best(keys))
+				a.keys, a.best = keys, w.best(keys)
+				best = max(best, a.best)
 			}
 		}
 	}
-	all := t.concat(answers, found)
-	if len(errs) == 0 || found == fitsByID {
-		return all, nil
+	found := w.concat(answers, best)
+	switch {
+	case len(errs) == 0 || best == fitsByID:
+		return found, nil
+	case len(errs) == 1:
+		return found, errs[0]
 	}
-	err := errs[0]
-	if len(errs) > 1 {
-		err = errors.Join(errs...)
-	}
-	return all, err
+	return found, errors.Join(errs...)
 }
 
 // inMemory returns the keys that the parts have in memory.
 func (j *joined) inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
-	answers := make([]answer, len(j.parts))
-	t := wanted{kid, algorithm}
-	best := fitsNot
-	settled = true
+	var array [usualParts]answer
+	w := wanted{kid, algorithm}
+	answers, best := j.fromMemory(array[:0], ctx, issuer, w)
+	unsettled := slices.ContainsFunc(answers, func(a answer) bool { return !a.settled })
+	return w.concat(answers, best), !unsettled || best == fitsByID
+}
+
+// fromMemory appends the answer that each part has in memory to answers, and returns how
+// well the best of the keys fits the token.
+func (j *joined) fromMemory(answers []answer, ctx context.Context, issuer string, w wanted) (_ []answer, best fit) {
 	for i := range j.parts {
-		a := &answers[i]
+		var a answer
 		if m := j.parts[i].memory; m != nil {
-			a.keys, a.settled = m.inMemory(ctx, issuer, kid, algorithm)
-			best = max(best, t.best(a.keys))
+			a.keys, a.settled = m.inMemory(ctx, issuer, w.kid, w.algorithm)
+			a.best = w.best(a.keys)
+			best = max(best, a.best)
 		}
-		settled = settled && a.settled
+		answers = append(answers, a)
 	}
-	return t.concat(answers, best), settled || best == fitsByID
+	return answers, best
 }
 
 // CheckIssuers returns the errors of the parts, and an error if more keys fit the same
@@ -274,7 +275,7 @@ func (w wanted) best(keys []*jwtgate.Key) fit {
 func (w wanted) concat(answers []answer, best fit) []*jwtgate.Key {
 	count, last, size := 0, 0, 0
 	for i := range answers {
-		if n := len(answers[i].keys); n > 0 && (best == fitsNot || w.best(answers[i].keys) > fitsNot) {
+		if n := len(answers[i].keys); n > 0 && (best == fitsNot || answers[i].best > fitsNot) {
 			count, last, size = count+1, i, size+n
 		}
 	}
