@@ -41,7 +41,8 @@ import (
 // TestKeySource tests these promises:
 //
 //   - Without a key ID the source lists the keys of the issuer. With the ID of a
-//     listed key it returns that key. No key is nil or the zero Key.
+//     listed key it returns that key. No key is nil or the zero Key. The method KeysFor
+//     of a [jwtgate.AlgorithmSource] returns each listed key for its algorithm.
 //   - The source returns the same answer each time, or an error. It does not change a
 //     slice that it has returned.
 //   - Hostile key IDs do no harm: control characters, paths, URLs, invalid UTF-8, 256
@@ -155,10 +156,37 @@ func (s *sourceTest) listsItsKeys(t *testing.T) {
 			if found.err == nil && !slices.ContainsFunc(found.keys, same) {
 				s.report(fmt.Errorf("Keys(ctx, %q, %q) does not return the %v, which it lists without a key ID", issuer, k.ID(), k))
 			}
+			s.findsForAlgorithm(t, issuer, k)
 		}
 	}
 	if empty {
 		s.report(fmt.Errorf("there is no key for any of the issuers %q, and no error; %s", s.issuers, nameTheIssuer))
+	}
+}
+
+// findsForAlgorithm checks that KeysFor returns k for its algorithm, if the source is an
+// AlgorithmSource.
+func (s *sourceTest) findsForAlgorithm(t *testing.T, issuer string, k *jwtgate.Key) {
+	source, ok := s.source.(jwtgate.AlgorithmSource)
+	if !ok || s.failed() {
+		return
+	}
+	keysFor := func(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+		return source.KeysFor(ctx, issuer, kid, k.Algorithm())
+	}
+	ofAlgorithm := &checkedSource{
+		source: jwtgate.KeySourceFunc(keysFor), limits: s.limits, label: s.label, answers: map[question]string{},
+	}
+	for _, kid := range []string{k.ID(), ""} {
+		found := ofAlgorithm.call(t, issuer, kid)
+		if ofAlgorithm.failed() {
+			s.report(fmt.Errorf("KeysFor with %q: %w", k.Algorithm(), ofAlgorithm.problem))
+			return
+		}
+		same := func(other *jwtgate.Key) bool { return other.String() == k.String() }
+		if found.err == nil && !slices.ContainsFunc(found.keys, same) {
+			s.report(fmt.Errorf("KeysFor(ctx, %q, %q, %q) does not return the %v, which Keys lists", issuer, kid, k.Algorithm(), k))
+		}
 	}
 }
 

@@ -231,6 +231,9 @@ var brokenSources = []struct {
 			return slices.Concat(all[n:], all[:n]), nil
 		})
 	}},
+	{"leaves out a key for its algorithm", "KeysFor(ctx, \"\", \"1\", \"EdDSA\") does not return the key", func(t *testing.T) jwtgate.KeySource {
+		return forgetsAlgorithm{keys.Static(ed25519Key(t, "1"))}
+	}},
 	{"uses a slice again", "was changed later", func(t *testing.T) jwtgate.KeySource {
 		all := map[string]*jwtgate.Key{"1": ed25519Key(t, "1"), "2": ed25519Key(t, "2")}
 		var shared []*jwtgate.Key
@@ -290,6 +293,13 @@ func broken(answer func(k *jwtgate.Key, kid string) ([]*jwtgate.Key, error)) fun
 		k := ed25519Key(t, "1")
 		return jwtgate.KeySourceFunc(func(_ context.Context, _, kid string) ([]*jwtgate.Key, error) { return answer(k, kid) })
 	}
+}
+
+// forgetsAlgorithm is an AlgorithmSource whose method KeysFor finds no key.
+type forgetsAlgorithm struct{ jwtgate.KeySource }
+
+func (forgetsAlgorithm) KeysFor(context.Context, string, string, string) ([]*jwtgate.Key, error) {
+	return nil, nil
 }
 
 type refusesIssuers struct{ jwtgate.KeySource }

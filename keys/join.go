@@ -22,37 +22,44 @@ import (
 //
 // # Which sources are asked
 //
-// A gate asks a Join for the keys of one algorithm and one key ID ([jwtgate.AlgorithmSource]).
-// The keys that the sources have in memory come first, and then:
+// A Join is a [jwtgate.AlgorithmSource]: it knows the algorithm and the key ID of the
+// token that a gate verifies. It looks at the keys that all sources have in memory. If
+// one of them is for the algorithm and has the key ID, no source is asked for more.
+// Otherwise each source that may have another key for the algorithm is asked, in the
+// given order, until one has a key with the key ID. Each [File] is asked first, because
+// it only reads its file again. These sources are not asked:
 //
-//   - If one of them is for the algorithm and has the key ID, no other source is asked.
-//   - Otherwise the sources that may have another key for the algorithm are asked, in
-//     their order, until one has a key with the key ID: first each [File], which reads
-//     its file again, and then the others, which may fetch. A source that has nothing
-//     new to say is not asked: one whose keys never change, a [Remote] whose keys are
-//     there if the token has no key ID, and, for a token signed with a secret, a Remote
-//     or File without Parse, which has no secrets.
+//   - a source whose keys never change, such as [HS256] or [PEM];
+//   - a [Remote] without Parse or a File without Parse, for a token that is signed with
+//     a secret: neither has secrets;
+//   - a Remote that has keys, for a token without key ID.
 //
-// So a token that is signed with the secret never waits for the Remote, whatever its
-// key ID is, and works while the issuer is down. A token that is signed with a public
-// key is answered as by the Remote alone: it waits for the first fetch, it is found at
-// a rotation, it gets 503 while the keys cannot be fetched, and forged tokens cause no
-// more fetches.
+// With HS256 and Remote that means:
 //
-// If the sources have keys for the same algorithm, a token with an unknown key ID
-// waits for a fetch of the Remote, within its limits, also if its key is in memory and
-// has no ID. Give keys in memory the ID that tokens name, with [Static] and
-// [jwtgate.NewKey].
+//   - A token that is signed with the secret never waits for the Remote, whatever its
+//     key ID is. It works while the issuer is down, and causes no fetch for an unknown
+//     key ID, even if it is forged.
+//   - A token that is signed with a public key is answered as by the Remote alone. It
+//     waits for the first fetch, and for a fetch after a rotation. The answer is 503
+//     while the keys cannot be fetched. Forged tokens cause no more fetches.
 //
-// A source of your own is asked for each token, unless a key in memory has the key ID.
+// If a key in memory and the keys of a Remote are for the same algorithm, give the key
+// the ID that tokens name, with [Static] and [jwtgate.NewKey]. Without this ID its tokens
+// wait while the Remote looks for theirs.
+//
+// A Join asks a source that is not of this package for each token, unless a key in memory
+// has the key ID. Sources that may wait are asked one after the other, so their waits add
+// up.
 //
 // # Errors
 //
-// The error of a source matters only if no other source has the key: the gate first
-// tries the keys of the others, and answers with the error if none of them verifies the
-// token. [jwtgate.Gate.Ready] waits for all sources that may have keys for an accepted
-// algorithm, and returns their errors. [jwtgate.New] reports a nil source, what the sources report, and keys that a gate would not try because more
-// than four fit the same token.
+// The error of a source matters only if no other source has the key. The gate tries the
+// keys of the other sources first. If none of them verifies the token, the gate answers
+// with the error. [jwtgate.Gate.Ready] waits for all sources that may have keys for an
+// accepted algorithm, and returns their errors.
+//
+// [jwtgate.New] reports a nil source, the problems of the sources, and secrets and keys
+// that a gate would not try because more than four fit the same token.
 //
 // A Join of one source is this source. A Join without sources has no keys, and New
 // reports that.
