@@ -166,9 +166,9 @@ func TestMistakes(t *testing.T) {
 
 		{"placeholder in the issuer", func(o *jwtgate.Options) { o.Keys, o.Issuers = &keys.Remote{}, []string{"https://${DOMAIN}/"} }, nil,
 			[]string{"https://${DOMAIN}/", "placeholder"}},
-		{"PEM text in one line", func(o *jwtgate.Options) {
-			o.Keys = keys.PEM([]byte("-----BEGIN PUBLIC KEY----- MIIB -----END PUBLIC KEY-----"))
-		}, nil, []string{"one line", "line breaks"}},
+		{"PEM text that is cut short", func(o *jwtgate.Options) {
+			o.Keys = keys.PEM([]byte("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----"))
+		}, nil, []string{"block 1", "PUBLIC KEY", "truncated"}},
 		{"empty secret", func(o *jwtgate.Options) { o.Keys = keys.HS256(nil) }, nil, []string{"empty", "was a setting not loaded?"}},
 		{"address given to JWKS", func(o *jwtgate.Options) { o.Keys = keys.JWKS([]byte("https://auth.example.com/jwks")) }, nil, []string{"keys.Remote"}},
 		{"file name given to PEM", func(o *jwtgate.Options) { o.Keys = keys.PEM([]byte("/etc/keys/issuer.pem")) }, nil, []string{"keys.File"}},
