@@ -218,8 +218,8 @@ func (f *File) CheckIssuers(issuers []string) error {
 	if f.StaleFor > 0 && f.StaleFor < minFreshFor {
 		return fmt.Errorf("keys.File: StaleFor: %s", logtext.TooShort(f.StaleFor, minFreshFor))
 	}
-	if err := checkUse(f.Use, f.Parse != nil); err != nil {
-		return fmt.Errorf("keys.File: %w", err)
+	if err := checkUse("keys.File", f.Use, f.Parse != nil); err != nil {
+		return err
 	}
 	if _, err := f.Keys(context.Background(), "", ""); err != nil {
 		return err

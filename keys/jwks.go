@@ -121,14 +121,14 @@ func parseJWK(raw []byte, use string, algorithms []string) (ks []*jwtgate.Key, i
 	return ks, parsed.Issuer, nil
 }
 
-// checkUse returns an error for a field Use that cannot be meant. parse is whether the
-// source has a Parse function.
-func checkUse(use string, parse bool) error {
+// checkUse returns an error for a field Use of source that cannot be meant. parse is
+// whether the source has a Parse function.
+func checkUse(source, use string, parse bool) error {
 	switch {
 	case use != "" && use != jwk.JWTSVID:
-		return fmt.Errorf("Use: %.40q is not %q, for the bundle of a SPIFFE trust domain; leave it out for keys of use sig or none", use, jwk.JWTSVID)
+		return fmt.Errorf("%s: Use: %.40q is not %q, for the bundle of a SPIFFE trust domain; leave it out for keys of use sig or none", source, use, jwk.JWTSVID)
 	case use != "" && parse:
-		return errors.New("Use: it has no effect beside Parse, which chooses the keys; leave it out")
+		return fmt.Errorf("%s: Use: it has no effect beside Parse, which chooses the keys; leave it out", source)
 	}
 	return nil
 }

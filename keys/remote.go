@@ -305,8 +305,8 @@ func (r *Remote) CheckIssuers(issuers []string) error {
 			bad("Algorithms: %q is not one of %s", name, strings.Join(publicKeyAlgorithms, ", "))
 		}
 	}
-	if err := checkUse(r.Use, r.Parse != nil); err != nil {
-		bad("%w", err)
+	if err := checkUse("keys.Remote", r.Use, r.Parse != nil); err != nil {
+		errs = append(errs, err)
 	}
 	if r.Parse != nil && r.Algorithms != nil {
 		bad("Algorithms: it has no effect beside Parse, which chooses the algorithm of each key; leave it out")
