@@ -162,9 +162,9 @@ func TestScrape(t *testing.T) {
 	}
 
 	assert.Equal(t, map[string]float64{label: 1}, s.values("jwtgate_keys_in_use"))
-	assert.Equal(t, map[string]float64{label: 2}, s.values("jwtgate_keys_fetches_total"))
+	assert.Equal(t, map[string]float64{label: 3}, s.values("jwtgate_keys_fetches_total")) // for the keys, and in search of two unknown keys
 	assert.Equal(t, map[string]float64{label: 0}, s.values("jwtgate_keys_fetch_failures_total"))
-	assert.Equal(t, map[string]float64{label: 2}, s.values("jwtgate_keys_limited_lookups_total"))
+	assert.Equal(t, map[string]float64{label: 1}, s.values("jwtgate_keys_limited_lookups_total"))
 	age := s.values("jwtgate_keys_age_seconds")[label]
 	assert.Positive(t, age)
 	assert.Less(t, age, 60.0, "seconds")
