@@ -238,13 +238,16 @@ func TestFetches(t *testing.T) {
 		forged[i] = replaceIn(t, first, 0, `"kid":"`, fmt.Sprintf(`"kid":"%d-`, i))
 	}
 	a.crowd(t, forged, refused(invalidToken))
-	assert.EqualValues(t, 2, p.fetches.Load(), "with forged key IDs, once the limit is reached")
-	assert.EqualValues(t, 2, p.discoveries.Load(), "one for each fetch")
+	assert.EqualValues(t, 4, p.fetches.Load(), "with forged key IDs: two, until the limit is reached")
+	limited := remote.Stats()[0].LimitedLookups
+	a.crowd(t, forged, refused(invalidToken))
+	assert.EqualValues(t, 4, p.fetches.Load(), "the limit is reached")
+	assert.EqualValues(t, 4, p.discoveries.Load(), "one for each fetch")
 
 	stats := remote.Stats()
 	require.Len(t, stats, 1)
-	assert.EqualValues(t, 2, stats[0].Fetches)
-	assert.EqualValues(t, crowd, stats[0].LimitedLookups)
+	assert.EqualValues(t, 4, stats[0].Fetches)
+	assert.EqualValues(t, crowd, stats[0].LimitedLookups-limited)
 	assert.Equal(t, 2, stats[0].Keys)
 	assert.Equal(t, p.issuer+"/keys", stats[0].URL)
 }
