@@ -168,6 +168,9 @@ func TestJoin_PublicKey(t *testing.T) {
 
 // Forged tokens cause no more fetches than with the Remote alone, and forged secrets cause none.
 func TestJoin_Flood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("floods six combinations of sources for half a minute each")
+	}
 	t.Parallel()
 	flood := func(t *testing.T, server *keyServer, gate *jwtgate.Gate) int64 {
 		require.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1")))

@@ -108,6 +108,9 @@ func TestRemote_RetryAfter(t *testing.T) {
 // The issuer is down for ten minutes when a service starts. The service is back at most five seconds
 // after its issuer.
 func TestRemote_ComesBackSoon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays fifty outages of ten minutes")
+	}
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for range 50 {
