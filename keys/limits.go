@@ -32,8 +32,10 @@ func (b *bucket) take(now time.Time, burst int, interval time.Duration) bool {
 	return true
 }
 
-// refund gives back a token.
-func (b *bucket) refund(interval time.Duration) { b.fullAt = b.fullAt.Add(-interval) }
+// refund gives back the given number of tokens.
+func (b *bucket) refund(tokens int, interval time.Duration) {
+	b.fullAt = b.fullAt.Add(-time.Duration(tokens) * interval)
+}
 
 // newcomerLimit limits the fetches for newcomers of a Remote, all issuers
 // together. It is safe for concurrent use.
@@ -54,7 +56,7 @@ func (l *newcomerLimit) take(now time.Time) bool {
 func (l *newcomerLimit) refund(tokens int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.bucket.fullAt = l.bucket.fullAt.Add(-time.Duration(tokens) * newcomerInterval)
+	l.bucket.refund(tokens, newcomerInterval)
 }
 
 const (

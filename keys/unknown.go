@@ -103,7 +103,7 @@ func (u *unknownKeys) allow(kid string, now time.Time, minInterval time.Duration
 // finish records the outcome of a search.
 func (u *unknownKeys) finish(s *search, found bool, now time.Time) {
 	if found {
-		s.bucket.refund(s.interval)
+		s.bucket.refund(1, s.interval)
 		return
 	}
 	u.sighting(s.kid, now).inVain = now.Add(inVainFor)
