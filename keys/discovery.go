@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -229,7 +228,7 @@ func newDiscoveryError(addresses []string, failures []error) *discoveryError {
 	last := ""
 	for i, err := range failures {
 		get := "GET " + addresses[i] + ": "
-		reason := printable(strings.TrimPrefix(err.Error(), get))
+		reason := logtext.Printable(strings.TrimPrefix(err.Error(), get))
 		parts[i] = part{get, reason}
 		if reason == last && len(reason) > maxRepeatedReason {
 			parts[i].reason = "the same"
@@ -264,16 +263,6 @@ func newDiscoveryError(addresses []string, failures []error) *discoveryError {
 func isMissing(err error) bool {
 	var s *statusError
 	return errors.As(err, &s) && s.status >= 400 && s.status < 500 && s.status != http.StatusTooManyRequests
-}
-
-// printable returns s with a space for each character that is not printable.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return ' '
-		}
-		return c
-	}, s)
 }
 
 // cutMiddle returns s, with "..." in place of its middle if it has more than limit bytes.

@@ -112,12 +112,7 @@ func Error(err error) error {
 	if len(text) > limit {
 		text, cut = text[:limit], true
 	}
-	clean := strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return ' '
-		}
-		return c
-	}, text)
+	clean := Printable(text)
 	if clean == text && !cut {
 		return err
 	}
@@ -130,6 +125,16 @@ func Error(err error) error {
 		}
 	}
 	return errors.New(clean)
+}
+
+// Printable returns s with a space for each character that is not printable.
+func Printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, s)
 }
 
 // URL returns address with its password replaced by "xxxxx", cut to 200 characters. If
