@@ -365,12 +365,12 @@ func toError(err error, from errorOrigin) *Error {
 	return e
 }
 
-// canceled returns e. If e means 503 and ctx has been canceled, the client went away,
-// and the service has not failed. canceled then makes ErrCanceled the reason. It does so
-// whatever the error is, because database drivers have their own errors for a context
-// that ends.
+// canceled returns e, which may be nil. If e means 503 and ctx has been canceled, the
+// client went away, and the service has not failed. canceled then makes ErrCanceled the
+// reason. It does so whatever the error is, because database drivers have their own
+// errors for a context that ends.
 func canceled(ctx context.Context, e *Error) *Error {
-	if e.Status == http.StatusServiceUnavailable && ctx.Err() == context.Canceled {
+	if e != nil && e.Status == http.StatusServiceUnavailable && ctx.Err() == context.Canceled {
 		e.Err = &canceledError{e.Err}
 	}
 	return e

@@ -257,6 +257,7 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	start := g.settings.startTime()
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
 	c, cached, e := g.authorize(r, token, outerToken{})
+	e = canceled(ctx, e)
 	if g.settings.observe != nil { // creating the Token is not free
 		g.settings.report(ctx, nil, start, c.token(), cached, e)
 	}
@@ -449,6 +450,7 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 
 	outer := g.outerTokenOf(r, credential, by)
 	c, cached, e := g.authorize(r, credential, outer)
+	e = canceled(r.Context(), e)
 	if e != nil && s.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
 		// cutBearer leaves the check for a token68 to this place, where it costs valid
 		// tokens nothing: a credential that is not a token68 is a malformed token. It
@@ -522,7 +524,7 @@ func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (
 	}
 	verified, cached, err := s.verifier.verifyToken(ctx, credential, known, s.now())
 	if err != nil {
-		return nil, false, canceled(ctx, toError(err, fromGate))
+		return nil, false, toError(err, fromGate)
 	}
 	if verified != known { // there is none, or its key has been replaced
 		outer = outerToken{}
@@ -540,12 +542,12 @@ func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (
 	}
 	if confirm {
 		if err := s.confirm.Check(r, c.token()); err != nil {
-			return c, cached, canceled(ctx, toError(err, fromOptions))
+			return c, cached, toError(err, fromOptions)
 		}
 	}
 	if s.validate != nil && !outer.validated {
 		if err := s.validate(ctx, c.token()); err != nil {
-			return c, cached, canceled(ctx, toError(err, fromValidate))
+			return c, cached, toError(err, fromValidate)
 		}
 	}
 	if len(g.rules) > 0 {
@@ -557,7 +559,7 @@ func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (
 func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOrigin) *Error {
 	for _, rule := range rules {
 		if err := rule.Check(r, t); err != nil {
-			return canceled(r.Context(), g.addScopes(toError(err, from)))
+			return g.addScopes(toError(err, from))
 		}
 	}
 	return nil
