@@ -93,11 +93,16 @@ func (b ByIssuer) CheckAlgorithms(algorithms []string) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
+	return checkCovered("keys.ByIssuer", algorithms, covered)
+}
+
+// checkCovered returns an error for those of algorithms that no part of source covers.
+func checkCovered(source string, algorithms []string, covered map[string]bool) error {
 	missing := slices.DeleteFunc(slices.Clone(algorithms), func(name string) bool { return covered[name] })
-	if len(missing) > 0 {
-		return noKeyFor("keys.ByIssuer", missing, nil)
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	return noKeyFor(source, missing, nil)
 }
 
 // algorithmsOf returns those of algorithms that source may have keys for. If it returns

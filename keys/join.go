@@ -224,16 +224,7 @@ func (j *joined) CheckAlgorithms(algorithms []string) error {
 			covered[name] = true
 		}
 	}
-	var missing []string
-	for _, name := range algorithms {
-		if !covered[name] {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return noKeyFor("keys.Join", missing, nil)
-	}
-	return nil
+	return checkCovered("keys.Join", algorithms, covered)
 }
 
 // Format prints the number of sources, whatever the verb.
