@@ -387,8 +387,9 @@ func (v *verifier) issuerAbsent(text string) error {
 // overlook the difference. Otherwise it returns "". The result has no part of a or b,
 // which may be hostile.
 func slightDifference(a, b string) string {
+	sameButSlash := func(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 	switch {
-	case strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/"):
+	case sameButSlash(a, b):
 		return "the slash at the end"
 	case strings.TrimSpace(a) == strings.TrimSpace(b):
 		return "white space at the start or the end"
@@ -397,7 +398,6 @@ func slightDifference(a, b string) string {
 	}
 	_, restA, okA := strings.Cut(a, "://")
 	_, restB, okB := strings.Cut(b, "://")
-	sameButSlash := func(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 	switch {
 	case okA && okB && restA == restB:
 		return "the scheme"

@@ -84,9 +84,9 @@ type File struct {
 	// check that succeeded. StaleFor bounds how long a key that the new content has
 	// withdrawn is still accepted if the new content cannot be read.
 	StaleFor time.Duration
-	// Logger receives a record when the keys change, when the file becomes unusable,
-	// every 15 minutes as long as it is unusable, when StaleFor has passed, and when the
-	// file is usable again. nil means [slog.Default].
+	// Logger receives a record when the keys change, when the file becomes unusable and
+	// every 15 minutes while it is unusable, when StaleFor has passed, and when the file
+	// is usable again. nil means [slog.Default].
 	Logger *slog.Logger
 
 	current   atomic.Pointer[set]   // the keys in use; nil if there are none

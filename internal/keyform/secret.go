@@ -47,7 +47,7 @@ func SecretHint(secret []byte) string {
 		return "the secret ends with a line break; if the issuer's does not, trim it"
 	case strings.TrimSpace(text) != text:
 		return "the secret has white space around it; if the issuer's has none, trim it"
-	case len(text) > 1 && text[0] == text[len(text)-1] && (text[0] == '"' || text[0] == '\''):
+	case isQuoted(text):
 		return "the secret is in quotes; if the issuer's is not, remove them"
 	case isPlaceholder(text):
 		return "the secret looks like a placeholder that was not replaced"
