@@ -493,14 +493,7 @@ func (f *File) staleFor() time.Duration {
 	case f.StaleFor < minFreshFor:
 		return defaultStaleFor
 	}
-	return min(f.StaleFor, 100*365*24*time.Hour) // so that usableFor does not overflow
-}
-
-// elapsed returns the time between since and now. It counts the time in which the machine
-// was suspended, which only the wall clock does, and it is not negative if the wall clock
-// was set back.
-func elapsed(since, now time.Time) time.Duration {
-	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
+	return min(f.StaleFor, century)
 }
 
 // An unreadableFile is the error of a file that cannot be read. Its text leaves out the

@@ -16,9 +16,9 @@ import (
 // An issuerKeys has the keys of one issuer, and decides when to fetch new ones.
 // A Remote with a URL has a single issuerKeys, which all issuers share.
 //
-//	NO KEYS --success--> FRESH --refreshAt--> DUE --failure--> FAILING
+//	NO KEYS --success--> FRESH --untilDue is 0--> DUE --failure--> FAILING
 //
-//	from any state:  success -> FRESH, staleAt -> NO KEYS
+//	from any state:  success -> FRESH, usableFor is 0 -> NO KEYS
 //	if it has keys:  failure -> FAILING
 //
 //	state    request for a known key         request for an unknown key
@@ -28,7 +28,7 @@ import (
 //	DUE      gets the key, starts a fetch    starts a fetch, and waits for it
 //	FAILING  gets the key                    gets the error of the last fetch
 //
-// After a failure refreshAt is the end of the backoff. From then on FAILING is
+// After a failure untilDue is the rest of the backoff. At its end FAILING becomes
 // like DUE. NO KEYS has a backoff too, in which requests get the error of the last
 // fetch. In any state, a request for an unknown key waits for a fetch in flight. If
 // the set has keys without ID, a request for an unknown key gets them where the table
@@ -38,7 +38,7 @@ import (
 // maybeStart), or Refresh. It runs on its own goroutine, goes on if all
 // requests that wait for it are cancelled, and always ends in finish.
 //
-// Keys are in use until a fetch replaces them, or until staleAt.
+// Keys are in use until a fetch replaces them, or until usableFor is 0.
 type issuerKeys struct {
 	settings   *settings
 	newcomers  *newcomerLimit
@@ -60,10 +60,14 @@ type issuerKeys struct {
 	lastErr  error         // why that fetch failed; nil if it succeeded
 	failures int           // how many fetches have failed in a row
 
-	fetchedAt time.Time   // when the last fetch succeeded; zero if none has
-	refreshAt time.Time   // from then on a request starts a fetch
-	staleAt   time.Time   // from then on the current keys must not be used
-	alarm     *time.Timer // raises actionDue at the next of these times
+	// These times are compared by elapsed, which counts the time in which the machine
+	// was suspended.
+	fetchedAt time.Time     // when the last fetch succeeded; zero if none has
+	keysLast  time.Duration // how long after fetchedAt the current keys may be used
+	endedAt   time.Time     // when the last fetch ended; zero if none has
+	pause     time.Duration // how long after endedAt a request starts a fetch
+
+	alarm *time.Timer // raises actionDue
 
 	unknown        unknownKeys // limits the fetches for unknown key IDs
 	newcomerTokens int         // taken from newcomers; 0 if this issuer is not a newcomer
@@ -128,10 +132,28 @@ func (k *issuerKeys) stats() RemoteStats {
 	defer k.mu.Unlock()
 	s := k.counters
 	s.Issuer, s.Err, s.Fetches = k.issuer, k.lastErr, k.lastStarted.Load()
-	if set := k.current.Load().set; set != nil && time.Now().Before(k.staleAt) {
-		s.Keys, s.Age = len(set.all), time.Since(k.fetchedAt)
+	now := time.Now()
+	if k.hasKeys(now) {
+		s.Keys, s.Age = len(k.current.Load().set.all), elapsed(k.fetchedAt, now)
 	}
 	return s
+}
+
+// usableFor returns how much longer the current keys may be used. The caller holds mu, as
+// for the next two methods.
+func (k *issuerKeys) usableFor(now time.Time) time.Duration {
+	return k.keysLast - elapsed(k.fetchedAt, now)
+}
+
+// hasKeys reports whether there are keys that may be used. The set that they are in may
+// be empty, if the issuer has withdrawn all keys.
+func (k *issuerKeys) hasKeys(now time.Time) bool {
+	return k.current.Load().set != nil && k.usableFor(now) > 0
+}
+
+// untilDue returns how long it takes until a request starts a fetch although it needs none.
+func (k *issuerKeys) untilDue(now time.Time) time.Duration {
+	return k.pause - elapsed(k.endedAt, now)
 }
 
 // unneeded reports whether the issuer may be forgotten, and since when its keys
@@ -142,12 +164,12 @@ func (k *issuerKeys) unneeded(now time.Time) (since time.Time, ok bool) {
 	if k.namedByNew.Load() || k.inFlight != nil {
 		return since, false
 	}
-	if k.current.Load().set == nil || !now.Before(k.staleAt) {
+	if !k.hasKeys(now) {
 		return since, true
 	}
-	// A request after refreshAt would have started a fetch. While fetches fail,
+	// Once a fetch was due, a request would have started it. While fetches fail,
 	// requests may have used the keys without starting one.
-	return k.refreshAt, k.lastErr == nil && !now.Before(k.refreshAt)
+	return k.endedAt.Add(k.pause), k.lastErr == nil && k.untilDue(now) <= 0
 }
 
 // nextFetch returns the number of the first fetch that begins after the call. An
@@ -165,7 +187,7 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (fo
 	defer k.mu.Unlock()
 	now := time.Now()
 	s := k.current.Load()
-	if s.set != nil && !now.Before(k.staleAt) {
+	if s.set != nil && !k.hasKeys(now) {
 		s = new(snapshot)
 		k.current.Store(s)
 	}
@@ -188,7 +210,7 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (fo
 	case len(found) > 0:
 		return found, nil, nil // keys without ID, one of which may have signed the token
 	case k.lastErr != nil:
-		return nil, nil, &outage{k.lastErr, k.refreshAt.Sub(now)}
+		return nil, nil, &outage{k.lastErr, k.untilDue(now)}
 	case s.set == nil:
 		return nil, nil, &outage{k.withIssuer(errors.New("the keys were out of date as soon as they came")), 0}
 	}
@@ -198,11 +220,11 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (fo
 	return nil, nil, nil
 }
 
-// maybeStart starts a fetch if refreshAt has passed, or if a request needs a key
-// that is not conclusively known, as far as the limits allow. The caller holds mu,
+// maybeStart starts a fetch if one is due, or if a request needs a key that is not
+// conclusively known, as far as the limits allow. The caller holds mu,
 // and no fetch is in flight.
 func (k *issuerKeys) maybeStart(now time.Time, kid string, conclusive bool) {
-	if due := !now.Before(k.refreshAt); due {
+	if k.untilDue(now) <= 0 {
 		if k.takeNewcomerToken(now) {
 			k.start(now, true, nil)
 		}
@@ -282,16 +304,16 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		changed: result.set != k.last.set, hadKeys: k.hadKeys,
 	}
 	refund := 0
-	hasKeys := k.current.Load().set != nil && now.Before(k.staleAt)
+	k.endedAt = now
+	hasKeys := k.hasKeys(now)
 	if err != nil {
 		k.counters.Failures++
 		k.failures++
-		k.refreshAt = now.Add(max(backoff(k.failures, hasKeys), limitRetryAfter(result.retryAfter, hasKeys)))
+		k.pause = max(backoff(k.failures, hasKeys), limitRetryAfter(result.retryAfter, hasKeys))
 	} else {
 		k.failures = 0
-		k.fetchedAt = now
-		k.refreshAt = now.Add(refreshAfter(result.freshFor))
-		k.staleAt = now.Add(result.freshFor).Add(k.settings.staleFor) // the sum may overflow a Duration
+		k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.staleFor
+		k.pause = refreshAfter(result.freshFor)
 		k.counters.URL = result.url
 		s := &snapshot{set: result.set}
 		k.current.Store(s)
@@ -306,7 +328,7 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 	k.lastErr = err
 	k.lastDone = f.number
 	k.inFlight = nil
-	k.hadKeys = k.current.Load().set != nil && now.Before(k.staleAt)
+	k.hadKeys = k.hasKeys(now)
 	r.hasKeys = k.hadKeys
 	k.setAlarm(now)
 	k.mu.Unlock()
@@ -317,8 +339,13 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 	r.log(k.settings.logger, k.settings.name, k.issuer)
 }
 
-// setAlarm sets the timer that makes a request act when the keys become due or
-// stale. The caller holds mu.
+// alarmInterval is the longest time between two calls of setAlarm while requests come. A
+// timer does not count the time in which the machine is suspended, and a request that
+// does nothing but look up its key does not look at the clock.
+const alarmInterval = time.Minute
+
+// setAlarm sets the timer that makes a request act when a fetch is due or the keys must not
+// be used any longer. The caller holds mu.
 func (k *issuerKeys) setAlarm(now time.Time) {
 	if k.alarm != nil {
 		k.alarm.Stop()
@@ -327,14 +354,14 @@ func (k *issuerKeys) setAlarm(now time.Time) {
 	if s.set == nil {
 		return // every request calls fromIssuer
 	}
-	when := k.staleAt
-	if k.inFlight == nil && k.refreshAt.Before(when) {
-		when = k.refreshAt
+	wait := min(k.usableFor(now), alarmInterval)
+	if k.inFlight == nil {
+		wait = min(wait, k.untilDue(now))
 	}
 	s.actionDue.Store(false)
 	// The timer refers to the snapshot only, so that a Remote that is no longer
 	// used can be collected before the timer fires.
-	k.alarm = time.AfterFunc(when.Sub(now), func() { s.actionDue.Store(true) })
+	k.alarm = time.AfterFunc(wait, func() { s.actionDue.Store(true) })
 }
 
 // withIssuer adds the name of the source to err, and the issuer or the URL. It does not
@@ -359,8 +386,8 @@ func (k *issuerKeys) withIssuer(err error) error {
 // A snapshot is what a request reads without locking.
 type snapshot struct {
 	set *set // nil if there are no keys in use
-	// actionDue is set when the keys have become due or stale. The next request
-	// then calls fromIssuer, which acts.
+	// actionDue is set when a fetch is due, when the keys must not be used any longer,
+	// and each alarmInterval. The next request then calls fromIssuer, which acts.
 	actionDue atomic.Bool
 }
 

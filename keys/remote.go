@@ -363,11 +363,10 @@ func (r *Remote) newSettings() *settings {
 		name: r.name(),
 		fetcher: fetcher{
 			client: r.client(), url: r.URL, use: r.Use, algorithms: r.Algorithms, parse: r.Parse,
-			freshFor: atLeast(minFreshFor, r.FreshFor, defaultFreshFor),
+			freshFor: min(atLeast(minFreshFor, r.FreshFor, defaultFreshFor), century),
 		},
-		staleFor: atLeast(minFreshFor, r.StaleFor, defaultStaleFor),
-		// At most a year, so that a bucket can add it to a time.
-		minInterval: min(atLeast(minTimeout, r.MinInterval, defaultMinInterval), 365*24*time.Hour),
+		staleFor:    min(atLeast(minFreshFor, r.StaleFor, defaultStaleFor), century),
+		minInterval: min(atLeast(minTimeout, r.MinInterval, defaultMinInterval), century),
 		timeout:     atLeast(minTimeout, r.Timeout, defaultTimeout),
 		logger:      r.Logger,
 	}
