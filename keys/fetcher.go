@@ -29,9 +29,11 @@ type fetcher struct {
 
 // A fetchResult is what a fetch returns.
 type fetchResult struct {
-	retryAfter time.Duration // of a failed fetch: how long the server asks to wait, or 0
+	// These fields are those of a fetch that failed.
+	retryAfter time.Duration // how long the server asks to wait, or 0
+	meaning    meaning
 
-	// The other fields are those of a fetch that succeeded.
+	// The other fields are those of a fetch that succeeded, or whose meaning is withdrawn.
 	set      *set
 	skipped  []error           // why keys of the document are not in set
 	freshFor time.Duration     // how long the keys may be used before the next fetch
@@ -59,6 +61,7 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, pa
 			if errors.As(err, &status) {
 				result.retryAfter = status.retryAfter
 			}
+			result.meaning = meaningOf(err)
 			if !errors.As(err, new(*discoveryError)) { // its text is bounded already
 				err = logtext.Error(err)
 			}
@@ -119,7 +122,7 @@ func (f *fetcher) fetchDocument(ctx context.Context, c client, address string, l
 		}
 	}
 	if err != nil {
-		return fetchResult{}, fmt.Errorf("GET %s: %w", target.Redacted(), err)
+		return fetchResult{url: address, freshFor: result.freshFor}, fmt.Errorf("GET %s: %w", target.Redacted(), err)
 	}
 	return result, nil
 }

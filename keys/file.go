@@ -145,8 +145,6 @@ const (
 	firstCheckTimeout = 10 * time.Second
 	// hangTimeout is the time after which a check counts as failed.
 	hangTimeout = 30 * time.Second
-	// fileReminderInterval is the time between two records of the same failure.
-	fileReminderInterval = 15 * time.Minute
 
 	maxFileBytes = 1 << 20
 )
@@ -454,7 +452,7 @@ func (f *File) failureRecord(now time.Time) (log func()) {
 	}
 	failing, hasKeys := f.failing, f.current.Load() != nil
 	if !failing.loggedAt.IsZero() && failing.loggedText == failing.text && failing.loggedKeys == hasKeys &&
-		elapsed(failing.loggedAt, now) < fileReminderInterval {
+		elapsed(failing.loggedAt, now) < reminderInterval {
 		return func() {}
 	}
 	failing.loggedAt, failing.loggedText, failing.loggedKeys = now, failing.text, hasKeys

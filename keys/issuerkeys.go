@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 //	NO KEYS --success--> FRESH --untilDue is 0--> DUE --failure--> FAILING
 //
 //	from any state:  success -> FRESH, usableFor is 0 -> NO KEYS
-//	if it has keys:  failure -> FAILING
+//	if it has keys:  failure -> FAILING, confirmed withdrawal -> FRESH with an empty set
 //
 //	state    request for a known key         request for an unknown key
 //	NO KEYS  cannot occur                    starts a fetch, and waits for it
@@ -59,6 +60,9 @@ type issuerKeys struct {
 	lastDone uint64        // number of the last fetch that has ended; 0 if none has
 	lastErr  error         // why that fetch failed; nil if it succeeded
 	failures int           // how many fetches have failed in a row
+	logged   loggedFailure // the last record in the log of these failures
+
+	failingSince time.Time // when the first of these failures was; zero if there is none
 
 	// These times are compared by elapsed, which counts the time in which the machine
 	// was suspended.
@@ -67,13 +71,14 @@ type issuerKeys struct {
 	endedAt   time.Time     // when the last fetch ended; zero if none has
 	pause     time.Duration // how long after endedAt a request starts a fetch
 
+	emptySince time.Time // since when each answer of the issuer is an empty set; zero if the last one is not
+
 	alarm *time.Timer // raises actionDue
 
 	unknown        unknownKeys // limits the fetches for unknown key IDs
 	newcomerTokens int         // taken from newcomers; 0 if this issuer is not a newcomer
 
-	counters RemoteStats // without Issuer, Keys, Age, Fetches and Err, which stats adds
-	hadKeys  bool        // keys were in use when the last fetch ended
+	counters RemoteStats // without the fields that stats sets
 
 	last fetchResult // of the last fetch that succeeded
 }
@@ -133,8 +138,16 @@ func (k *issuerKeys) stats() RemoteStats {
 	s := k.counters
 	s.Issuer, s.Err, s.Fetches = k.issuer, k.lastErr, k.lastStarted.Load()
 	now := time.Now()
+	s.FailuresInARow = k.failures
+	if k.failures > 0 {
+		s.FailingFor = elapsed(k.failingSince, now)
+	}
 	if k.hasKeys(now) {
-		s.Keys, s.Age = len(k.current.Load().set.all), elapsed(k.fetchedAt, now)
+		s.Keys = len(k.current.Load().set.all)
+		s.Withdrawn = s.Keys == 0
+	}
+	if s.Keys > 0 {
+		s.Age, s.KeysUsableFor = elapsed(k.fetchedAt, now), k.usableFor(now)
 	}
 	return s
 }
@@ -277,7 +290,7 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // search is nil unless the fetch is for an unknown key.
 func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
 	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
-	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), done: make(chan struct{}), search: search}
+	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), startedAt: now, done: make(chan struct{}), search: search}
 	k.inFlight = f
 	k.setAlarm(now)
 	last := k.last
@@ -299,37 +312,32 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 	err = k.withIssuer(err)
 	k.mu.Lock()
 	now := time.Now()
+	hasKeys := k.hasKeys(now)
+	if hasKeys && k.confirmsWithdrawal(f, result, now) {
+		result.set, err = newSet(nil, nil), nil
+	}
 	r := fetchReport{
-		err: err, first: k.fetchedAt.IsZero(), wasFailing: k.lastErr != nil,
-		changed: result.set != k.last.set, hadKeys: k.hadKeys,
+		err: err, meaning: result.meaning, first: k.fetchedAt.IsZero(), failures: k.failures,
+		failingFor: elapsed(cmp.Or(k.failingSince, now), now),
 	}
 	refund := 0
 	k.endedAt = now
-	hasKeys := k.hasKeys(now)
 	if err != nil {
-		k.counters.Failures++
-		k.failures++
-		k.pause = max(backoff(k.failures, hasKeys), limitRetryAfter(result.retryAfter, hasKeys))
+		k.fail(result, now)
+		r.failures++
 	} else {
-		k.failures = 0
-		k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.staleFor
-		k.pause = refreshAfter(result.freshFor)
-		k.counters.URL = result.url
-		s := &snapshot{set: result.set}
-		k.current.Store(s)
-		if f.search != nil {
-			_, found := s.find(k.issuer, f.search.kid)
-			k.unknown.finish(f.search, found, now)
-		}
+		r.url, r.skipped = result.url, newlySkipped(k.last.skipped, result.skipped)
+		r.before, r.after = k.last.set, result.set
+		k.succeed(f, result, now)
 		refund, k.newcomerTokens = k.newcomerTokens, 0
-		r.url, r.keys, r.skipped = result.url, len(result.set.all), newlySkipped(k.last.skipped, result.skipped)
-		k.last = result
 	}
 	k.lastErr = err
 	k.lastDone = f.number
 	k.inFlight = nil
-	k.hadKeys = k.hasKeys(now)
-	r.hasKeys = k.hadKeys
+	if k.hasKeys(now) {
+		r.usableFor = k.usableFor(now)
+	}
+	r.isNew = k.logged.isNew(r, now)
 	k.setAlarm(now)
 	k.mu.Unlock()
 	close(f.done)
@@ -337,6 +345,52 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		k.newcomers.refund(refund)
 	}
 	r.log(k.settings.logger, k.settings.name, k.issuer)
+}
+
+// fail records that a fetch has failed. The caller holds mu.
+func (k *issuerKeys) fail(result fetchResult, now time.Time) {
+	k.counters.Failures++
+	if k.failures++; k.failures == 1 {
+		k.failingSince = now
+	}
+	hasKeys := k.hasKeys(now)
+	k.pause = max(backoff(k.failures, hasKeys), limitRetryAfter(result.retryAfter, hasKeys))
+	if result.meaning == withdrawn {
+		k.pause = max(k.pause, k.settings.minInterval)
+	}
+	if result.meaning != unreachable {
+		k.keysLast = min(k.keysLast, elapsed(k.fetchedAt, now)+k.settings.fetcher.freshFor)
+	}
+}
+
+// succeed makes the set that a fetch brought the current one. The caller holds mu.
+func (k *issuerKeys) succeed(f *pendingFetch, result fetchResult, now time.Time) {
+	k.failures, k.failingSince = 0, time.Time{}
+	k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.staleFor
+	k.pause = refreshAfter(result.freshFor)
+	k.counters.URL = result.url
+	s := &snapshot{set: result.set}
+	k.current.Store(s)
+	if f.search != nil {
+		_, found := s.find(k.issuer, f.search.kid)
+		k.unknown.finish(f.search, found, now)
+	}
+	k.last = result
+}
+
+// confirmsWithdrawal reports whether f brought an empty set at least MinInterval after
+// another fetch did, and no fetch between them said anything else. It records what f
+// brought. The caller holds mu.
+func (k *issuerKeys) confirmsWithdrawal(f *pendingFetch, result fetchResult, now time.Time) bool {
+	switch {
+	case result.meaning == withdrawn && k.emptySince.IsZero():
+		k.emptySince = now
+	case result.meaning == withdrawn:
+		return elapsed(k.emptySince, f.startedAt) >= k.settings.minInterval
+	case result.meaning == unpublished || result.set != nil:
+		k.emptySince = time.Time{}
+	}
+	return false
 }
 
 // alarmInterval is the longest time between two calls of setAlarm while requests come. A
@@ -401,10 +455,11 @@ func (s *snapshot) find(issuer, kid string) (found []*jwtgate.Key, conclusive bo
 // A pendingFetch is an attempt to get new keys. All requests that need its outcome
 // share it.
 type pendingFetch struct {
-	ctx    context.Context // ends with the timeout of the fetch
-	number uint64          // 1 for the first fetch of the issuer
-	done   chan struct{}   // closed when the outcome is recorded
-	search *search         // the unknown key that the fetch is for; nil if there is none
+	ctx       context.Context // ends with the timeout of the fetch
+	number    uint64          // 1 for the first fetch of the issuer
+	startedAt time.Time
+	done      chan struct{} // closed when the outcome is recorded
+	search    *search       // the unknown key that the fetch is for; nil if there is none
 }
 
 // wait waits until the fetch has ended and returns nil. It returns the error of

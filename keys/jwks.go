@@ -43,9 +43,10 @@ func JWKS(document []byte) jwtgate.KeySource {
 
 // parseJWKS reads those keys of a JWK Set that are for a use, as [jwk.Parse] reads it.
 // skipped has an error for each key that cannot be used. If use is set, the keys for
-// another use are not among skipped: they are for somebody else. algorithms are for keys without alg: each such key is for those of
-// algorithms that its kind can verify. If algorithms is nil, it is for the usual
-// algorithm of its kind.
+// another use are not among skipped: they are for somebody else. algorithms are for keys
+// without alg: each such key is for those of algorithms that its kind can verify. If
+// algorithms is nil, it is for the usual algorithm of its kind. A set without a usable key
+// is a *noKeysError.
 func parseJWKS(document []byte, use string, algorithms []string) (s *set, skipped []error, err error) {
 	jwks, err := jwk.ReadSet(document)
 	if err != nil {
@@ -73,7 +74,7 @@ func parseJWKS(document []byte, use string, algorithms []string) (s *set, skippe
 		}
 	}
 	if len(ks) == 0 {
-		return nil, skipped, noneUsable(append(skipped, others...))
+		return nil, skipped, &noKeysError{noneUsable(append(skipped, others...)), len(skipped) == 0}
 	}
 	if len(issuers) == 0 {
 		issuers = nil // so that finding a key need not look
@@ -81,21 +82,31 @@ func parseJWKS(document []byte, use string, algorithms []string) (s *set, skippe
 	return newSet(ks, issuers), skipped, nil
 }
 
-// noneUsable returns the error for a set whose keys are all skipped, with the first
+// A noKeysError is the error for a JWK Set without a usable key.
+type noKeysError struct {
+	text string
+	// empty reports that the set has no key for the wanted use, not even one that cannot
+	// be used.
+	empty bool
+}
+
+func (e *noKeysError) Error() string { return e.text }
+
+// noneUsable returns the error text for a set whose keys are all skipped, with the first
 // reasons.
-func noneUsable(skipped []error) error {
+func noneUsable(skipped []error) string {
 	const most = 3
-	if len(skipped) == 0 {
-		return errors.New("it has no usable key: its keys array is empty")
-	}
 	text := "it has no usable key"
+	if len(skipped) == 0 {
+		return text + ": its keys array is empty"
+	}
 	for i, err := range skipped[:min(len(skipped), most)] {
 		text += map[bool]string{true: ": ", false: "; "}[i == 0] + err.Error()
 	}
 	if more := len(skipped) - most; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	return errors.New(text)
+	return text
 }
 
 // parseJWK returns a key for each algorithm that a JWK is used for, and the

@@ -5,23 +5,54 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // A fetchReport is what the log says about a fetch of a Remote that has ended.
 type fetchReport struct {
-	err error // nil if the fetch succeeded; the next three fields are then set
+	err     error   // nil if the fetch succeeded
+	meaning meaning // of err; also withdrawn if the fetch has confirmed a withdrawal
 
-	url     string
-	keys    int     // how many keys there are
-	skipped []error // why keys are not used, unless the fetch before had the same reason
+	failures   int           // how many fetches have failed in a row, this one included
+	failingFor time.Duration // since the first of them
+	usableFor  time.Duration // how much longer the keys may be used; 0 if there are none
+	isNew      bool          // the failure is worth a record above level Debug
 
-	first      bool // the first fetch that succeeded
-	wasFailing bool // the fetch before it failed
-	changed    bool // the document differs from that of the last fetch that succeeded
-	hadKeys    bool // keys were in use when the fetch before it ended
-	hasKeys    bool // keys are in use now
+	// The fields below are those of a fetch that succeeded.
+
+	url           string
+	before, after *set    // the set of the last fetch that succeeded, and that of this one
+	skipped       []error // why keys are not used, unless the fetch before had the same reason
+	first         bool    // the first fetch that succeeded
+}
+
+// reminderInterval is the time between two records of the same failure.
+const reminderInterval = 15 * time.Minute
+
+// A loggedFailure is the last record of fetches that fail in a row. The zero value means
+// that there is none.
+type loggedFailure struct {
+	at      time.Time
+	hasKeys bool
+	worst   meaning // the worst of all records since the last fetch that succeeded
+}
+
+// isNew reports whether a failure is to be logged above level Debug: the first one, one
+// that changes what happens to the keys in use, and one each reminderInterval. It records
+// that the failure is logged.
+func (l *loggedFailure) isNew(r fetchReport, now time.Time) bool {
+	if r.err == nil {
+		*l = loggedFailure{}
+		return false
+	}
+	hasKeys := r.usableFor > 0
+	if !l.at.IsZero() && l.hasKeys == hasKeys && r.meaning <= l.worst && elapsed(l.at, now) < reminderInterval {
+		return false
+	}
+	*l = loggedFailure{now, hasKeys, max(l.worst, r.meaning)}
+	return true
 }
 
 // log writes the report. source names the Remote, and issuer is empty for a
@@ -30,28 +61,88 @@ func (r fetchReport) log(logger *slog.Logger, source, issuer string) {
 	// The handler is the user's, and this runs on a goroutine of this package,
 	// where a panic would end the program.
 	defer func() { _ = recover() }()
+	log := remoteLogger(logger, issuer)
+	if r.err != nil {
+		r.logFailure(log)
+		return
+	}
+	attrs := []any{"url", logtext.URL(r.url), "keys", len(r.after.all)}
+	if r.after != r.before {
+		attrs = append(attrs, changes(r.before, r.after)...)
+	}
+	if r.failures > 0 {
+		attrs = append(attrs, "failed_for", logtext.Duration(r.failingFor), "failures", r.failures)
+	}
+	switch {
+	case r.meaning == withdrawn && len(r.before.all) > 0:
+		log.Error("jwtgate: the issuer has withdrawn all keys: its key set is still empty", attrs...)
+	case r.first:
+		log.Info("jwtgate: keys fetched", attrs...)
+	case r.failures > 0:
+		log.Info("jwtgate: keys fetched again", attrs...)
+	case r.after != r.before:
+		log.Info("jwtgate: key set changed", attrs...)
+	default:
+		log.Debug("jwtgate: keys confirmed", attrs...)
+	}
+	logSkipped(logger, source, r.skipped)
+}
+
+func (r fetchReport) logFailure(log *slog.Logger) {
+	attrs := []any{"error", r.err}
+	if r.failures > 1 {
+		attrs = append(attrs, "failing_for", logtext.Duration(r.failingFor), "failures", r.failures)
+	}
+	if r.usableFor > 0 {
+		attrs = append(attrs, "keys_usable_for", logtext.Duration(r.usableFor))
+	}
+	switch {
+	case !r.isNew:
+		log.Debug("jwtgate: keys still cannot be fetched", attrs...)
+	case r.usableFor == 0:
+		log.Error("jwtgate: keys cannot be fetched, and there are none in use", attrs...)
+	case r.meaning == withdrawn:
+		log.Error("jwtgate: the key set of the issuer is empty, and the old keys end if the next fetch confirms that", attrs...)
+	case r.meaning == unpublished:
+		log.Error("jwtgate: the issuer publishes no usable key, and the old ones stay in use no longer than FreshFor", attrs...)
+	default:
+		log.Warn("jwtgate: keys cannot be fetched, the old ones stay in use", attrs...)
+	}
+}
+
+// remoteLogger returns the logger of the records about an issuer. logger and issuer may be
+// zero.
+func remoteLogger(logger *slog.Logger, issuer string) *slog.Logger {
 	logger = cmp.Or(logger, slog.Default())
 	if issuer != "" {
 		logger = logger.With("issuer", fmt.Sprintf("%.100s", issuer))
 	}
-	log := logger.With("source", "keys.Remote") // url or error has the address
-	switch {
-	case r.err != nil && r.wasFailing && r.hadKeys == r.hasKeys:
-		log.Debug("jwtgate: keys still cannot be fetched", "error", r.err)
-	case r.err != nil && r.hasKeys:
-		log.Warn("jwtgate: keys cannot be fetched, the old ones stay in use", "error", r.err)
-	case r.err != nil:
-		log.Error("jwtgate: keys cannot be fetched, and there are none in use", "error", r.err)
-	case r.first:
-		log.Info("jwtgate: keys fetched", "url", logtext.URL(r.url), "keys", r.keys)
-	case r.wasFailing:
-		log.Info("jwtgate: keys fetched again", "url", logtext.URL(r.url), "keys", r.keys)
-	case r.changed:
-		log.Info("jwtgate: key set changed", "url", logtext.URL(r.url), "keys", r.keys)
-	default:
-		log.Debug("jwtgate: keys confirmed", "url", logtext.URL(r.url))
+	return logger.With("source", "keys.Remote") // url or error has the address
+}
+
+// changes returns the attributes of a record that say which key IDs a set has and the one
+// before had not, and the other way round.
+func changes(before, after *set) (attrs []any) {
+	if before == nil {
+		return nil
 	}
-	logSkipped(logger, source, r.skipped)
+	if added := after.idsWithout(before); len(added) > 0 {
+		attrs = append(attrs, "added", listIDs(added))
+	}
+	if removed := before.idsWithout(after); len(removed) > 0 {
+		attrs = append(attrs, "removed", listIDs(removed))
+	}
+	return attrs
+}
+
+// listIDs returns key IDs with commas between, at most 200 bytes.
+func listIDs(ids []string) string {
+	return logtext.ListFunc(ids, 200, func(id string) string {
+		if id == "" {
+			return "(a key without ID)"
+		}
+		return logtext.Value(id)
+	})
 }
 
 // newlySkipped returns those errors of now whose reason is not among before. It

@@ -100,9 +100,21 @@ import (
 // issuer answers 429 or 503 with Retry-After, the Remote waits as long as that, but at
 // most 5 minutes, or one minute while there are no keys.
 //
+// An issuer that answers is not down, but it may answer without keys:
+//
+//   - It publishes no usable key: its key set has only keys that cannot be used, or the
+//     status is 404 or 410. The keys stay in use for FreshFor after the first such answer,
+//     and StaleFor does not count.
+//   - Its key set is empty. With Use, keys for another use do not count. The keys
+//     stay in use until another fetch, at least MinInterval later, brings an empty set
+//     again. From then on they are withdrawn, and their tokens are refused with 401.
+//     Without a second answer the first case applies.
+//
+// The log receives an error about such an answer at once. An issuer that has not
+// published a key yet is down in either case.
+//
 // New does not fetch, so a program starts even if its issuer is down. To make the
-// start fail, call
-// Refresh or [jwtgate.Gate.Ready].
+// start fail, call Refresh or [jwtgate.Gate.Ready].
 //
 // # With TrustIssuer
 //
@@ -175,7 +187,8 @@ type Remote struct {
 	// StaleFor is how much longer keys are used while no new keys can be fetched,
 	// or while no request comes: 0 means 24 hours, a negative value means no
 	// longer, and the minimum is a second. FreshFor and StaleFor together bound how
-	// long a key that the issuer has withdrawn is still accepted during an outage.
+	// long a key that the issuer has withdrawn is still accepted during an outage. They
+	// include the time in which the machine was suspended.
 	StaleFor time.Duration
 	// MinInterval limits the fetches that unknown key IDs trigger: after the
 	// first two, there is at most one each MinInterval, and at most one each 2 seconds
@@ -194,10 +207,11 @@ type Remote struct {
 	// Parse is called on a goroutine of the Remote, and only if the response differs
 	// from that of the last successful fetch.
 	Parse func([]byte) ([]*jwtgate.Key, error)
-	// Logger receives a record of the first fetch, of changed keys, of the first
-	// failure, of recovery, and of each skipped key: once, and not for each
-	// request. At level Debug it receives a record of every fetch. nil means
-	// [slog.Default].
+	// Logger receives a record of the first fetch, of changed keys with the IDs that came
+	// and went, of recovery, and of each skipped key: once, and not for each request. It
+	// receives a record of the first fetch that fails, another one every 15 minutes
+	// while fetches fail, and one when the keys are no longer used. At level Debug it
+	// receives a record of every fetch. nil means [slog.Default].
 	Logger *slog.Logger
 
 	unlimited bool // for package jwttest: unknown key IDs are not limited

@@ -122,7 +122,14 @@ func TestRemote_ServerFaults(t *testing.T) {
 				synctest.Wait()
 				records := log.drain()
 				require.Len(t, records, 1)
-				assert.Contains(t, records[0], `msg="jwtgate: keys cannot be fetched, the old ones stay in use"`)
+				message := "keys cannot be fetched, the old ones stay in use"
+				switch tt.name {
+				case "404", "only unusable keys":
+					message = "the issuer publishes no usable key"
+				case "an empty set":
+					message = "the key set of the issuer is empty"
+				}
+				assert.Contains(t, records[0], `msg="jwtgate: `+message)
 				// acceptance 33
 				assert.Less(t, len(records[0]), 600)
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,16 +35,17 @@ func TestRemote_Logs(t *testing.T) {
 		require.NoError(t, remote.Refresh(t.Context(), ""))
 		server.respond(serves(oneKeySet("2", edKey())))
 		require.NoError(t, remote.Refresh(t.Context(), ""))
-		assert.Equal(t, `level=INFO msg="jwtgate: key set changed" `+source+" "+url+" keys=1", logged())
+		assert.Equal(t, `level=INFO msg="jwtgate: key set changed" `+source+" "+url+" keys=1 added=2 removed=1", logged())
 		server.respond(fails(500))
 		require.Error(t, remote.Refresh(t.Context(), ""))
 		assert.Equal(t, `level=WARN msg="jwtgate: keys cannot be fetched, the old ones stay in use" `+source+
-			fmt.Sprintf(" error=%q", "keys.Remote: GET "+server.url+"/jwks: status 500"), logged())
-		server.respond(fails(404))
-		require.Error(t, remote.Refresh(t.Context(), ""))
+			fmt.Sprintf(" error=%q", "keys.Remote: GET "+server.url+"/jwks: status 500")+" keys_usable_for=24h10m", logged())
+		time.Sleep(90 * time.Second)
+		server.respond(fails(503))
+		require.Error(t, remote.Refresh(t.Context(), "")) // no other record of the same outage
 		server.respond(serves(oneKeySet("2", edKey())))
 		require.NoError(t, remote.Refresh(t.Context(), ""))
-		assert.Equal(t, `level=INFO msg="jwtgate: keys fetched again" `+source+" "+url+" keys=1", logged())
+		assert.Equal(t, `level=INFO msg="jwtgate: keys fetched again" `+source+" "+url+" keys=1 failed_for=1m30s failures=2", logged())
 	})
 }
 

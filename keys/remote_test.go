@@ -352,7 +352,7 @@ func TestRemote_Stats(t *testing.T) {
 		require.Len(t, stats, 1)
 		assert.ErrorContains(t, stats[0].Err, "status 500")
 		stats[0].Err = nil
-		assert.Equal(t, keys.RemoteStats{Fetches: 1, Failures: 1}, stats[0])
+		assert.Equal(t, keys.RemoteStats{Fetches: 1, Failures: 1, FailuresInARow: 1}, stats[0])
 
 		server.respond(serves(oneKeySet("1", edKey())))
 		time.Sleep(time.Minute)
@@ -362,7 +362,7 @@ func TestRemote_Stats(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		assert.Equal(t, keys.RemoteStats{
-			URL: "http://127.0.0.1/jwks", Keys: 1, Age: time.Second, Fetches: 3, Failures: 1, LimitedLookups: 9,
+			URL: "http://127.0.0.1/jwks", Keys: 1, Age: time.Second, KeysUsableFor: 24*time.Hour + 10*time.Minute - time.Second, Fetches: 3, Failures: 1, LimitedLookups: 9,
 		}, remote.Stats()[0])
 	})
 }

@@ -144,6 +144,23 @@ func (s *set) checkIssuers(issuers []string) error {
 	return errors.Join(errs...)
 }
 
+// idsWithout returns the IDs of the keys that are not IDs of other, in their order.
+func (s *set) idsWithout(other *set) (ids []string) {
+	listed := map[string]bool{}
+	for _, k := range s.all {
+		id := k.ID()
+		_, shared := other.byID[id]
+		if id == "" {
+			shared = len(other.anyID) > 0
+		}
+		if !shared && !listed[id] {
+			listed[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // algorithms returns the algorithms of the keys, sorted.
 func (s *set) algorithms() (names []string) {
 	for _, k := range s.all {

@@ -14,13 +14,25 @@ type RemoteStats struct {
 	// Age is the time since the keys were fetched, or since the issuer confirmed
 	// that they have not changed. It is 0 if no keys are in use.
 	Age time.Duration
+	// KeysUsableFor is how much longer the keys are used if no fetch succeeds. It is 0 if
+	// no keys are in use.
+	KeysUsableFor time.Duration
+	// Withdrawn reports that the issuer has withdrawn all keys by publishing an empty set.
+	Withdrawn bool
 	// Fetches is the number of fetches that have begun.
 	Fetches uint64
 	// Failures is the number of fetches that have failed.
 	Failures uint64
+	// FailuresInARow is the number of fetches that have failed since the last one that
+	// succeeded, and FailingFor is the time since the first of them. Both are 0 if the
+	// last fetch succeeded.
+	FailuresInARow int
+	FailingFor     time.Duration
 	// LimitedLookups is the number of lookups that found no key and started no
 	// fetch, because of the limits for unknown key IDs.
 	LimitedLookups uint64
-	// Err is the error of the last fetch. It is nil if that fetch succeeded.
+	// Err is the error of the last fetch. It is nil if that fetch succeeded. The text of
+	// the error of a request without an answer says what the request was waiting for, such as a
+	// connection to an address.
 	Err error
 }
