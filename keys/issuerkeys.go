@@ -80,6 +80,9 @@ type issuerKeys struct {
 
 	counters RemoteStats // without the fields that stats sets
 
+	limitedLoggedAt time.Time // when the last limitedReport was logged; zero if none was
+	limitedLogged   uint64    // LimitedLookups at that time
+
 	last fetchResult // of the last fetch that succeeded
 }
 
@@ -102,7 +105,10 @@ func (k *issuerKeys) fromIssuer(ctx context.Context, issuer, kid string) ([]*jwt
 	minFetch := k.nextFetch()
 	var waiting context.Context // has the timeout for both fetches together
 	for first := true; ; first = false {
-		found, pending, err := k.answer(issuer, kid, minFetch, first)
+		found, pending, limited, err := k.answer(issuer, kid, minFetch, first)
+		if limited != nil {
+			limited.log(k.settings.logger, k.issuer)
+		}
 		if pending == nil {
 			return found, err
 		}
@@ -195,7 +201,9 @@ func (k *issuerKeys) nextFetch() uint64 { return k.lastStarted.Load() + 1 }
 // minFetch is the number of the first fetch that is new enough for the request: the
 // result of nextFetch when the request came. first is true the first time that a request
 // asks.
-func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (found []*jwtgate.Key, pending *pendingFetch, err error) {
+func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (
+	found []*jwtgate.Key, pending *pendingFetch, limited *limitedReport, err error,
+) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
@@ -217,20 +225,31 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (fo
 	}
 	switch {
 	case conclusive:
-		return found, nil, nil
+		return found, nil, nil, nil
 	case k.inFlight != nil && !done:
-		return nil, k.inFlight, nil
+		return nil, k.inFlight, nil, nil
 	case len(found) > 0:
-		return found, nil, nil // keys without ID, one of which may have signed the token
+		return found, nil, nil, nil // keys without ID, one of which may have signed the token
 	case k.lastErr != nil:
-		return nil, nil, &outage{k.lastErr, k.untilDue(now)}
+		return nil, nil, nil, &outage{k.lastErr, k.untilDue(now)}
 	case s.set == nil:
-		return nil, nil, &outage{k.withIssuer(errors.New("the keys were out of date as soon as they came")), 0}
+		return nil, nil, nil, &outage{k.withIssuer(errors.New("the keys were out of date as soon as they came")), 0}
+	case done:
+		return nil, nil, nil, nil
 	}
-	if !done {
-		k.counters.LimitedLookups++
+	return nil, nil, k.countLimited(kid, now), nil
+}
+
+// countLimited counts a lookup of kid that the limits have kept from starting a fetch. It
+// returns what to log about it, or nil. The caller holds mu.
+func (k *issuerKeys) countLimited(kid string, now time.Time) *limitedReport {
+	k.counters.LimitedLookups++
+	if elapsed(k.limitedLoggedAt, now) < limitedInterval {
+		return nil
 	}
-	return nil, nil, nil
+	r := &limitedReport{kid, k.unknown.whyNot(kid, now), k.counters.LimitedLookups - k.limitedLogged}
+	k.limitedLoggedAt, k.limitedLogged = now, k.counters.LimitedLookups
+	return r
 }
 
 // maybeStart starts a fetch if one is due, or if a request needs a key that is not

@@ -110,6 +110,24 @@ func (r fetchReport) logFailure(log *slog.Logger) {
 	}
 }
 
+// A limitedReport is what the log says about lookups that the limits for unknown key IDs
+// have kept from starting a fetch.
+type limitedReport struct {
+	kid     string // of the last one
+	reason  string // why that key ID was not looked for
+	lookups uint64 // how many there were since the last report
+}
+
+// limitedInterval is the time between two limitedReports.
+const limitedInterval = time.Minute
+
+// log writes the report.
+func (r *limitedReport) log(logger *slog.Logger, issuer string) {
+	defer func() { _ = recover() }() // the handler is the user's, and the request must get its answer
+	remoteLogger(logger, issuer).Warn("jwtgate: an unknown key ID was not looked for",
+		"kid", logtext.Value(r.kid), "reason", r.reason, "lookups", r.lookups)
+}
+
 // remoteLogger returns the logger of the records about an issuer. logger and issuer may be
 // zero.
 func remoteLogger(logger *slog.Logger, issuer string) *slog.Logger {

@@ -3,6 +3,8 @@ package keys
 import (
 	"hash/maphash"
 	"time"
+
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // unknownKeys limits the fetches for unknown key IDs of one issuer. A key ID comes from a
@@ -98,6 +100,14 @@ func (u *unknownKeys) allow(kid string, now time.Time, minInterval time.Duration
 		}
 	}
 	return nil
+}
+
+// whyNot returns why allow did not allow a search for kid.
+func (u *unknownKeys) whyNot(kid string, now time.Time) string {
+	if now.Before(u.sighting(kid, now).inVain) {
+		return "the issuer did not have it less than " + logtext.Duration(inVainFor) + " ago"
+	}
+	return "tokens with other unknown key IDs have used up the limit, see MinInterval"
 }
 
 // finish records the outcome of a search.
