@@ -40,6 +40,9 @@ type fetchResult struct {
 	url      string            // where the document was fetched from
 	etag     string            // "" if the server sent none
 	sum      [sha256.Size]byte // hash of the document
+	// clockAhead is how far this host's clock is ahead of the server's. It is negative if
+	// it is behind, and 0 if it may be right or the server does not say.
+	clockAhead time.Duration
 }
 
 // maxEtagBytes is the length of the longest etag that is kept.

@@ -80,6 +80,8 @@ type issuerKeys struct {
 
 	counters RemoteStats // without the fields that stats sets
 
+	clock clockLog
+
 	limitedLoggedAt time.Time // when the last limitedReport was logged; zero if none was
 	limitedLogged   uint64    // LimitedLookups at that time
 
@@ -349,6 +351,7 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		r.before, r.after = k.last.set, result.set
 		k.succeed(f, result, now)
 		refund, k.newcomerTokens = k.newcomerTokens, 0
+		r.clock = k.clock.check(result.clockAhead, now)
 	}
 	k.lastErr = err
 	k.lastDone = f.number
@@ -387,7 +390,7 @@ func (k *issuerKeys) succeed(f *pendingFetch, result fetchResult, now time.Time)
 	k.failures, k.failingSince = 0, time.Time{}
 	k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.staleFor
 	k.pause = refreshAfter(result.freshFor)
-	k.counters.URL = result.url
+	k.counters.URL, k.counters.ClockAhead = result.url, result.clockAhead
 	s := &snapshot{set: result.set}
 	k.current.Store(s)
 	if f.search != nil {

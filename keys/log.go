@@ -26,6 +26,7 @@ type fetchReport struct {
 	before, after *set    // the set of the last fetch that succeeded, and that of this one
 	skipped       []error // why keys are not used, unless the fetch before had the same reason
 	first         bool    // the first fetch that succeeded
+	clock         string  // what is to be said about the clock of this host; "" if nothing
 }
 
 // reminderInterval is the time between two records of the same failure.
@@ -85,6 +86,12 @@ func (r fetchReport) log(logger *slog.Logger, source, issuer string) {
 	default:
 		log.Debug("jwtgate: keys confirmed", attrs...)
 	}
+	switch {
+	case r.clock == clockIsRight:
+		log.Info("jwtgate: "+r.clock, "url", logtext.URL(r.url))
+	case r.clock != "":
+		log.Warn("jwtgate: "+r.clock+"; tokens may be refused as expired or not yet valid", "url", logtext.URL(r.url))
+	}
 	logSkipped(logger, source, r.skipped)
 }
 
@@ -126,6 +133,37 @@ func (r *limitedReport) log(logger *slog.Logger, issuer string) {
 	defer func() { _ = recover() }() // the handler is the user's, and the request must get its answer
 	remoteLogger(logger, issuer).Warn("jwtgate: an unknown key ID was not looked for",
 		"kid", logtext.Value(r.kid), "reason", r.reason, "lookups", r.lookups)
+}
+
+// maxClockDifference is the difference from the clock of the issuer that is not logged. It
+// is the default of Options.Leeway, which a source does not know.
+const maxClockDifference = 30 * time.Second
+
+const clockIsRight = "the clock of this host agrees with the issuer's again"
+
+// A clockLog is what the log says about the clock of this host.
+type clockLog struct {
+	at time.Time // when the last difference was logged; zero if the clocks have agreed since
+}
+
+// check returns what is to be logged for a difference, or "".
+func (c *clockLog) check(ahead time.Duration, now time.Time) string {
+	if ahead.Abs() <= maxClockDifference {
+		if c.at.IsZero() {
+			return ""
+		}
+		c.at = time.Time{}
+		return clockIsRight
+	}
+	if !c.at.IsZero() && elapsed(c.at, now) < reminderInterval {
+		return ""
+	}
+	c.at = now
+	direction := "ahead by "
+	if ahead < 0 {
+		direction = "behind by "
+	}
+	return "the clock of this host is " + direction + logtext.Duration(ahead.Abs()) + ", compared with the issuer's"
 }
 
 // remoteLogger returns the logger of the records about an issuer. logger and issuer may be

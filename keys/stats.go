@@ -31,6 +31,10 @@ type RemoteStats struct {
 	// LimitedLookups is the number of lookups that found no key and started no
 	// fetch, because of the limits for unknown key IDs.
 	LimitedLookups uint64
+	// ClockAhead is how far the clock of this host is ahead of the clock of the server of the
+	// keys, by the Date header of its last answer with keys. It is negative if this host is
+	// behind. It is 0 if the difference is too small to measure, or not known.
+	ClockAhead time.Duration
 	// Err is the error of the last fetch. It is nil if that fetch succeeded. The text of
 	// the error of a request without an answer says what the request was waiting for, such as a
 	// connection to an address.

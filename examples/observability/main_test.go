@@ -168,6 +168,8 @@ func TestScrape(t *testing.T) {
 	age := s.values("jwtgate_keys_age_seconds")[label]
 	assert.Positive(t, age)
 	assert.Less(t, age, 60.0, "seconds")
+	assert.InDelta(t, 24*3600+600, s.values("jwtgate_keys_usable_for_seconds")[label], 60, "seconds")
+	assert.Equal(t, map[string]float64{label: 0}, s.values("jwtgate_clock_ahead_seconds"))
 	assert.Equal(t, map[string]float64{`service_name="orders"`: 1}, s.values("target_info"))
 }
 

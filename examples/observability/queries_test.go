@@ -222,7 +222,7 @@ func TestQueriesFindTheirSeries(t *testing.T) {
 			return nil
 		})
 	}
-	assert.Len(t, used, 7, "there is a metric that neither the dashboard nor a rule uses: %v", used)
+	assert.Len(t, used, 9, "there is a metric that neither the dashboard nor a rule uses: %v", used)
 }
 
 func TestDashboard(t *testing.T) {
@@ -262,6 +262,8 @@ func TestAlerts(t *testing.T) {
 		unavailable = `jwtgate_decisions_total{result="unavailable", reason="unavailable"} `
 		canceled    = `jwtgate_decisions_total{result="canceled", reason="canceled"} `
 		age         = `jwtgate_keys_age_seconds{issuer="https://auth.example.com/"} `
+		usable      = `jwtgate_keys_usable_for_seconds{issuer="https://auth.example.com/"} `
+		clock       = `jwtgate_clock_ahead_seconds{issuer="https://auth.example.com/"} `
 		failures    = `jwtgate_keys_fetch_failures_total{issuer="https://auth.example.com/"} `
 	)
 	fired := map[string]bool{}
@@ -270,22 +272,25 @@ func TestAlerts(t *testing.T) {
 		series []string
 		want   []string
 	}{
-		"all is well":              {[]string{allow + "0+100x1440", expired + "0+5x1440", unavailable + "0x1440", age + "240x1440", failures + "3x1440"}, nil},
-		"no more requests":         {[]string{allow + "100x1440", expired + "5x1440", age + "240x239 240+60x1200", failures + "3x1440"}, nil},
-		"a new service":            {[]string{expired + "_x1435 0+5x4"}, nil},
-		"a few unavailable":        {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
-		"many unavailable":         {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
-		"many clients go away":     {[]string{allow + "0+1000x1440", canceled + "0x1429 0+500x10"}, nil},
-		"all unavailable":          {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
-		"many refusals, as always": {[]string{allow + "0+10x1440", expired + "0+10x1440"}, nil},
-		"twice as many refusals":   {[]string{allow + "0+90x1440", expired + "0+10x1419 14210+22x19"}, nil},
-		"five times as many":       {[]string{allow + "0+90x1440", expired + "0+10x1419 14290+100x19"}, []string{"JwtgateRefusalsRise"}},
-		"the first refusals":       {[]string{allow + "0+100x1440", expired + "0x1419 0+50x20"}, []string{"JwtgateRefusalsRise"}},
-		"a few first refusals":     {[]string{allow + "0+1000x1440", expired + "0x1419 0+20x20"}, nil},
-		"more traffic":             {[]string{allow + "0+10x1419 15190+1000x20", expired + "0+1x1419 1519+100x20"}, nil},
-		"ten minutes' outage":      {[]string{age + "240x1429 240+60x10", failures + "3x1429 3+2x10"}, nil},
-		"half an hour's outage":    {[]string{age + "240x1414 240+60x25", failures + "3x1414 3+2x25"}, []string{"JwtgateKeysStale"}},
-		"a day's outage":           {[]string{age + "240x179 240+60x1260", failures + "3x179 3+2x1260"}, []string{"JwtgateKeysRunningOut", "JwtgateKeysStale"}},
+		"all is well":                 {[]string{allow + "0+100x1440", expired + "0+5x1440", unavailable + "0x1440", age + "240x1440", usable + "86760x1440", clock + "-1x1440", failures + "3x1440"}, nil},
+		"no more requests":            {[]string{allow + "100x1440", expired + "5x1440", age + "240x239 240+60x1200", usable + "86760x239 86760-60x1200", failures + "3x1440"}, nil},
+		"a new service":               {[]string{expired + "_x1435 0+5x4"}, nil},
+		"a few unavailable":           {[]string{allow + "0+1000x1440", unavailable + "0+5x1440"}, nil},
+		"many unavailable":            {[]string{allow + "0+1000x1440", unavailable + "0x1429 0+50x10"}, []string{"JwtgateCannotVerify"}},
+		"many clients go away":        {[]string{allow + "0+1000x1440", canceled + "0x1429 0+500x10"}, nil},
+		"all unavailable":             {[]string{unavailable + "0+10x1440"}, []string{"JwtgateCannotVerify"}},
+		"many refusals, as always":    {[]string{allow + "0+10x1440", expired + "0+10x1440"}, nil},
+		"twice as many refusals":      {[]string{allow + "0+90x1440", expired + "0+10x1419 14210+22x19"}, nil},
+		"five times as many":          {[]string{allow + "0+90x1440", expired + "0+10x1419 14290+100x19"}, []string{"JwtgateRefusalsRise"}},
+		"the first refusals":          {[]string{allow + "0+100x1440", expired + "0x1419 0+50x20"}, []string{"JwtgateRefusalsRise"}},
+		"a few first refusals":        {[]string{allow + "0+1000x1440", expired + "0x1419 0+20x20"}, nil},
+		"more traffic":                {[]string{allow + "0+10x1419 15190+1000x20", expired + "0+1x1419 1519+100x20"}, nil},
+		"ten minutes' outage":         {[]string{age + "240x1429 240+60x10", failures + "3x1429 3+2x10"}, nil},
+		"half an hour's outage":       {[]string{age + "240x1414 240+60x25", usable + "86760x1414 86760-60x25", failures + "3x1414 3+2x25"}, []string{"JwtgateKeysStale"}},
+		"a day's outage":              {[]string{age + "240x179 240+60x1260", usable + "86760x179 86760-60x1260", failures + "3x179 3+2x1260"}, []string{"JwtgateKeysRunningOut", "JwtgateKeysStale"}},
+		"the issuer deletes its keys": {[]string{age + "240x1429 240+60x10", usable + "86760x1429 600-60x9", failures + "3x1429 3+2x10"}, []string{"JwtgateKeysRunningOut"}},
+		"a wrong clock":               {[]string{clock + "-3600x1440"}, []string{"JwtgateClockIsOff"}},
+		"a clock a little off":        {[]string{clock + "30x1440"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, end := history{}, time.Unix(1_800_000_000, 0)

@@ -79,16 +79,22 @@ func observeKeys(meter metric.Meter, remote *keys.Remote) error {
 	age, err2 := meter.Float64ObservableGauge("jwtgate.keys.age",
 		metric.WithDescription("The time since the keys were fetched or confirmed. Absent if there are no keys."),
 		metric.WithUnit("s"))
-	fetches, err3 := meter.Int64ObservableCounter("jwtgate.keys.fetches",
+	usable, err3 := meter.Float64ObservableGauge("jwtgate.keys.usable_for",
+		metric.WithDescription("How much longer the keys are used if no fetch succeeds. Absent if there are no keys."),
+		metric.WithUnit("s"))
+	fetches, err4 := meter.Int64ObservableCounter("jwtgate.keys.fetches",
 		metric.WithDescription("Fetches of the keys, including failed ones."),
 		metric.WithUnit("{fetch}"))
-	failures, err4 := meter.Int64ObservableCounter("jwtgate.keys.fetch_failures",
+	failures, err5 := meter.Int64ObservableCounter("jwtgate.keys.fetch_failures",
 		metric.WithDescription("Fetches of the keys that failed."),
 		metric.WithUnit("{fetch}"))
-	limited, err5 := meter.Int64ObservableCounter("jwtgate.keys.limited_lookups",
+	limited, err6 := meter.Int64ObservableCounter("jwtgate.keys.limited_lookups",
 		metric.WithDescription("Tokens with an unknown key ID that were refused without a fetch."),
 		metric.WithUnit("{lookup}"))
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	ahead, err7 := meter.Float64ObservableGauge("jwtgate.clock.ahead",
+		metric.WithDescription("How far the clock of this host is ahead of the issuer's. Negative if it is behind."),
+		metric.WithUnit("s"))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return err
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -97,12 +103,14 @@ func observeKeys(meter metric.Meter, remote *keys.Remote) error {
 			o.ObserveInt64(inUse, int64(s.Keys), issuer)
 			if s.Keys > 0 {
 				o.ObserveFloat64(age, s.Age.Seconds(), issuer)
+				o.ObserveFloat64(usable, s.KeysUsableFor.Seconds(), issuer)
 			}
 			o.ObserveInt64(fetches, int64(s.Fetches), issuer)
 			o.ObserveInt64(failures, int64(s.Failures), issuer)
 			o.ObserveInt64(limited, int64(s.LimitedLookups), issuer)
+			o.ObserveFloat64(ahead, s.ClockAhead.Seconds(), issuer)
 		}
 		return nil
-	}, inUse, age, fetches, failures, limited)
+	}, inUse, age, usable, fetches, failures, limited, ahead)
 	return err
 }
