@@ -504,14 +504,16 @@ func TestAuditLogErrorText(t *testing.T) {
 	t.Parallel()
 	const start = "jwtgate: "
 	long := strings.Repeat("a", 512-len(start)-len(" (status 503)"))
-	cutRune := strings.Repeat("a", 511-len(start)) + "é"
+	cut := func(text string) string { return text[:254] + "..." + text[len(text)-255:] } // the end has the cause
+	cutRune := strings.Repeat("a", 253-len(start)) + "é" + strings.Repeat("a", 600)
 	for text, want := range map[string]string{
 		"short, with é":                     start + "short, with é (status 503)",
 		"two\nlines":                        `"jwtgate: two\nlines (status 503)"`,
 		long:                                start + long + " (status 503)",
-		long + "a":                          start + long + "a (status 503...",
-		cutRune:                             start + cutRune[:511-len(start)] + "...",
-		strings.Repeat("\x1b", 600):         `"` + start + strings.Repeat(`\x1b`, 600)[:511-len(start)] + "...",
+		long + "a":                          cut(start + long + "a (status 503)"),
+		cutRune:                             strings.Replace(cut(start+cutRune+" (status 503)"), "\xc3", "", 1),
+		strings.Repeat("\x1b", 600):         cut(`"` + start + strings.Repeat(`\x1b`, 600) + ` (status 503)"`),
+		long + " " + hs256Token(nil) + ".":  cut(start + long + " [token] (status 503)"),
 		"of " + hs256Token(nil) + ", sorry": start + "of [token], sorry (status 503)",
 	} {
 		t.Run(text[:min(len(text), 40)], func(t *testing.T) {

@@ -80,51 +80,58 @@ func Value(s string) string {
 
 // Message returns the text s of an error with its tokens masked. If the result is not
 // printable, Message returns it quoted and escaped. If it is longer than 512 bytes,
-// Message cuts it and appends "...".
+// Message cuts it as [CutMiddle] does.
 func Message(s string) string {
-	const limit = 512
 	s = maskTokens(s)
-	cut := len(s) > limit
-	if cut {
-		s = strings.ToValidUTF8(s[:limit], "")
-	}
 	if !isPrintable(s) {
 		s = strconv.QuoteToASCII(s)
-		if len(s) > limit {
-			s, cut = s[:limit], true
-		}
 	}
-	if cut {
-		s += "..."
-	}
-	return s
+	return CutMiddle(s, 512)
 }
 
 // Error limits what a server can write into a log through an error, such as the target
-// of a redirect. It returns err if the text of err is printable and has at most 250
-// bytes. Otherwise it returns another error, with the text cut to 250 bytes and a
-// space for each character that is not printable. The other error does not wrap err,
-// which may be large. It wraps context.DeadlineExceeded or context.Canceled if err
-// does.
+// of a redirect. It returns err if the text of err is printable, has at most 250 bytes
+// and has no token in it. Otherwise it returns another error, with the tokens masked, a
+// space for each character that is not printable, and the text cut to 250 bytes by
+// [CutMiddle]. The other error does not wrap err, which may be large. It wraps
+// context.DeadlineExceeded or context.Canceled if err does.
 func Error(err error) error {
-	const limit = 250
-	text, cut := err.Error(), false
-	if len(text) > limit {
-		text, cut = text[:limit], true
-	}
-	clean := Printable(text)
-	if clean == text && !cut {
+	text := err.Error()
+	clean := CutMiddle(Printable(maskTokens(text)), 250)
+	if clean == text {
 		return err
-	}
-	if cut {
-		clean += "..."
 	}
 	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, cause) {
-			return fmt.Errorf("%s (%w)", clean, cause)
+			return &cutError{clean, cause}
 		}
 	}
 	return errors.New(clean)
+}
+
+// A cutError is an error with another text than it had.
+type cutError struct {
+	text  string
+	cause error
+}
+
+func (e *cutError) Error() string { return e.text }
+func (e *cutError) Unwrap() error { return e.cause }
+
+// CutMiddle returns s if it has at most limit bytes. Otherwise it masks the tokens of s,
+// and replaces its middle by "..." if it is still too long: the start of an error says
+// what was tried, and the end has the cause. The tokens come first because the end of a
+// token that was cut cannot be recognised.
+func CutMiddle(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	if s = maskTokens(s); len(s) <= limit {
+		return s
+	}
+	limit = max(0, limit-len("..."))
+	start, end := s[:limit/2], s[len(s)-(limit-limit/2):]
+	return strings.ToValidUTF8(start, "") + "..." + strings.ToValidUTF8(end, "")
 }
 
 // Printable returns s with a space for each character that is not printable.
@@ -161,12 +168,14 @@ const tokenRest = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 // (RFC 7515 section 7.1), complete or cut off: the base64url of the start of a JSON
 // object, a dot or percent sign, and the characters of tokenRest that follow. It does
 // not mask a name such as jquery.min.js. If s is longer than 4096 bytes, maskTokens
-// keeps that many and appends "...".
+// replaces its middle by "...". What the end would start with is left out as well if it
+// may be the rest of a token.
 func maskTokens(s string) string {
 	const limit = 4096
-	more := ""
 	if len(s) > limit {
-		s, more = s[:limit], "..."
+		start, end := s[:limit/2], s[len(s)-limit/2:]
+		end = strings.TrimLeft(strings.ToValidUTF8(end, ""), tokenRest)
+		return maskTokens(strings.ToValidUTF8(start, "")) + "..." + maskTokens(end)
 	}
 	var b strings.Builder
 	written := 0 // s[:written] is already in b
@@ -184,7 +193,7 @@ func maskTokens(s string) string {
 		}
 		i = end
 	}
-	return b.String() + s[written:] + more
+	return b.String() + s[written:]
 }
 
 // startsObject reports whether s is base64url of text that starts like a JSON object
