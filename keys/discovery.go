@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -53,8 +54,8 @@ func metadataAddresses(issuer *url.URL) []string {
 // to the other addresses are in vain, and discover fails.
 //
 // If an address does not answer, discover asks the next one after three fifths of the
-// time that ctx leaves. It does not cancel the request that has no answer yet, because
-// the issuer may be slow and serve that address only.
+// time that ctx leaves, or that is left until c.discoverBy. It does not cancel the request
+// that has no answer yet, because the issuer may be slow and serve that address only.
 func (c client) discover(ctx context.Context, issuer string) (address string, err error) {
 	id, err := c.parseIssuer(issuer)
 	if err != nil {
@@ -85,7 +86,7 @@ func (c client) discover(ctx context.Context, issuer string) (address string, er
 		pending++
 		impatience = nil
 		if end, ok := ctx.Deadline(); ok && len(failures) < len(addresses) {
-			impatience = time.After(time.Until(end) / 5 * 3)
+			impatience = time.After(time.Until(earlier(end, c.discoverBy)) / 5 * 3)
 		}
 		go func() {
 			// This error is reported if the client calls runtime.Goexit.
@@ -96,7 +97,10 @@ func (c client) discover(ctx context.Context, issuer string) (address string, er
 				}
 				answers <- a
 			}()
-			a.jwksURI, a.err = c.readMetadata(ctx, id, issuer, addresses[form])
+			// Without keys to fetch, no request follows that would close the connection. An
+			// issuer without metadata must not leave one to Remote.Client at each fetch.
+			last := c.elsewhere || form == len(addresses)-1 && !c.known
+			a.jwksURI, a.err = c.readMetadata(ctx, id, issuer, addresses[form], last)
 		}()
 	}
 	for ask(); pending > 0; {
@@ -140,13 +144,13 @@ func (c client) parseIssuer(issuer string) (*url.URL, error) {
 }
 
 // readMetadata returns the jwks_uri of the metadata of issuer at address. id is the parsed
-// issuer.
-func (c client) readMetadata(ctx context.Context, id *url.URL, issuer, address string) (jwksURI string, err error) {
+// issuer. With last, no request will use the connection.
+func (c client) readMetadata(ctx context.Context, id *url.URL, issuer, address string, last bool) (jwksURI string, err error) {
 	target, err := c.parseURL(address)
 	if err != nil {
 		return "", err
 	}
-	r, err := c.get(ctx, target, "application/json", "")
+	r, err := c.get(ctx, request{target: target, accept: "application/json", last: last})
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +159,7 @@ func (c client) readMetadata(ctx context.Context, id *url.URL, issuer, address s
 	}
 	// A map compares the names of members exactly, which a struct would not.
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(r.body, &members); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(r.body, []byte("\ufeff")), &members); err != nil {
 		err = notDocument(r.body, r.header, "a discovery document", errors.New("it is not a JSON object"))
 		return "", fmt.Errorf("GET %s: %w", address, err)
 	}
@@ -173,16 +177,46 @@ func (c client) readMetadata(ctx context.Context, id *url.URL, issuer, address s
 	if len(jwksURI) > maxURLBytes {
 		return "", fmt.Errorf("GET %s: jwks_uri has more than %d bytes", address, maxURLBytes)
 	}
-	set, err := c.parseURL(jwksURI)
-	if err == nil && set.Scheme == "http" && id.Scheme != "http" && !c.insecureHTTP {
-		// parseURL allows plain http to loopback, but an issuer on https must not
-		// name an http server on this machine, which need not be the issuer's.
-		err = errors.New("it is plain http, and the issuer is not")
-	}
-	if err != nil {
+	if _, err := c.parseKeysURL(id, jwksURI); err != nil {
 		return "", fmt.Errorf("GET %s: jwks_uri %s is not accepted: %w", address, logtext.Quote(logtext.URL(jwksURI)), err)
 	}
 	return jwksURI, nil
+}
+
+// parseKeysURL parses the jwks_uri of an issuer, and returns an error if it must not be
+// fetched.
+func (c client) parseKeysURL(issuer *url.URL, jwksURI string) (*url.URL, error) {
+	u, err := c.parseURL(jwksURI)
+	if err == nil && u.Scheme == "http" && issuer.Scheme != "http" && !c.insecureHTTP {
+		// parseURL allows plain http to loopback, but an issuer on https must not
+		// name an http server on this machine, which need not be the issuer's.
+		return nil, errors.New("it is plain http, and the issuer is not")
+	}
+	return u, err
+}
+
+// A discovery is the last successful discovery of an issuer. The zero value is that there
+// was none.
+type discovery struct {
+	jwksURI string
+	at      time.Time
+	// fetchNext is set if the keys did not come in time after the discovery. The next fetch
+	// then asks for them at once, since one that discovers first would end like that too.
+	fetchNext bool
+}
+
+// age returns how long ago the discovery was. While the machine is suspended, only the wall
+// clock goes on, and the wall clock may be set back.
+func (d *discovery) age(now time.Time) time.Duration {
+	return max(now.Sub(d.at), now.Round(0).Sub(d.at.Round(0)))
+}
+
+// earlier returns the earlier one of two times. The zero time counts as none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 const (
@@ -200,17 +234,26 @@ const (
 type discoveryError struct {
 	text   string
 	causes []error
+
+	addresses []string // those that were asked
+	failures  []error  // why that failed
 }
 
 func (e *discoveryError) Error() string   { return e.text }
 func (e *discoveryError) Unwrap() []error { return e.causes }
+
+// with returns the error for a fetch that has also failed at the address of an earlier
+// discovery.
+func (e *discoveryError) with(address string, err error) *discoveryError {
+	return newDiscoveryError(append(slices.Clone(e.addresses), logtext.URL(address)), append(slices.Clone(e.failures), err))
+}
 
 // newDiscoveryError returns the error for the failures of the addresses, in order. Only
 // the addresses that have a failure were asked. The error wraps a status of 4xx, such as
 // 404, only if each failure is one: otherwise it is not certain that the issuer has no
 // metadata.
 func newDiscoveryError(addresses []string, failures []error) *discoveryError {
-	e := new(discoveryError)
+	e := &discoveryError{addresses: addresses[:len(failures)], failures: failures}
 	for _, missing := range []bool{false, true} {
 		for _, err := range failures {
 			if isMissing(err) == missing {
@@ -243,8 +286,8 @@ func newDiscoveryError(addresses []string, failures []error) *discoveryError {
 	room := maxDiscoveryText - len("; ")*(len(parts)-1)
 	for i, p := range shortestFirst {
 		limit := min(room/(len(parts)-i), maxFormText)
-		p.get = cutMiddle(p.get, max(limit-len(p.reason), limit/3))
-		p.reason = cutMiddle(p.reason, limit-len(p.get))
+		p.get = logtext.CutMiddle(p.get, max(limit-len(p.reason), limit/3))
+		p.reason = logtext.CutMiddle(p.reason, limit-len(p.get))
 		room -= len(p.get) + len(p.reason)
 	}
 	var text strings.Builder
@@ -263,15 +306,4 @@ func newDiscoveryError(addresses []string, failures []error) *discoveryError {
 func isMissing(err error) bool {
 	var s *statusError
 	return errors.As(err, &s) && s.status >= 400 && s.status < 500 && s.status != http.StatusTooManyRequests
-}
-
-// cutMiddle returns s, with "..." in place of its middle if it has more than limit bytes.
-// The start of a URL names the server. The end of an error has its cause.
-func cutMiddle(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	limit -= len("...")
-	start, end := s[:limit/2], s[len(s)-(limit-limit/2):]
-	return strings.ToValidUTF8(start, "") + "..." + strings.ToValidUTF8(end, "")
 }

@@ -1,11 +1,15 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +29,7 @@ type fetcher struct {
 	algorithms []string
 	parse      func([]byte) ([]*jwtgate.Key, error)
 	freshFor   time.Duration // greater than 0
+	staleFor   time.Duration
 }
 
 // A fetchResult is what a fetch returns.
@@ -40,9 +45,20 @@ type fetchResult struct {
 	url      string            // where the document was fetched from
 	etag     string            // "" if the server sent none
 	sum      [sha256.Size]byte // hash of the document
-	// clockAhead is how far this host's clock is ahead of the server's. It is negative if
-	// it is behind, and 0 if it may be right or the server does not say.
+
+	// refreshHint is how often the document says that it should be fetched; 0 if it does
+	// not say that.
+	refreshHint time.Duration
+	// clockAhead is by how much the clock of this host is ahead of the server's, at least.
+	// It is negative if the clock of this host is behind. It is 0 if the clocks may agree,
+	// and if the answer does not say.
 	clockAhead time.Duration
+	// usableUntil is when the keys must not be used any more, however fresh they are. Zero
+	// means no such time. It is set if discovery has failed.
+	usableUntil time.Time
+	// discoveryErr is why discovery has failed, if the keys are from the address of an
+	// earlier discovery.
+	discoveryErr error
 }
 
 // maxEtagBytes is the length of the longest etag that is kept.
@@ -50,9 +66,10 @@ const maxEtagBytes = 1024
 
 // fetch fetches the keys of issuer. last is the result of the last fetch that
 // succeeded. The etag of last is sent only to the url of last. An empty etag is not sent.
-// With pastCaches, caches on the way must not answer: they may not know of a new key.
-// The text of an error is fit for one line of a log.
-func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, pastCaches bool) (result fetchResult, err error) {
+// known is the last discovery, which fetch replaces. With pastCaches, caches on the way
+// must not answer: they may not know of a new key. The text of an error is fit for one
+// line of a log.
+func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, known *discovery, pastCaches bool) (result fetchResult, err error) {
 	defer func() {
 		// The client may be the user's, and this runs on a goroutine of this
 		// package, where a panic would end the program.
@@ -70,51 +87,206 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, pa
 			}
 		}
 	}()
-	c := f.client
+	c, close := f.client.forFetch(ctx)
+	defer close()
 	c.pastCaches = pastCaches
-	address := f.url
-	if address == "" {
-		if address, err = c.discover(ctx, issuer); err != nil {
-			return fetchResult{}, err
-		}
+	if f.url != "" {
+		return f.read(f.request(ctx, c, f.url, last), last)
 	}
-	return f.fetchDocument(ctx, c, address, last)
-}
-
-// fetchDocument fetches and reads the document at address.
-func (f *fetcher) fetchDocument(ctx context.Context, c client, address string, last fetchResult) (fetchResult, error) {
-	target, err := c.parseURL(address)
-	if err != nil {
-		return fetchResult{}, fmt.Errorf("the address %q of the keys is not accepted: %w", logtext.URL(address), err)
-	}
-	etag := ""
-	if last.url == address {
-		etag = last.etag
-	}
-	r, err := c.get(ctx, target, "application/jwk-set+json, application/json", etag)
+	id, err := c.parseIssuer(issuer)
 	if err != nil {
 		return fetchResult{}, err
 	}
-	result := fetchResult{url: address, etag: r.header.Get("Etag"), freshFor: f.freshness(r.header), sum: sha256.Sum256(r.body)}
+	now := time.Now()
+	usable := known.jwksURI != "" && known.age(now) < f.freshFor+max(0, min(f.staleFor, math.MaxInt64-f.freshFor))
+	if usable {
+		var address *url.URL
+		if address, err = c.parseKeysURL(id, known.jwksURI); err != nil {
+			usable = false // as if it was never accepted
+		} else {
+			c.known, c.elsewhere = true, origin(address) != origin(id)
+		}
+	}
+	if usable && known.fetchNext && known.age(now) < f.freshFor {
+		known.fetchNext = false
+		result, err = f.read(f.request(ctx, c, known.jwksURI, last), last)
+		if err == nil || ctx.Err() != nil {
+			result.usableUntil = f.usableUntil(known)
+			return result, err
+		}
+		usable = false // it has just failed
+	}
+	if usable {
+		return f.discoverBeside(ctx, c, issuer, last, known)
+	}
+	jwksURI, err := c.discover(ctx, issuer)
+	if err != nil {
+		return fetchResult{}, err
+	}
+	return f.fetchDiscovered(ctx, c, jwksURI, last, known)
+}
+
+// fetchDiscovered fetches the keys from the address that a discovery has just named.
+func (f *fetcher) fetchDiscovered(ctx context.Context, c client, jwksURI string, last fetchResult, known *discovery) (fetchResult, error) {
+	*known = discovery{jwksURI: jwksURI, at: time.Now()}
+	result, err := f.read(f.request(ctx, c, jwksURI, last), last)
+	known.fetchNext = err != nil && ctx.Err() != nil
+	return result, err
+}
+
+// usableUntil returns when keys must not be used any more that come from the address of an
+// earlier discovery: when the keys of that discovery would be stale. The issuer may have left
+// that address, and somebody else may have taken it over.
+func (f *fetcher) usableUntil(known *discovery) time.Time {
+	return known.at.Add(f.freshFor).Add(f.staleFor) // the sum may overflow a Duration
+}
+
+// discoverBeside fetches the keys of an issuer for which an earlier discovery is known. It
+// asks the address of that discovery too, if discovery fails or is slow, and uses the
+// answer unless discovery names another address. Discovery has three fifths of the time,
+// and longer only while the known address does not answer with keys.
+func (f *fetcher) discoverBeside(ctx context.Context, c client, issuer string, last fetchResult, known *discovery) (fetchResult, error) {
+	type discovered struct {
+		jwksURI string
+		err     error
+	}
+	var soon, late <-chan time.Time
+	if end, ok := ctx.Deadline(); ok {
+		left := time.Until(end)
+		soon, late = time.After(left/5), time.After(left/5*3)
+		c.discoverBy = time.Now().Add(left / 5 * 3)
+	}
+	discovering, cancelDiscovery := context.WithCancel(ctx)
+	asking, cancelAsking := context.WithCancel(ctx)
+	discoveries, documents := make(chan discovered, 1), make(chan document, 1)
+	discoveryEnds, documentEnds := false, true // nothing of it is in flight
+	// No request outlasts the fetch.
+	defer func() {
+		cancelDiscovery()
+		cancelAsking()
+		if !discoveryEnds {
+			<-discoveries
+		}
+		if !documentEnds {
+			<-documents
+		}
+	}()
+	go func() {
+		jwksURI, err := c.discover(discovering, issuer)
+		discoveries <- discovered{jwksURI, err}
+	}()
+	address := known.jwksURI
+	ask := func() {
+		soon, documentEnds = nil, false
+		go func() {
+			// This error is reported if the client calls runtime.Goexit.
+			d := document{err: errors.New("the client stopped its goroutine with runtime.Goexit")}
+			defer func() {
+				if r := recover(); r != nil { // the client may be the user's
+					d.err = fmt.Errorf("fetching panicked: %v", r)
+				}
+				documents <- d
+			}()
+			d = f.request(asking, c, address, last)
+		}()
+	}
+	asked := false
+	var answer *discovered // of discovery
+	var result fetchResult // of the known address
+	var err error
+	read := false // result and err are set
+	for patient := true; ; {
+		switch {
+		case answer != nil && answer.err == nil:
+			if answer.jwksURI != address || !asked {
+				cancelAsking()
+				return f.fetchDiscovered(ctx, c, answer.jwksURI, last, known)
+			}
+			*known = discovery{jwksURI: address, at: time.Now()}
+			if read {
+				known.fetchNext = err != nil && ctx.Err() != nil
+				return result, err
+			}
+		case read && err == nil && (answer != nil || !patient):
+			cancelDiscovery()
+			if answer == nil {
+				d := <-discoveries
+				answer, discoveryEnds = &d, true
+			}
+			result.usableUntil, result.discoveryErr = f.usableUntil(known), answer.err
+			return result, nil
+		case read && answer != nil:
+			if failed := new(discoveryError); errors.As(answer.err, &failed) {
+				return fetchResult{}, failed.with(address, err)
+			}
+			return fetchResult{}, err
+		case answer != nil && !asked:
+			asked = true
+			ask()
+		}
+		select {
+		case d := <-discoveries:
+			answer, discoveryEnds = &d, true
+		case d := <-documents:
+			documentEnds, read = true, true
+			result, err = f.read(d, last)
+		case <-soon:
+			asked = true
+			ask()
+		case <-late:
+			patient = false
+		}
+	}
+}
+
+// A document is the answer to the request for the keys.
+type document struct {
+	address string
+	etag    string // that was sent
+	answer  *response
+	err     error
+}
+
+// request requests the document at address.
+func (f *fetcher) request(ctx context.Context, c client, address string, last fetchResult) document {
+	target, err := c.parseURL(address)
+	if err != nil {
+		return document{err: fmt.Errorf("the address %q of the keys is not accepted: %w", logtext.URL(address), err)}
+	}
+	d := document{address: address}
+	if last.url == address {
+		d.etag = last.etag
+	}
+	d.answer, d.err = c.get(ctx, request{target: target, accept: "application/jwk-set+json, application/json", etag: d.etag, last: true})
+	return d
+}
+
+// read reads a document.
+func (f *fetcher) read(d document, last fetchResult) (result fetchResult, err error) {
+	if d.err != nil {
+		return fetchResult{}, d.err
+	}
+	r, shown := d.answer, logtext.URL(d.address)
+	result = fetchResult{url: d.address, etag: r.header.Get("Etag"), sum: sha256.Sum256(r.body)}
 	if len(result.etag) > maxEtagBytes {
 		result.etag = ""
 	}
 	switch {
-	case r.status == http.StatusNotModified && etag != "":
+	case r.status == http.StatusNotModified && d.etag != "":
 		// Headers that a 304 does not repeat stay valid (RFC 9110 section 15.4.5).
-		result.set, result.skipped, result.sum = last.set, last.skipped, last.sum
+		result.set, result.skipped, result.sum, result.refreshHint = last.set, last.skipped, last.sum, last.refreshHint
 		if result.etag == "" {
 			result.etag = last.etag
 		}
-		if r.header.Get("Cache-Control") == "" {
-			result.freshFor = last.freshFor
+		result.freshFor = last.freshFor
+		if r.header.Get("Cache-Control") != "" {
+			result.freshFor = f.freshness(r.header, result.refreshHint)
 		}
 		return result, nil
 	case r.status != http.StatusOK:
-		return fetchResult{}, newStatusError(target.Redacted(), r)
+		return fetchResult{}, newStatusError(shown, r)
 	case last.set != nil && result.sum == last.sum:
-		result.set, result.skipped = last.set, last.skipped
-		return result, nil
+		result.set, result.skipped, result.refreshHint = last.set, last.skipped, last.refreshHint
 	case f.parse != nil:
 		if result.set, err = parseWith(f.parse, r.body); err == nil && len(result.set.all) > jwk.MaxKeys {
 			err = fmt.Errorf("it has %d keys, more than the %d that are used", len(result.set.all), jwk.MaxKeys)
@@ -122,24 +294,89 @@ func (f *fetcher) fetchDocument(ctx context.Context, c client, address string, l
 	default:
 		if result.set, result.skipped, err = parseJWKS(r.body, f.use, f.algorithms); err != nil {
 			err = notDocument(r.body, r.header, "a JWK Set", err)
+		} else if f.use == jwk.JWTSVID {
+			result.refreshHint = refreshHint(r.body)
 		}
 	}
 	if err != nil {
-		return fetchResult{url: address, freshFor: result.freshFor}, fmt.Errorf("GET %s: %w", target.Redacted(), err)
+		return fetchResult{url: address, freshFor: f.freshness(r.header, 0)}, fmt.Errorf("GET %s: %w", shown, err)
 	}
+	result.freshFor = f.freshness(r.header, result.refreshHint)
+	result.clockAhead = clockAhead(r)
 	return result, nil
 }
 
-// freshness returns how long the keys of a response may be used before the next
-// fetch (RFC 9111 sections 4.2 and 5.2.2): freshFor, if the response has no
-// max-age. Otherwise it is the shortest of freshFor, a day, and the max-age, which
-// counts as a minute if it is less.
-func (f *fetcher) freshness(header http.Header) time.Duration {
-	age, ok := maxAge(header)
-	if !ok {
-		return f.freshFor
+// refreshHint returns the spiffe_refresh_hint of the bundle of a SPIFFE trust domain
+// (SPIFFE Trust Domain and Bundle, section 4.1.2): a number of seconds. It returns 0 if there
+// is none, or if it is not a positive number.
+func refreshHint(bundle []byte) time.Duration {
+	// A map compares the names of members exactly, which a struct would not.
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(bytes.TrimPrefix(bundle, []byte("\ufeff")), &members); err != nil {
+		return 0
 	}
-	return min(f.freshFor, max(age, time.Minute), 24*time.Hour)
+	seconds, err := strconv.ParseFloat(string(members["spiffe_refresh_hint"]), 64)
+	if err != nil || seconds <= 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 1<<31) * float64(time.Second))
+}
+
+// clockAhead returns by how much the clock of this host is ahead of the server's, at least,
+// by the Date of a response (RFC 9110 section 6.6.1) and its Age (RFC 9111 section 5.1). Both
+// are whole seconds. clockAhead returns 0 if the clocks may agree, or if a cache has
+// answered that does not say how old the response is.
+func clockAhead(r *response) time.Duration {
+	date, err := http.ParseTime(r.header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	var atLeast, atMost time.Duration // how old the response was when it was sent
+	if age := r.header.Values("Age"); len(age) > 0 {
+		seconds, err := strconv.ParseUint(strings.TrimSpace(age[0]), 10, 31)
+		if err != nil || len(age) > 1 {
+			return 0
+		}
+		atLeast = time.Duration(seconds) * time.Second
+		atMost = atLeast + time.Second
+	} else if cacheHasAnswered(r.header) {
+		return 0
+	}
+	// The server's clock was between date and a second later when it made the response. The
+	// clock of this host was between from and to.
+	from, to := r.sent.Add(-atMost), r.received.Add(-atLeast)
+	if ahead := from.Sub(date.Add(time.Second)); ahead > 0 {
+		return ahead
+	}
+	return min(0, to.Sub(date))
+}
+
+// cacheHasAnswered reports whether a header says so that caches write which need not write
+// Age (RFC 9211 section 2 for Cache-Status).
+func cacheHasAnswered(header http.Header) bool {
+	for _, name := range []string{"Cache-Status", "X-Cache", "Cf-Cache-Status", "X-Cache-Status"} {
+		for _, value := range header.Values(name) {
+			if strings.Contains(strings.ToLower(value), "hit") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// freshness returns how long the keys of a response may be used before the next
+// fetch (RFC 9111 sections 4.2 and 5.2.2): the shortest of freshFor, of a day if the
+// response has a max-age, of that max-age, and of the refresh hint hint if that is not 0. A
+// max-age or a hint of less than a minute counts as a minute.
+func (f *fetcher) freshness(header http.Header, hint time.Duration) time.Duration {
+	fresh := f.freshFor
+	if age, ok := maxAge(header); ok {
+		fresh = min(fresh, max(age, time.Minute), 24*time.Hour)
+	}
+	if hint > 0 {
+		fresh = min(fresh, max(hint, time.Minute))
+	}
+	return fresh
 }
 
 // maxAge returns the max-age of a response minus its Age. ok is false if the

@@ -86,6 +86,8 @@ type issuerKeys struct {
 	limitedLogged   uint64    // LimitedLookups at that time
 
 	last fetchResult // of the last fetch that succeeded
+
+	discovered discovery // belongs to the fetch in flight while there is one
 }
 
 // settings are the fields of a Remote that its issuers need, with defaults filled
@@ -97,6 +99,7 @@ type settings struct {
 	minInterval time.Duration
 	unlimited   bool // every unknown key ID causes a fetch
 	timeout     time.Duration
+	slots       *fetchSlots
 	logger      *slog.Logger // nil means slog.Default
 }
 
@@ -310,21 +313,38 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // a server may answer plain requests and fail on conditional ones.
 // search is nil unless the fetch is for an unknown key.
 func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
-	ctx, cancel := context.WithTimeout(context.Background(), k.settings.timeout)
-	f := &pendingFetch{ctx: ctx, number: k.lastStarted.Add(1), startedAt: now, done: make(chan struct{}), search: search}
+	f := &pendingFetch{number: k.lastStarted.Add(1), startedAt: now, done: make(chan struct{}), late: make(chan struct{}), search: search}
 	k.inFlight = f
 	k.setAlarm(now)
 	last := k.last
 	if !revalidate || k.lastErr != nil {
 		last.etag = ""
 	}
+	rank, order := k.urgency(now, revalidate)
 	go func() {
-		defer cancel()
 		// This error is reported if a callback, such as Parse, calls runtime.Goexit.
 		result, err := fetchResult{}, errors.New("the fetch did not end: a function that it called, such as Parse, stopped its goroutine with runtime.Goexit")
 		defer func() { k.finish(f, result, err) }()
-		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last, !revalidate)
+		release := k.settings.slots.acquire(rank, order)
+		ctx, end := f.begin(k.settings.timeout, release)
+		defer end()
+		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last, &k.discovered, !revalidate)
 	}()
+}
+
+// urgency returns how soon a fetch gets a slot. With revalidate, the fetch is a due one. The
+// caller holds mu.
+func (k *issuerKeys) urgency(now time.Time, revalidate bool) (r rank, order int) {
+	hasKeys := k.current.Load().set != nil && now.Before(k.staleAt)
+	switch {
+	case k.lastErr != nil || k.newcomerTokens > 0:
+		return rankDoubted, k.failures
+	case k.fetchedAt.IsZero():
+		return rankRoutine, 0
+	case revalidate && hasKeys:
+		return rankRoutine, 1 // no request waits for it, so a first fetch goes before
+	}
+	return rankWanted, 0
 }
 
 // finish records the outcome of a fetch, wakes the requests that wait for it, and
@@ -389,6 +409,9 @@ func (k *issuerKeys) fail(result fetchResult, now time.Time) {
 func (k *issuerKeys) succeed(f *pendingFetch, result fetchResult, now time.Time) {
 	k.failures, k.failingSince = 0, time.Time{}
 	k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.staleFor
+	if !result.usableUntil.IsZero() {
+		k.keysLast = min(k.keysLast, result.usableUntil.Sub(now))
+	}
 	k.pause = refreshAfter(result.freshFor)
 	k.counters.URL, k.counters.ClockAhead = result.url, result.clockAhead
 	s := &snapshot{set: result.set}
@@ -477,28 +500,55 @@ func (s *snapshot) find(issuer, kid string) (found []*jwtgate.Key, conclusive bo
 // A pendingFetch is an attempt to get new keys. All requests that need its outcome
 // share it.
 type pendingFetch struct {
-	ctx       context.Context // ends with the timeout of the fetch
-	number    uint64          // 1 for the first fetch of the issuer
+	number    uint64 // 1 for the first fetch of the issuer
 	startedAt time.Time
+	hasSlot   atomic.Bool   // the fetch has one of the fetchSlots
+	late      chan struct{} // closed when the deadline of the fetch passes
 	done      chan struct{} // closed when the outcome is recorded
 	search    *search       // the unknown key that the fetch is for; nil if there is none
 }
 
+// begin returns the context of the fetch, which has a slot from now on. end must be called
+// when the fetch has ended. release is called then, or at the deadline of the fetch if that
+// is earlier: a client that ignores its context must not hold a slot.
+func (f *pendingFetch) begin(timeout time.Duration, release func()) (ctx context.Context, end func()) {
+	f.hasSlot.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	stop := context.AfterFunc(ctx, func() {
+		close(f.late)
+		release()
+	})
+	return ctx, func() {
+		if stop() {
+			release()
+		}
+		cancel()
+	}
+}
+
 // wait waits until the fetch has ended and returns nil. It returns the error of
 // ctx if that ends first. It also returns when the fetch's own deadline passes,
-// even if the HTTP client hangs.
+// even if the HTTP client hangs. That deadline counts from when the fetch gets a slot.
 func (f *pendingFetch) wait(ctx context.Context) error {
 	select {
 	case <-f.done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
-	case <-f.ctx.Done():
+		return f.gaveUp(ctx.Err())
+	case <-f.late:
 	}
 	select {
 	case <-f.done:
 		return nil
 	default:
-		return f.ctx.Err()
+		return context.DeadlineExceeded
 	}
+}
+
+// gaveUp returns the error of a request that waits no longer because of err.
+func (f *pendingFetch) gaveUp(err error) error {
+	if !f.hasSlot.Load() {
+		return fmt.Errorf("too many fetches for other issuers are in flight: %w", err)
+	}
+	return err
 }

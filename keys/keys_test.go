@@ -42,6 +42,7 @@ const (
 // TestMain discards what sources log to slog.Default. A test reads it with captureDefaultLog.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
+	prepareDefaultTransport()
 	os.Exit(m.Run())
 }
 

@@ -382,12 +382,14 @@ func (r *Remote) newSettings() *settings {
 		staleFor:    min(atLeast(minFreshFor, r.StaleFor, defaultStaleFor), century),
 		minInterval: min(atLeast(minTimeout, r.MinInterval, defaultMinInterval), century),
 		timeout:     atLeast(minTimeout, r.Timeout, defaultTimeout),
+		slots:       new(fetchSlots),
 		logger:      r.Logger,
 	}
 	s.unlimited = r.unlimited
 	if r.StaleFor < 0 {
 		s.staleFor = 0
 	}
+	s.fetcher.staleFor = s.staleFor
 	return s
 }
 

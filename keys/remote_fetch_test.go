@@ -53,13 +53,13 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"204", fails(204), "status 204"},
 		{"500 with a good set", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.Write(good) }, "status 500"},
 		{"304 without If-None-Match", fails(304), "status 304"},
-		{"connection closed", closesConnection, "EOF"},
+		{"connection closed", closesConnection, "/jwks: EOF while waiting for the answer"},
 		{"connection closed in the body", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000")
 			w.Write(good)
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
-		}, "unexpected EOF"},
+		}, "/jwks: unexpected EOF while reading the answer"},
 		{"garbage", serves(bytes.Repeat([]byte("\x00\xff{["), 100)), "it is other binary data (application/octet-stream), not a JWK Set"},
 		{"nothing", serves(nil), "it is empty, not a JWK Set"},
 		{"HTML", servesWith("Content-Type", "text/html", []byte("<!doctype html><title>Maintenance</title>")), "/jwks: it is an HTML page (text/html), not a JWK Set"},
@@ -82,12 +82,12 @@ func TestRemote_ServerFaults(t *testing.T) {
 		{"redirect in a loop", redirects("/jwks"), "it redirects more than 3 times"},
 		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, "status 302"},
 		{"redirect to a long address", redirects("https://" + strings.Repeat("a", 5000) + ".example/redirect"), "..."},
-		{"no answer", neverAnswers, "context deadline exceeded"},
+		{"no answer", neverAnswers, "/jwks: no answer in time while waiting for the answer"},
 		{"a body without an end", func(w http.ResponseWriter, r *http.Request) {
 			w.Write(good)
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
-		}, "context deadline exceeded"},
+		}, "/jwks: no answer in time while reading the answer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

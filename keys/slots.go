@@ -1,0 +1,91 @@
+package keys
+
+import "sync"
+
+// A fetchSlots limits how many fetches of a Remote are in flight, for all its issuers
+// together: a thousand issuers that are due at the same time must not exhaust the file
+// descriptors of the process. A fetch that gets no slot waits for one.
+//
+// The fetches of an issuer that hangs hold a slot for the whole Timeout, so that a few
+// dozen such issuers could keep all the others from fetching. Each rank of fetches
+// therefore leaves slots to the ranks before it.
+//
+// The zero value is ready for use. It is safe for concurrent use.
+type fetchSlots struct {
+	mu      sync.Mutex
+	taken   [ranks]int
+	waiting [ranks][]*slotRequest // in the order in which they came
+}
+
+// maxFetches is how many fetches may be in flight at once.
+const maxFetches = 32
+
+// A rank is how urgent a fetch is, and how likely to hang. The first rank is the most
+// urgent.
+type rank int
+
+const (
+	rankWanted  rank = iota // the last fetch succeeded, and a request or Refresh waits for this one
+	rankRoutine             // the refresh of an issuer whose last fetch succeeded, or the first fetch of an issuer that the program has named
+	rankDoubted             // the last fetch failed, or only a token has named the issuer
+	ranks
+)
+
+// maxFetchesOf is how many slots the fetches of a rank and of the ranks after it may
+// hold together.
+var maxFetchesOf = [ranks]int{maxFetches, maxFetches / 4 * 3, maxFetches / 2}
+
+// A slotRequest is a fetch that waits for a slot. Within a rank the fetches with the lowest
+// order come first. An issuer that is down for long thus waits behind one that is up
+// again.
+type slotRequest struct {
+	order   int
+	granted chan struct{}
+}
+
+// acquire waits for a slot. The caller must call release once, and soon: at the deadline
+// of its fetch at the latest.
+func (s *fetchSlots) acquire(r rank, order int) (release func()) {
+	request := &slotRequest{order, make(chan struct{})}
+	s.mu.Lock()
+	s.waiting[r] = append(s.waiting[r], request)
+	s.grant()
+	s.mu.Unlock()
+	<-request.granted
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.taken[r]--
+		s.grant()
+	}
+}
+
+// grant gives free slots to the fetches that wait. The caller holds mu.
+func (s *fetchSlots) grant() {
+	for r := range ranks {
+		for len(s.waiting[r]) > 0 && s.free(r) {
+			first := 0
+			for i, request := range s.waiting[r] {
+				if request.order < s.waiting[r][first].order {
+					first = i
+				}
+			}
+			request := s.waiting[r][first]
+			s.waiting[r] = append(s.waiting[r][:first:first], s.waiting[r][first+1:]...)
+			s.taken[r]++
+			close(request.granted)
+		}
+	}
+}
+
+// free reports whether there is a slot for a fetch of the rank r.
+func (s *fetchSlots) free(r rank) bool {
+	held := 0
+	for of := ranks - 1; of >= 0; of-- {
+		held += s.taken[of]
+		if of <= r && held >= maxFetchesOf[of] {
+			return false
+		}
+	}
+	return true
+}
