@@ -32,7 +32,7 @@ type client struct {
 	pastCaches bool              // caches on the way must ask the server
 	discoverBy time.Time         // when discovery should be over; zero means the deadline of the fetch
 	known      bool              // an earlier discovery of the issuer is known
-	elsewhere  bool              // the keys are not expected on the host of their issuer
+	alone      bool              // the request for the keys will probably not use the connection of discovery
 	ownsAll    bool              // the end of the fetch closes all connections
 }
 

@@ -99,7 +99,7 @@ func (c client) discover(ctx context.Context, issuer string) (address string, er
 			}()
 			// Without keys to fetch, no request follows that would close the connection. An
 			// issuer without metadata must not leave one to Remote.Client at each fetch.
-			last := c.elsewhere || form == len(addresses)-1 && !c.known
+			last := c.alone || form == len(addresses)-1 && !c.known
 			a.jwksURI, a.err = c.readMetadata(ctx, id, issuer, addresses[form], last)
 		}()
 	}
@@ -203,6 +203,9 @@ type discovery struct {
 	// fetchNext is set if the keys did not come in time after the discovery. The next fetch
 	// then asks for them at once, since one that discovers first would end like that too.
 	fetchNext bool
+	// beside is set if the keys were requested while discovery was in flight, and so over
+	// another connection.
+	beside bool
 }
 
 // age returns how long ago the discovery was. While the machine is suspended, only the wall

@@ -104,7 +104,7 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, kn
 		if address, err = c.parseKeysURL(id, known.jwksURI); err != nil {
 			usable = false // as if it was never accepted
 		} else {
-			c.known, c.elsewhere = true, origin(address) != origin(id)
+			c.known, c.alone = true, known.beside || origin(address) != origin(id)
 		}
 	}
 	if usable && known.fetchNext && known.age(now) < f.freshFor {
@@ -190,7 +190,8 @@ func (f *fetcher) discoverBeside(ctx context.Context, c client, issuer string, l
 			d = f.request(asking, c, address, last)
 		}()
 	}
-	asked := false
+	asked, beside := false, false
+	defer func() { known.beside = beside }()
 	var answer *discovered // of discovery
 	var result fetchResult // of the known address
 	var err error
@@ -231,7 +232,7 @@ func (f *fetcher) discoverBeside(ctx context.Context, c client, issuer string, l
 			documentEnds, read = true, true
 			result, err = f.read(d, last)
 		case <-soon:
-			asked = true
+			asked, beside = true, true
 			ask()
 		case <-late:
 			patient = false
