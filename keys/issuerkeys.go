@@ -340,9 +340,9 @@ func (k *issuerKeys) urgency(now time.Time, revalidate bool) (r rank, order int)
 	case k.lastErr != nil || k.newcomerTokens > 0:
 		return rankDoubted, k.failures
 	case k.fetchedAt.IsZero():
-		return rankRoutine, 0
+		return rankFirst, 0
 	case revalidate && hasKeys:
-		return rankRoutine, 1 // no request waits for it, so a first fetch goes before
+		return rankRefresh, 0
 	}
 	return rankWanted, 0
 }

@@ -14,7 +14,7 @@ import "sync"
 type fetchSlots struct {
 	mu      sync.Mutex
 	taken   [ranks]int
-	waiting [ranks][]*slotRequest // in the order in which they came
+	waiting [ranks][]*slotRequest // the one that waits for the longest time is first
 }
 
 // maxFetches is how many fetches may be in flight at once.
@@ -26,18 +26,21 @@ type rank int
 
 const (
 	rankWanted  rank = iota // the last fetch succeeded, and a request or Refresh waits for this one
-	rankRoutine             // the refresh of an issuer whose last fetch succeeded, or the first fetch of an issuer that the program has named
+	rankFirst               // the first fetch of an issuer that the program has named
+	rankRefresh             // the last fetch succeeded, and its keys are in use
 	rankDoubted             // the last fetch failed, or only a token has named the issuer
 	ranks
 )
 
 // maxFetchesOf is how many slots the fetches of a rank and of the ranks after it may
 // hold together.
-var maxFetchesOf = [ranks]int{maxFetches, maxFetches / 4 * 3, maxFetches / 2}
+var maxFetchesOf = [ranks]int{maxFetches, maxFetches / 8 * 7, maxFetches / 8 * 6, maxFetches / 2}
 
 // A slotRequest is a fetch that waits for a slot. Within a rank the fetches with the lowest
-// order come first. An issuer that is down for long thus waits behind one that is up
-// again.
+// order come first, so that an issuer that is down for long waits behind one that is up
+// again. Of these fetches the last one comes first: the requests that needed an earlier one
+// have perhaps been answered with 503 already. No fetch waits for long, because an issuer
+// whose fetch fails has a higher order from then on.
 type slotRequest struct {
 	order   int
 	granted chan struct{}
@@ -66,7 +69,7 @@ func (s *fetchSlots) grant() {
 		for len(s.waiting[r]) > 0 && s.free(r) {
 			first := 0
 			for i, request := range s.waiting[r] {
-				if request.order < s.waiting[r][first].order {
+				if request.order <= s.waiting[r][first].order {
 					first = i
 				}
 			}
