@@ -58,6 +58,14 @@ import (
 // time that the first address fails. If you do not trust that server with the keys, set
 // URL. A server or tenant that controls another path cannot answer for the issuer.
 //
+// If discovery fails, the fetch asks for the keys where the last successful discovery of
+// the issuer has found them. It also asks there if discovery takes longer than a fifth of
+// Timeout. It uses that answer if discovery has not ended after three fifths of Timeout. That
+// address, and the keys from it, are used for FreshFor plus StaleFor after the discovery,
+// because the issuer may have left the address since. If the keys do not come in time after
+// a discovery, the next fetch asks for them without another one, unless FreshFor has
+// passed.
+//
 // # When it fetches
 //
 // Requests are answered from memory. These trigger a fetch:
@@ -89,6 +97,14 @@ import (
 //   - A kid that was searched in vain is not searched again for 30 seconds. A key should
 //     therefore be published before its first use.
 //   - Beyond the limits, tokens with an unknown kid are refused without a fetch.
+//
+// All issuers of a Remote together have at most 32 fetches at once. The others wait for
+// their turn, and have their whole Timeout from then on. At most 16 fetches are for issuers
+// whose last fetch failed, or that only a token has named and whose keys were never fetched:
+// issuers that hang leave slots to the others. A fetch makes its requests over one
+// connection, if the server allows that. While some of its requests have no answer, a fetch
+// has up to four in flight, each of which may have a connection. A Client that ignores the
+// context of its requests can exceed these limits.
 //
 // # When the issuer is down
 //
@@ -157,17 +173,25 @@ import (
 //
 // A Remote is safe for concurrent use and must not be copied. Fields must not be
 // changed after first use, and passing the Remote to [jwtgate.New] is a use. A Remote
-// holds no goroutine and no connection while it does not fetch.
+// holds no goroutine and no connection while it does not fetch, apart from what Client
+// keeps.
 type Remote struct {
-	// URL is the address of the JWK Set. If it is empty, each fetch reads the
+	// URL is the address of the JWK Set. If it is empty, a fetch reads the
 	// discovery document of the issuer, which has the address, as the section
 	// Discovery describes. URL appears in logs, so it must not contain a secret.
 	URL string
 	// Client makes the requests. Set it for a private CA, credentials or a proxy.
-	// nil means a client with a copy of [http.DefaultTransport], which all Remotes
-	// share. The copy is made at the first fetch of the process. A Client that adds
-	// credentials must check the host of each request: redirects to another origin are
-	// not followed, but a discovery document may name keys on any host.
+	// nil means a client with a copy of [http.DefaultTransport] for each fetch, as it was
+	// at the first fetch of the process. There an attempt to connect takes at most 3
+	// seconds, for all addresses of the host together. A Client that adds credentials must
+	// check the host of each request: redirects to another origin are not followed, but a
+	// discovery document may name keys on any host.
+	//
+	// The request for the keys closes its connection, which usually is that of discovery
+	// too. Discovery may leave an idle connection to Client, which the next fetch closes: if it
+	// fails after it has succeeded before, and the first time that the keys are on another
+	// host or that discovery is slow. Set IdleConnTimeout of the transport, as
+	// http.DefaultTransport does.
 	Client *http.Client
 	// Use is what the keys must be for. "" means keys whose use member is sig, or that
 	// have none. "jwt-svid" is for URL with the bundle of a SPIFFE trust domain: it means
@@ -182,7 +206,8 @@ type Remote struct {
 	// FreshFor is how long keys are used before they are fetched again: 0 means
 	// 10 minutes, and the minimum is a second. The Cache-Control header of a response
 	// can shorten it (RFC 9111 section 5.2.2), but not to less than a minute. A max-age
-	// of more than a day counts as a day.
+	// of more than a day counts as a day. With Use "jwt-svid", the spiffe_refresh_hint of
+	// the bundle can shorten it in the same way.
 	FreshFor time.Duration
 	// StaleFor is how much longer keys are used while no new keys can be fetched,
 	// or while no request comes: 0 means 24 hours, a negative value means no
@@ -195,8 +220,9 @@ type Remote struct {
 	// for key IDs that several requests have named. 0 means 5 seconds, and the minimum
 	// is a millisecond.
 	MinInterval time.Duration
-	// Timeout bounds a fetch as a whole, discovery included, and the time that a
-	// request waits for keys: 0 means 5 seconds, and the minimum is a millisecond.
+	// Timeout bounds a fetch as a whole, discovery included, from when the fetch has its
+	// turn among those of other issuers. It also bounds the time that a request waits for
+	// keys: 0 means 5 seconds, and the minimum is a millisecond.
 	Timeout time.Duration
 
 	// InsecureHTTP permits plain http beyond loopback. Anybody on the network
