@@ -300,7 +300,7 @@ func (f *fetcher) read(d document, last fetchResult) (result fetchResult, err er
 		}
 	}
 	if err != nil {
-		return fetchResult{url: address, freshFor: f.freshness(r.header, 0)}, fmt.Errorf("GET %s: %w", shown, err)
+		return fetchResult{url: d.address, freshFor: f.freshness(r.header, 0)}, fmt.Errorf("GET %s: %w", shown, err)
 	}
 	result.freshFor = f.freshness(r.header, result.refreshHint)
 	result.clockAhead = clockAhead(r)

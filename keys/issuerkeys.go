@@ -335,13 +335,12 @@ func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
 // urgency returns how soon a fetch gets a slot. With revalidate, the fetch is a due one. The
 // caller holds mu.
 func (k *issuerKeys) urgency(now time.Time, revalidate bool) (r rank, order int) {
-	hasKeys := k.current.Load().set != nil && now.Before(k.staleAt)
 	switch {
 	case k.lastErr != nil || k.newcomerTokens > 0:
 		return rankDoubted, k.failures
 	case k.fetchedAt.IsZero():
 		return rankFirst, 0
-	case revalidate && hasKeys:
+	case revalidate && k.hasKeys(now):
 		return rankRefresh, 0
 	}
 	return rankWanted, 0
