@@ -35,7 +35,8 @@ import (
 // a gate calls it for each token, remembered tokens included. A KeySource that can
 // detect mistakes in its own configuration should also implement [IssuerChecker] and
 // [AlgorithmChecker]. A KeySource that has to know the algorithm of a token should also
-// implement [AlgorithmSource].
+// implement [AlgorithmSource]. A KeySource whose keys may have changed since it last looked
+// should also implement [Rechecker].
 type KeySource interface {
 	// Keys returns the keys of issuer that may have signed a token with the given
 	// kid, which is "" if the token has none.
@@ -110,6 +111,32 @@ type AlgorithmSource interface {
 	// find out about others. The gate then tries the keys. It answers with the error,
 	// as it does with an error of Keys, only if no key verifies the token.
 	KeysFor(ctx context.Context, issuer, kid, algorithm string) ([]*Key, error)
+}
+
+// A Rechecker is a [KeySource] that can look again where its keys come from. It finds a
+// key that an issuer has replaced under the same key ID, or in a set without key IDs.
+type Rechecker interface {
+	KeySource
+	// Recheck returns keys that are not among tried and that may have signed a token
+	// with kid and algorithm, or no keys. A gate calls Recheck at most once for a
+	// token, after Keys or KeysFor has returned no error, if
+	//
+	//   - none of their keys verifies the signature, or
+	//   - they have no key that fits, and a key with the ID kid is for another algorithm.
+	//
+	// The gate tries at most four of the keys, by the rules of KeySource. It skips those
+	// that equal a key of tried. If none verifies the token, the gate refuses it with
+	// 401. Recheck returns no error, because the token is probably forged: anybody could
+	// otherwise cause answers with 503, for which a load balancer ejects an instance.
+	//
+	// issuer, kid and algorithm are as in Keys and KeysFor. tried has the keys that the
+	// gate has tried, and is empty if none fits. Recheck must not change tried or keep it,
+	// and neither Recheck nor the gate may change the result afterwards.
+	//
+	// Anybody can make the gate call Recheck, with any kid. So the source must limit how
+	// often it looks, and how many calls wait at a time. Only the request with the token
+	// waits for Recheck. If ctx ends, Recheck must return no keys at once.
+	Recheck(ctx context.Context, issuer, kid, algorithm string, tried []*Key) []*Key
 }
 
 // A Key verifies signatures of exactly one algorithm, so that a token cannot choose the
@@ -216,9 +243,18 @@ func (k Key) String() string {
 // material.
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
-// equal reports whether k and other have the same ID, algorithm and material. They
-// may have different addresses, because a source may make its keys anew each time.
-func (k *Key) equal(other *Key) bool { return k.digest() == other.digest() }
+// Equal reports whether k and other have the same ID, algorithm and material. Use it
+// instead of ==, because a source may make its keys anew each time. A nil Key equals only a
+// nil Key, and the zero Key only a zero Key.
+func (k *Key) Equal(other *Key) bool {
+	switch {
+	case k == nil || other == nil:
+		return k == other
+	case k.digest == nil || other.digest == nil:
+		return k.digest == nil && other.digest == nil
+	}
+	return k.digest() == other.digest()
+}
 
 // fits reports whether the key may have signed a token with this algorithm and kid.
 func (k *Key) fits(alg *algorithm, kid string) bool {

@@ -303,3 +303,30 @@ func TestNewKeyCopies(t *testing.T) {
 		require.NoError(t, err, algorithm)
 	}
 }
+
+func TestKeyEqual(t *testing.T) {
+	t.Parallel()
+	public := publicKey(privateKey("RS256"))
+	k := must(jwtgate.NewKey("k", "RS256", public))
+	var none *jwtgate.Key
+	for _, tt := range []struct {
+		name  string
+		a, b  *jwtgate.Key
+		equal bool
+	}{
+		{"the same", k, k, true},
+		{"made anew", k, must(jwtgate.NewKey("k", "RS256", public)), true},
+		{"two names of an algorithm", newKey("k", "EdDSA"), must(jwtgate.NewKey("k", "Ed25519", publicKey(privateKey("EdDSA")))), true},
+		{"another ID", k, must(jwtgate.NewKey("K", "RS256", public)), false},
+		{"another algorithm", k, must(jwtgate.NewKey("k", "PS256", public)), false},
+		{"another material", must(jwtgate.NewKey("k", "HS256", secret)), must(jwtgate.NewKey("k", "HS256", []byte(strings.Repeat("o", 32)))), false},
+		{"nil", k, nil, false},
+		{"nil and nil", none, nil, true},
+		{"the zero Key", k, new(jwtgate.Key), false},
+		{"nil and the zero Key", none, new(jwtgate.Key), false},
+		{"two zero Keys", new(jwtgate.Key), new(jwtgate.Key), true},
+	} {
+		assert.Equal(t, tt.equal, tt.a.Equal(tt.b), tt.name)
+		assert.Equal(t, tt.equal, tt.b.Equal(tt.a), tt.name)
+	}
+}

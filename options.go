@@ -238,6 +238,7 @@ func newSettings(o Options) (*settings, error) {
 		},
 	}
 	v.byAlgorithm, _ = o.Keys.(AlgorithmSource)
+	v.rechecker, _ = o.Keys.(Rechecker)
 	v.claims.types = slices.Sorted(maps.Keys(v.types))
 	v.claims.allowEvents = slices.ContainsFunc(v.claims.types, func(mediaType string) bool {
 		return mediaType != "" && mediaType != "application/jwt" && mediaType != "application/at+jwt"

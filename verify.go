@@ -29,13 +29,14 @@ import (
 //  4. the claims: strict JSON; iss, which is compared with the trusted issuers (under
 //     AnyIssuer the claims are parsed after step 6, and iss is not compared)
 //  5. the keys of the issuer that fit alg and kid
-//  6. the signature
+//  6. the signature; if no key verifies it, a Rechecker is asked for others
 //  7. the JSON types of the claims, the times, iss, aud, the typ of the header, the
 //     subject, cnf, RFC 9068
 type verifier struct {
 	family      *family
 	source      KeySource
 	byAlgorithm AlgorithmSource // the same source; nil if it is none
+	rechecker   Rechecker       // the same source; nil if it is none
 	algorithms  map[*algorithm]bool
 	types       map[string]bool // the accepted media types of typ; "" if typ may be absent
 
@@ -119,12 +120,13 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 			return nil, err
 		}
 	}
-	keys, err := v.fittingKeys(ctx, issuer, h)
-	key := matchingKey(keys, token[:len(segments.SigningInput)], segments.SigningInput, s.signature)
+	keys, other, err := v.fittingKeys(ctx, issuer, h)
+	signed := signedText{token[:len(segments.SigningInput)], segments.SigningInput, s.signature}
+	key := signed.matchingKey(keys[:])
+	if key == nil && err == nil {
+		key, err = v.recheck(ctx, issuer, h, signed, keys, other)
+	}
 	if key == nil {
-		if err == nil {
-			err = signatureRefused(keys, h, len(s.signature))
-		}
 		return nil, err
 	}
 
@@ -198,7 +200,7 @@ func (v *verifier) checkKey(ctx context.Context, t *verifiedToken) (keyFound boo
 		if !k.fits(t.header.algorithm, t.header.KeyID) {
 			continue
 		}
-		if k == t.key || k.equal(t.key) {
+		if k == t.key || k.Equal(t.key) {
 			return true, nil
 		}
 		if tried++; tried == maxKeysTried {
@@ -276,12 +278,11 @@ func (v *verifier) trustedIssuer(iss []byte) (issuer string, ok bool) {
 const maxKeysTried = 4
 
 // fittingKeys returns the keys of issuer that may have signed a token with header
-// h. If err is nil, at least the first one is not nil. If err is not nil, it is the
-// refusal of a token that none of the keys verifies.
-func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (keys [maxKeysTried]*Key, err error) {
+// h, followed by nil. other is a key with the right ID and another algorithm, or nil. err
+// is the error of the source.
+func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (keys [maxKeysTried]*Key, other *Key, err error) {
 	all, err := v.sourceKeys(ctx, issuer, h)
 	n := 0
-	var other *Key // has the right ID and another algorithm
 	for _, k := range all {
 		if k.fits(h.algorithm, h.KeyID) {
 			keys[n] = k
@@ -292,14 +293,39 @@ func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (k
 			other = k
 		}
 	}
-	switch {
-	case n > 0 || err != nil:
-		return keys, err
-	case other != nil:
-		return keys, keyRefused(other, h)
-	default:
-		return keys, unknownKey(h)
+	return keys, other, err
+}
+
+// recheck returns the key that verifies a token with header h, if the source has got it
+// since fittingKeys returned tried and other. Otherwise it returns the refusal of the token.
+// It is called at most once for a token. It has its own copy of the array of keys, so that
+// verifyNew does not allocate the array.
+func (v *verifier) recheck(ctx context.Context, issuer string, h *header, signed signedText, tried [maxKeysTried]*Key, other *Key) (*Key, error) {
+	n := 0
+	for n < maxKeysTried && tried[n] != nil {
+		n++
 	}
+	if n == 0 && other == nil {
+		return nil, unknownKey(h) // a source that can look again has done so for an unknown key
+	}
+	var more []*Key
+	if wanted := h.algorithm.signatureBytes(); v.rechecker != nil && (wanted == 0 || wanted == len(signed.signature)) {
+		for _, k := range v.rechecker.Recheck(ctx, issuer, h.KeyID, h.algorithm.name, tried[:n:n]) {
+			if !k.fits(h.algorithm, h.KeyID) || slices.ContainsFunc(tried[:n], k.Equal) {
+				continue
+			}
+			if more = append(more, k); len(more) == maxKeysTried {
+				break
+			}
+		}
+	}
+	if key := signed.matchingKey(more); key != nil {
+		return key, nil
+	}
+	if n == 0 && len(more) == 0 {
+		return nil, keyRefused(other, h)
+	}
+	return nil, signatureRefused(h, len(signed.signature), tried[:n:n], more)
 }
 
 // sourceKeys returns the keys that the source has for a token with header h. Only an
@@ -332,11 +358,16 @@ func (v *verifier) allKeys(ctx context.Context, issuer string) (keys []*Key, err
 	return keys, nil
 }
 
-// matchingKey returns the first of keys that verifies signature, or nil. text and
-// input are the same signing input.
-func matchingKey(keys [maxKeysTried]*Key, text string, input, signature []byte) *Key {
+// A signedText is a signing input, as text and as bytes, and its signature.
+type signedText struct {
+	text             string
+	input, signature []byte
+}
+
+// matchingKey returns the first of keys that verifies the signature, or nil.
+func (s *signedText) matchingKey(keys []*Key) *Key {
 	for _, k := range keys {
-		if k != nil && k.verify(text, input, signature) {
+		if k != nil && k.verify(s.text, s.input, s.signature) {
 			return k
 		}
 	}
@@ -452,8 +483,15 @@ func unknownKey(h *header) error {
 }
 
 // signatureRefused returns the refusal of a token with header h whose signature, which
-// has the given length in bytes, none of keys made.
-func signatureRefused(keys [maxKeysTried]*Key, h *header, length int) error {
+// has the given length in bytes, none of the keys in both lists made.
+func signatureRefused(h *header, length int, keys, more []*Key) error {
+	tried, hint := 0, ""
+	for _, list := range [...][]*Key{keys, more} {
+		for _, k := range list {
+			tried++
+			hint = cmp.Or(hint, k.secretHint)
+		}
+	}
 	return refuseWith(ErrSignature, func() string {
 		if wanted := h.algorithm.signatureBytes(); wanted != 0 && wanted != length {
 			text := "the signature has " + strconv.Itoa(length) + " bytes, and " + h.Algorithm + " makes " + strconv.Itoa(wanted) + ": the token was cut or changed"
@@ -461,13 +499,6 @@ func signatureRefused(keys [maxKeysTried]*Key, h *header, length int) error {
 				text += ", or the signature is in DER, not in the form of RFC 7518 section 3.4"
 			}
 			return text
-		}
-		tried, hint := 0, ""
-		for _, k := range keys {
-			if k != nil {
-				tried++
-				hint = cmp.Or(hint, k.secretHint)
-			}
 		}
 		what, cause := "key", "the key is of another environment, or the token was changed"
 		if h.algorithm.isHMAC() {

@@ -644,6 +644,93 @@ func TestAlgorithmSource(t *testing.T) {
 	}
 }
 
+// A rechecker is a Rechecker that records what Recheck is asked.
+type rechecker struct {
+	jwtgate.KeySourceFunc
+	more  []*jwtgate.Key
+	asked []string
+}
+
+func (r *rechecker) Recheck(_ context.Context, issuer, kid, algorithm string, tried []*jwtgate.Key) []*jwtgate.Key {
+	r.asked = append(r.asked, fmt.Sprint(issuer, " ", kid, " ", algorithm, " ", tried))
+	return r.more
+}
+
+// acceptance 93: a gate asks a Rechecker for other keys, once for a token, if no key verifies the signature or a
+// key with the right ID is for another algorithm. A failure there is no outage.
+func TestRechecker(t *testing.T) {
+	t.Parallel()
+	hs := func(kid string, fill string) *jwtgate.Key {
+		return must(jwtgate.NewKey(kid, "HS256", []byte(strings.Repeat(fill, 32))))
+	}
+	list := func(ks ...*jwtgate.Key) []*jwtgate.Key { return ks }
+	right, old, es := must(jwtgate.NewKey("k", "HS256", secret)), hs("k", "o"), newKey("k", "ES256")
+	const withOld, withNone = `k HS256 [key "k" for HS256]`, `k HS256 []`
+	down := errors.New("down")
+	for _, tt := range []struct {
+		name    string
+		keys    []*jwtgate.Key // of Keys
+		problem error          // of Keys
+		more    []*jwtgate.Key // of Recheck
+		asked   string         // "" if Recheck is not called
+		refusal error          // nil if the token is accepted
+		text    string         // of the refusal
+	}{
+		{"replaced", list(old), nil, list(right), withOld, nil, ""},
+		{"replaced by one without ID", list(old), nil, list(must(jwtgate.NewKey("", "HS256", secret))), withOld, nil, ""},
+		{"for another algorithm before", list(es), nil, list(es, right), withNone, nil, ""},
+		{"among keys that do not fit", list(old), nil, list(nil, &jwtgate.Key{}, es, hs("other", "x"), old, hs("k", "x"), right), withOld, nil, ""},
+		{"the fourth", list(old), nil, list(hs("k", "1"), hs("k", "2"), hs("k", "3"), right), withOld, nil, ""},
+
+		{"no others", list(old), nil, nil, withOld, jwtgate.ErrSignature, `not made with the only secret for kid "k"`},
+		{"the tried one", list(old), nil, list(old), withOld, jwtgate.ErrSignature, `not made with the only secret for kid "k"`},
+		{"the tried one, made anew", list(old), nil, list(hs("k", "o")), withOld, jwtgate.ErrSignature, `not made with the only secret for kid "k"`},
+		{"another wrong one", list(old), nil, list(hs("k", "x")), withOld, jwtgate.ErrSignature, "made with none of the 2 secrets tried"},
+		{"the fifth", list(old), nil, list(hs("k", "1"), hs("k", "2"), hs("k", "3"), hs("k", "4"), right), withOld, jwtgate.ErrSignature, "made with none of the 5 secrets tried"},
+		{"the right one under another ID", list(old), nil, list(must(jwtgate.NewKey("x", "HS256", secret))), withOld, jwtgate.ErrSignature, "the only secret"},
+		{"still for another algorithm", list(es), nil, list(es), withNone, jwtgate.ErrAlgorithm, `key "k" is for ES256`},
+		{"a wrong one for the algorithm", list(es), nil, list(hs("k", "x")), withNone, jwtgate.ErrSignature, "the only secret"},
+
+		{"not asked for a good token", list(right), nil, nil, "", nil, ""},
+		{"not asked for an unknown key", list(hs("x", "x")), nil, list(right), "", jwtgate.ErrUnknownKey, "no key with that ID"},
+		{"not asked without keys", nil, nil, list(right), "", jwtgate.ErrUnknownKey, "no key with that ID"},
+		{"not asked in an outage", nil, down, list(right), "", jwtgate.ErrUnavailable, "down"},
+	} {
+		for _, cacheSize := range []int{0, 10} {
+			t.Run(fmt.Sprintf("%s, CacheSize %d", tt.name, cacheSize), func(t *testing.T) {
+				t.Parallel()
+				source := &rechecker{more: tt.more, KeySourceFunc: func(context.Context, string, string) ([]*jwtgate.Key, error) { return tt.keys, tt.problem }}
+				gate := newGate(t, func(o *jwtgate.Options) { o.Keys, o.CacheSize = source, cacheSize })
+				token := sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, claimsJSON(nil))
+				for round := range 2 { // a remembered token whose key Keys does not return is verified as a new one
+					source.asked = nil
+					_, err := gate.Verify(t.Context(), token)
+					if tt.refusal == nil {
+						require.NoError(t, err)
+					} else {
+						require.ErrorIs(t, err, tt.refusal)
+						assert.ErrorContains(t, err, tt.text)
+					}
+					if tt.asked == "" {
+						assert.Empty(t, source.asked, "round %d", round)
+					} else {
+						assert.Equal(t, []string{issuer + " " + tt.asked}, source.asked, "round %d", round)
+					}
+				}
+			})
+		}
+	}
+	t.Run("not asked about a signature of the wrong length", func(t *testing.T) {
+		t.Parallel()
+		source := &rechecker{KeySourceFunc: func(context.Context, string, string) ([]*jwtgate.Key, error) { return list(right), nil }}
+		gate := newGate(t, func(o *jwtgate.Options) { o.Keys = source })
+		token := sign("HS256", secret, `{"alg":"HS256","kid":"k"}`, claimsJSON(nil))
+		_, err := gate.Verify(t.Context(), token[:len(token)-3])
+		require.ErrorIs(t, err, jwtgate.ErrSignature)
+		assert.Empty(t, source.asked)
+	})
+}
+
 // The gate asks the source only for keys of trusted issuers. It asks for no keys if it refuses the
 // token without them.
 func TestVerifyAsksForKeysOfTrustedIssuersOnly(t *testing.T) {
