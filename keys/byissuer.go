@@ -38,6 +38,15 @@ func (b ByIssuer) KeysFor(ctx context.Context, issuer, kid, algorithm string) ([
 	return keysFor(ctx, source, issuer, kid, algorithm)
 }
 
+// Recheck returns the result of Recheck of the source for issuer if that is a
+// [jwtgate.Rechecker], and no keys otherwise.
+func (b ByIssuer) Recheck(ctx context.Context, issuer, kid, algorithm string, tried []*jwtgate.Key) []*jwtgate.Key {
+	if source, ok := b[issuer].(jwtgate.Rechecker); ok {
+		return source.Recheck(ctx, issuer, kid, algorithm, tried)
+	}
+	return nil
+}
+
 // CheckIssuers returns an error for each of issuers without a source, for each
 // source whose issuer is not among issuers, and for each nil source. It includes
 // the errors of sources that have a method CheckIssuers. If issuers is nil, the

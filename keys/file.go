@@ -195,6 +195,30 @@ func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, er
 	return found, nil
 }
 
+// Recheck returns keys of the file that are not among tried and that may have signed a token
+// with kid and algorithm. If there are none, it checks the file again, at most ten times a
+// second. It waits for the check until ctx ends, but not longer than a second.
+func (f *File) Recheck(ctx context.Context, issuer, kid, algorithm string, tried []*jwtgate.Key) []*jwtgate.Key {
+	w := wanted{kid, algorithm}
+	found, known := f.current.Load().find(issuer, kid)
+	// Keys has already looked for a key ID that is not known.
+	if !known || f.hasNone(algorithm) || ctx.Err() != nil {
+		return nil
+	}
+	if found = w.untried(found, tried); len(found) > 0 {
+		return found
+	}
+	if !f.check(ctx, true) {
+		return nil
+	}
+	found, _ = f.current.Load().find(issuer, kid)
+	return w.untried(found, tried)
+}
+
+// hasNone reports whether the File never has a key for algorithm: without Parse it reads
+// public keys only.
+func (f *File) hasNone(algorithm string) bool { return f.Parse == nil && isSecret(algorithm) }
+
 // CheckIssuers reads the file and returns why it has no keys, or an error for
 // each of issuers that no key serves. It does not read the file if a field cannot be
 // used, and returns an error about the field.

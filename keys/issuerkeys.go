@@ -35,6 +35,8 @@ import (
 // the set has keys without ID, a request for an unknown key gets them where the table
 // says an error or no key.
 //
+// A request whose token no key verifies asks again by recheck.
+//
 // In any state at most one fetch is in flight. A request starts it (see
 // maybeStart), or Refresh. It runs on its own goroutine, goes on if all
 // requests that wait for it are cancelled, and always ends in finish.
@@ -77,6 +79,7 @@ type issuerKeys struct {
 
 	unknown        unknownKeys // limits the fetches for unknown key IDs
 	newcomerTokens int         // taken from newcomers; 0 if this issuer is not a newcomer
+	rechecking     int         // how many calls of recheck wait
 
 	counters RemoteStats // without the fields that stats sets
 

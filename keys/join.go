@@ -51,6 +51,10 @@ import (
 // has the key ID. Sources that may wait are asked one after the other, so their waits add
 // up.
 //
+// If no key verifies a token, its key may have been replaced under the same key ID. Each
+// File then reads its file again, and each other [jwtgate.Rechecker] looks again, in the
+// given order, until one of them has a new key for the token.
+//
 // # Errors
 //
 // The error of a source matters only if no other source has the key. The gate tries the
@@ -80,6 +84,7 @@ func Join(sources ...jwtgate.KeySource) jwtgate.KeySource {
 		p := part{source: source}
 		p.memory, _ = source.(memory)
 		_, p.isFile = source.(*File)
+		p.rechecker, _ = source.(jwtgate.Rechecker)
 		j.parts = append(j.parts, p)
 	}
 	if len(j.parts) == 1 {
@@ -96,6 +101,8 @@ type part struct {
 	source jwtgate.KeySource
 	memory memory // the same source; nil if it is not of this package
 	isFile bool
+
+	rechecker jwtgate.Rechecker // the same source; nil if it is none
 }
 
 // A memory is a source that knows which keys it has in memory.
@@ -163,6 +170,25 @@ func (j *joined) KeysFor(ctx context.Context, issuer, kid, algorithm string) ([]
 		return found, errs[0]
 	}
 	return found, errors.Join(errs...)
+}
+
+// Recheck asks those of the sources that are a [jwtgate.Rechecker], each File first, until
+// one of them has a key that may have signed a token with kid and algorithm and that is not
+// among tried.
+func (j *joined) Recheck(ctx context.Context, issuer, kid, algorithm string, tried []*jwtgate.Key) []*jwtgate.Key {
+	for _, files := range [...]bool{true, false} {
+		for i := range j.parts {
+			p := &j.parts[i]
+			if p.rechecker == nil || p.isFile != files || ctx.Err() != nil {
+				continue
+			}
+			found := p.rechecker.Recheck(ctx, issuer, kid, algorithm, tried)
+			if found = (wanted{kid, algorithm}).untried(found, tried); len(found) > 0 {
+				return found
+			}
+		}
+	}
+	return nil
 }
 
 // inMemory returns the keys that the parts have in memory.
@@ -327,8 +353,8 @@ func (f *fixed) inMemory(_ context.Context, issuer, kid, _ string) (found []*jwt
 
 func (f *File) inMemory(ctx context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
 	found, known := f.current.Load().find(issuer, kid)
-	if f.Parse == nil && isSecret(algorithm) {
-		return found, true // the file has no secrets
+	if f.hasNone(algorithm) {
+		return found, true
 	}
 	if !known {
 		return nil, false
@@ -338,7 +364,7 @@ func (f *File) inMemory(ctx context.Context, issuer, kid, algorithm string) (fou
 }
 
 func (r *Remote) inMemory(_ context.Context, issuer, kid, algorithm string) (found []*jwtgate.Key, settled bool) {
-	never := r.Parse == nil && isSecret(algorithm) // a JWK Set has no secrets
+	never := r.hasNone(algorithm)
 	k := r.issuers.Load().find(issuer)
 	if k == nil {
 		return nil, never

@@ -145,17 +145,17 @@ func TestJoin_PublicKey(t *testing.T) {
 			// The public key is no secret (RFC 8725 section 3.1).
 			assert.Equal(t, 401, statusOf(t, gate, sign(t, jwt.SigningMethodHS256, []byte(publicPEM(public(edKey()))), kid)))
 		}
-		assert.Equal(t, int64(1), server.fetches.Load())
+		assert.Equal(t, int64(2), server.fetches.Load(), "the first bad signature starts a fetch, and a secret none")
 
 		server.respond(serves(rotated))
 		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")), "the first token with a new key")
-		assert.Equal(t, int64(2), server.fetches.Load())
+		assert.Equal(t, int64(3), server.fetches.Load())
 
 		server.respond(serves(oneKeySet("2", otherEdKey())))
 		time.Sleep(11 * time.Minute)
 		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")))
 		synctest.Wait()
-		assert.Equal(t, int64(3), server.fetches.Load(), "due")
+		assert.Equal(t, int64(4), server.fetches.Load(), "due")
 		assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, edKey(), "1")), "withdrawn")
 		assert.Equal(t, 401, statusOf(t, gate, signEdDSA(t, edKey(), "")), "withdrawn")
 		time.Sleep(time.Minute)

@@ -77,26 +77,36 @@ import (
 //     background. The random time keeps many processes from fetching at once.
 //   - An unknown kid: a token names a key that is not there. Its request waits for
 //     the fetch, so that tokens with a new key are accepted at once.
+//   - A bad signature: none of the keys verifies a token, with or without kid, or the key
+//     with its kid is for another algorithm. Its request waits for the fetch, so that a
+//     key is found that was replaced under its kid, or in a set without kids. If the fetch
+//     brings no such key or fails, the token is refused with 401.
 //   - [Remote.Refresh].
 //
-// A fetch for an unknown kid or by Refresh asks caches on the way not to answer.
-//
-// A missing kid, a bad signature or an untrusted issuer triggers no fetch.
+// A fetch for an unknown kid, for a bad signature or by Refresh asks caches on the way not
+// to answer. A token of an untrusted issuer triggers no fetch.
 //
 // The limits for each issuer are:
 //
 //   - There is at most one fetch at a time. Requests share it, and it goes on if
 //     they are cancelled.
 //   - Unknown kids trigger at most two fetches in quick succession, and then one
-//     each MinInterval. A fetch that finds the key it was made for does not count, and
-//     neither do the other fetches of the list above.
+//     each MinInterval. The first fetch that finds the key it was made for does not
+//     count, and neither do due fetches and those of Refresh.
+//   - Bad signatures trigger one fetch each MinInterval. These fetches count as for
+//     unknown kids, so that there are no more of both together, and always count.
 //   - A kid that three requests or more have named may be searched beyond that limit:
 //     in all one such kid each 2 seconds, and three in quick succession. The second one
 //     needs ten requests and the third one thirty, so that a flood of kids that each
 //     come a few times does not delay a key that all clients use.
-//   - A kid that was searched in vain is not searched again for 30 seconds. A key should
-//     therefore be published before its first use.
-//   - Beyond the limits, tokens with an unknown kid are refused without a fetch.
+//   - A kid that was searched in vain is not searched again for 30 seconds. That time ends
+//     after MinInterval if 30 requests have named the kid again, or twice as many for each
+//     further search in vain. A key should therefore be published before its first use.
+//   - Beyond the limits, tokens with an unknown kid or a bad signature are refused
+//     without a fetch.
+//   - A token with a bad signature waits for a fetch only while fetches succeed, and at
+//     most 1,000 of them wait at a time. Others are refused at once. Only the request with
+//     the token waits.
 //
 // All issuers of a Remote together have at most 32 fetches at once. The others wait for
 // their turn, and have their whole Timeout from then on. At most 16 fetches are for issuers
@@ -215,9 +225,10 @@ type Remote struct {
 	// long a key that the issuer has withdrawn is still accepted during an outage. They
 	// include the time in which the machine was suspended.
 	StaleFor time.Duration
-	// MinInterval limits the fetches that unknown key IDs trigger: after the
-	// first two, there is at most one each MinInterval, and at most one each 2 seconds
-	// for key IDs that several requests have named. 0 means 5 seconds, and the minimum
+	// MinInterval limits the fetches that unknown key IDs and bad signatures trigger:
+	// after the first two, there is at most one each MinInterval, and at most one each 2
+	// seconds for key IDs that several requests have named. It bounds how long a key
+	// that was replaced under its ID is not found. 0 means 5 seconds, and the minimum
 	// is a millisecond.
 	MinInterval time.Duration
 	// Timeout bounds a fetch as a whole, discovery included, from when the fetch has its
@@ -240,7 +251,7 @@ type Remote struct {
 	// receives a record of every fetch. nil means [slog.Default].
 	Logger *slog.Logger
 
-	unlimited bool // for package jwttest: unknown key IDs are not limited
+	unlimited bool // for package jwttest: unknown key IDs and bad signatures are not limited
 
 	issuers atomic.Pointer[issuerTable]
 
@@ -288,6 +299,23 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, 
 	}
 	return k.fromIssuer(ctx, issuer, kid)
 }
+
+// Recheck returns keys of issuer that are not among tried and that may have signed a token
+// with kid and algorithm. If there are none, it fetches the keys as far as the limits
+// allow, and waits for the fetch until ctx ends, but not longer than Timeout. It does not
+// fetch for a kid that is not there, because Keys has done that. While fetches fail, it
+// returns at once.
+func (r *Remote) Recheck(ctx context.Context, issuer, kid, algorithm string, tried []*jwtgate.Key) []*jwtgate.Key {
+	k := r.issuers.Load().find(issuer)
+	if k == nil || r.hasNone(algorithm) || ctx.Err() != nil {
+		return nil
+	}
+	return k.recheck(ctx, issuer, wanted{kid, algorithm}, tried)
+}
+
+// hasNone reports whether the Remote never has a key for algorithm: a JWK Set has no
+// secrets.
+func (r *Remote) hasNone(algorithm string) bool { return r.Parse == nil && isSecret(algorithm) }
 
 // Refresh fetches the keys of issuer, whatever the limits, and returns why that
 // failed. It waits for a fetch that begins after the call. If URL is set, issuer

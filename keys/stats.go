@@ -29,7 +29,7 @@ type RemoteStats struct {
 	FailuresInARow int
 	FailingFor     time.Duration
 	// LimitedLookups is the number of lookups that found no key and started no
-	// fetch, because of the limits for unknown key IDs.
+	// fetch, because of the limits for unknown key IDs and bad signatures.
 	LimitedLookups uint64
 	// ClockAhead is how far the clock of this host is ahead of the clock of the server of the
 	// keys, by the Date header of its last answer with keys. It is negative if this host is
