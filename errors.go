@@ -78,8 +78,9 @@ var ErrUnknownKey = errors.New("unknown key")
 //
 // What to do: if all tokens are refused, this service has the wrong key: one of
 // another environment, a secret with a line break at its end, or a secret whose
-// base64 has to be decoded first. If a single token is refused, it was changed or
-// forged; change nothing.
+// base64 has to be decoded first. If the issuer has just replaced a key under its old
+// ID, a keys.Remote finds it within MinInterval. If a single token is refused, it was
+// changed or forged; change nothing.
 var ErrSignature = errors.New("bad signature")
 
 // ErrExpired: exp has passed by more than Options.Leeway, or the token is older

@@ -76,7 +76,8 @@
 //	// ... the gate refuses the old token once it has fetched the keys again
 //
 // [Issuer.Fetches] returns how many times the keys were requested. A gate with
-// Issuer.Options fetches the keys for each new key ID. Any other gate waits
+// Issuer.Options fetches the keys for each new key ID and each bad signature. Any other
+// gate waits
 // between fetches, as [keys.Remote] describes: give it a short MinInterval if the
 // test rotates more than once.
 //

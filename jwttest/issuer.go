@@ -94,7 +94,7 @@ func NewIssuer(t testing.TB) *Issuer {
 // gates share no state.
 //
 // Keys is a [*keys.Remote] that discovers the keys, fetches them for every unknown
-// key ID without the usual limit, and logs to the test. With an HS algorithm Keys
+// key ID and every bad signature without the usual limit, and logs to the test. With an HS algorithm Keys
 // is [keys.Static] with the current secrets, because an issuer never publishes a
 // secret.
 func (i *Issuer) Options() jwtgate.Options {

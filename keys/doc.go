@@ -85,6 +85,10 @@
 // A token names its key in kid. A key with an ID verifies tokens that name this
 // ID, and tokens without kid. A key without ID may be tried for any token.
 //
+// If none of the keys verifies a token, or a key with its ID is for another algorithm, a
+// Remote, a File and a Join look whether the key was replaced under its ID. They limit how
+// often they look.
+//
 // A gate tries at most four keys for one token. New refuses a source in which more
 // than four keys for one algorithm fit the same token. A JWK Set is the exception:
 // the gate tries the first four.

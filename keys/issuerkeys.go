@@ -77,7 +77,7 @@ type issuerKeys struct {
 
 	alarm *time.Timer // raises actionDue
 
-	unknown        unknownKeys // limits the fetches for unknown key IDs
+	unknown        unknownKeys // limits the fetches for unknown key IDs and rechecks
 	newcomerTokens int         // taken from newcomers; 0 if this issuer is not a newcomer
 	rechecking     int         // how many calls of recheck wait
 
@@ -100,7 +100,7 @@ type settings struct {
 	fetcher     fetcher
 	staleFor    time.Duration
 	minInterval time.Duration
-	unlimited   bool // every unknown key ID causes a fetch
+	unlimited   bool // every unknown key ID and every recheck causes a fetch
 	timeout     time.Duration
 	slots       *fetchSlots
 	logger      *slog.Logger // nil means slog.Default
