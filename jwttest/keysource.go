@@ -52,6 +52,10 @@ import (
 //     with an error or with its usual answer.
 //   - The source is safe for concurrent use.
 //   - The source leaves no goroutines behind, even if the context of a call has ended.
+//   - The method Recheck of a [jwtgate.Rechecker] returns no nil or zero Key and no key
+//     that equals a tried one, does not change the tried keys or a slice that it has
+//     returned, and keeps the promises about key IDs, the context, concurrent use and
+//     goroutines. It may find no keys.
 //
 // TestKeySource makes several hundred calls for each issuer.
 func TestKeySource(t *testing.T, source jwtgate.KeySource) {
@@ -81,6 +85,7 @@ func testKeySource(t *testing.T, source jwtgate.KeySource, limits limits) {
 		{"returns when the context ends", s.returnsWhenContextEnds},
 		{"is safe for concurrent use", s.isSafeForConcurrentUse},
 		{"leaves no goroutine behind", s.leavesNoGoroutine},
+		{"looks again", s.looksAgain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s.problem = nil
@@ -216,6 +221,12 @@ func (s *sourceTest) callEach(t *testing.T, issuer string, kids []string) {
 
 // takesAnyKeyID calls the source with hostile key IDs.
 func (s *sourceTest) takesAnyKeyID(t *testing.T) {
+	s.withHostileKeyIDs(func(issuer, kid string) { s.call(t, issuer, kid) })
+}
+
+// withHostileKeyIDs calls call with hostile key IDs for each issuer, and reports a request
+// to an address in a key ID.
+func (s *sourceTest) withHostileKeyIDs(call func(issuer, kid string)) {
 	var requested atomic.Pointer[string]
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		requested.Store(&r.URL.Path)
@@ -223,7 +234,7 @@ func (s *sourceTest) takesAnyKeyID(t *testing.T) {
 	defer server.Close()
 	for _, issuer := range s.issuers {
 		for _, kid := range append(hostileKeyIDs(server.URL), similarKeyIDs(s.known[issuer])...) {
-			s.call(t, issuer, kid)
+			call(issuer, kid)
 		}
 	}
 	if path := requested.Load(); path != nil {
@@ -320,15 +331,23 @@ func (s *sourceTest) isSafeForConcurrentUse(t *testing.T) {
 // leavesNoGoroutine checks that the number of goroutines does not grow with the
 // number of calls.
 func (s *sourceTest) leavesNoGoroutine(t *testing.T) {
+	s.countGoroutines(t, "Keys", func(ctx context.Context, issuer string, n int) {
+		s.callWithin(t, ctx, s.limits.call, issuer, kidMark+strconv.Itoa(n))
+	})
+}
+
+// countGoroutines makes calls of a method for each issuer, and reports if the number of
+// goroutines grows with their number.
+func (s *sourceTest) countGoroutines(t *testing.T, method string, call func(ctx context.Context, issuer string, n int)) {
 	const calls = 100
 	for _, issuer := range s.issuers {
 		before := s.goroutines()
 		for n := range calls {
 			ctx := t.Context()
 			if n%2 == 0 {
-				ctx = cancelled(ctx) // Keys may return early and leave a goroutine behind
+				ctx = cancelled(ctx) // the method may return early and leave a goroutine behind
 			}
-			s.callWithin(t, ctx, s.limits.call, issuer, kidMark+strconv.Itoa(n))
+			call(ctx, issuer, n)
 		}
 		// A source may keep a few goroutines, for example to refresh its keys.
 		left := func() int { return s.goroutines() - before }
@@ -336,8 +355,80 @@ func (s *sourceTest) leavesNoGoroutine(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := left(); n > calls/5 {
-			s.report(fmt.Errorf("%d calls of Keys for the issuer %q, half of them with a context that had ended, have left %d goroutines behind; "+
-				"a goroutine that sends a key must end even if Keys has returned and nobody receives", calls, issuer, n))
+			s.report(fmt.Errorf("%d calls of %s for the issuer %q, half of them with a context that had ended, have left %d goroutines behind; "+
+				"a goroutine that sends a key must end even if %[2]s has returned and nobody receives", calls, method, issuer, n))
 		}
 	}
+}
+
+// looksAgain calls Recheck, if the source is a Rechecker.
+func (s *sourceTest) looksAgain(t *testing.T) {
+	if _, ok := s.source.(jwtgate.Rechecker); !ok {
+		return
+	}
+	questions := map[string][]recheck{} // by issuer
+	for _, issuer := range s.issuers {
+		questions[issuer] = s.rechecks(t, issuer)
+	}
+	askAll := func(issuer string, ask func(recheck) []*jwtgate.Key) {
+		var returned, copies [][]*jwtgate.Key
+		for _, q := range questions[issuer] {
+			found := ask(q)
+			returned, copies = append(returned, found), append(copies, slices.Clone(found))
+		}
+		for n, q := range questions[issuer] {
+			if !slices.Equal(returned[n], copies[n]) {
+				s.report(fmt.Errorf("the slice that Recheck(ctx, %q, %q, %q, %d keys) returned was changed later; return a slice that nothing changes",
+					q.issuer, q.kid, q.algorithm, len(q.tried)))
+			}
+		}
+	}
+	call := func(q recheck) []*jwtgate.Key { return s.recheckWithin(t, t.Context(), s.limits.call, q) }
+	for _, issuer := range s.issuers {
+		askAll(issuer, call)
+		for _, ended := range []func(context.Context) context.Context{cancelled, afterDeadline, cancelledSoon} {
+			askAll(issuer, func(q recheck) []*jwtgate.Key {
+				return s.recheckWithin(t, ended(t.Context()), s.limits.endedCall, q)
+			})
+		}
+	}
+	s.withHostileKeyIDs(func(issuer, kid string) {
+		q := questions[issuer][0]
+		q.kid = kid
+		call(q)
+	})
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for _, issuer := range s.issuers {
+				askAll(issuer, call)
+			}
+		})
+	}
+	workers.Wait()
+	s.countGoroutines(t, "Recheck", func(ctx context.Context, issuer string, n int) {
+		s.recheckWithin(t, ctx, s.limits.call, questions[issuer][n%len(questions[issuer])])
+	})
+}
+
+// rechecks returns arguments for Recheck: without key ID, with an unknown key ID and with
+// known ones, for an algorithm of a listed key, once with no tried key and once with those
+// that a gate would have tried.
+func (s *sourceTest) rechecks(t *testing.T, issuer string) (all []recheck) {
+	algorithm := "RS256" // if the source lists no key
+	for _, kid := range append([]string{"", kidMark}, s.known[issuer]...) {
+		found := s.call(t, issuer, kid).keys
+		if len(found) > 0 {
+			algorithm = found[0].Algorithm()
+		}
+		q := recheck{issuer: issuer, kid: kid, algorithm: algorithm}
+		all = append(all, q)
+		for _, k := range found {
+			if k.Algorithm() == q.algorithm && (k.ID() == "" || kid == "" || k.ID() == kid) && len(q.tried) < maxTriedKeys {
+				q.tried = append(q.tried, k)
+			}
+		}
+		all = append(all, q)
+	}
+	return all
 }

@@ -76,7 +76,9 @@ func (s *checkedSource) callWithin(t *testing.T, ctx context.Context, limit time
 	if s.failed() {
 		return reply{}
 	}
-	r, err := s.callOnGoroutine(ctx, beforeDeadline(t, limit), issuer, kid)
+	r, err := s.callOnGoroutine(ctx, beforeDeadline(t, limit), func(ctx context.Context) ([]*jwtgate.Key, error) {
+		return s.source.Keys(ctx, issuer, kid)
+	})
 	if err == nil {
 		err = r.check()
 	}
@@ -90,9 +92,44 @@ func (s *checkedSource) callWithin(t *testing.T, ctx context.Context, limit time
 	return r
 }
 
-// callOnGoroutine calls Keys on another goroutine, so that the test continues if the
+// recheckWithin calls Recheck, if the source is a Rechecker, and checks the answer. It
+// reports a call that takes longer than limit. It returns no keys if there is a problem.
+func (s *checkedSource) recheckWithin(t *testing.T, ctx context.Context, limit time.Duration, q recheck) []*jwtgate.Key {
+	source, ok := s.source.(jwtgate.Rechecker)
+	if !ok || s.failed() {
+		return nil
+	}
+	before := slices.Clone(q.tried)
+	r, err := s.callOnGoroutine(ctx, beforeDeadline(t, limit), func(ctx context.Context) ([]*jwtgate.Key, error) {
+		return source.Recheck(ctx, q.issuer, q.kid, q.algorithm, q.tried), nil
+	})
+	if err == nil {
+		err = r.check()
+	}
+	for n, k := range r.keys {
+		if err == nil && slices.ContainsFunc(q.tried, k.Equal) {
+			err = fmt.Errorf("returned a key that was tried, number %d of %d; leave out each key that equals one of tried", n+1, len(r.keys))
+		}
+	}
+	if err == nil && !slices.Equal(before, q.tried) {
+		err = errors.New("changed the slice tried; copy it first")
+	}
+	if err != nil {
+		s.report(fmt.Errorf("Recheck(ctx, %q, %.80q, %q, %d keys) %w", q.issuer, q.kid, q.algorithm, len(q.tried), err))
+		return nil
+	}
+	return r.keys
+}
+
+// A recheck is the arguments of a call of Recheck, without the context.
+type recheck struct {
+	issuer, kid, algorithm string
+	tried                  []*jwtgate.Key
+}
+
+// callOnGoroutine calls ask on another goroutine, so that the test continues if the
 // source panics, ends its goroutine or does not return.
-func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duration, issuer, kid string) (reply, error) {
+func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duration, ask func(context.Context) ([]*jwtgate.Key, error)) (reply, error) {
 	var r reply
 	err := errors.New("ended its goroutine with runtime.Goexit, or with a method such as Fatal of testing.T")
 	done := make(chan struct{})
@@ -103,7 +140,7 @@ func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duratio
 				err = fmt.Errorf("panicked: %v\n%s", p, debug.Stack())
 			}
 		}()
-		r.keys, r.err = s.source.Keys(ctx, issuer, kid)
+		r.keys, r.err = ask(ctx)
 		if r.err != nil {
 			r.text = r.err.Error()
 		}
@@ -116,7 +153,7 @@ func (s *checkedSource) callOnGoroutine(ctx context.Context, within time.Duratio
 		return r, err
 	case <-timer.C:
 		if ctx.Err() != nil {
-			return reply{}, fmt.Errorf("%w within %v although its context has ended; return an error when the context ends", errStuck, within)
+			return reply{}, fmt.Errorf("%w within %v although its context has ended; return when the context ends", errStuck, within)
 		}
 		return reply{}, fmt.Errorf("%w within %v", errStuck, within)
 	}

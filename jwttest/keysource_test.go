@@ -74,6 +74,8 @@ func TestTestKeySource(t *testing.T) {
 	down.Down(503)
 	missing := &keys.File{Path: path + ".missing", Logger: slog.New(slog.DiscardHandler)}
 
+	next := ed25519Key(t, "a")
+
 	for _, tt := range []struct {
 		name   string
 		source jwtgate.KeySource
@@ -91,6 +93,10 @@ func TestTestKeySource(t *testing.T) {
 		{"Remote without limit", up.Options().Keys},
 		{"Remote in an outage", quiet(down.URL + "/jwks")},
 		{"Remote of nobody", quiet("")},
+		{"Rechecker", lookingAgain{keys.Static(ed25519Key(t, "a")), func(context.Context, string, []*jwtgate.Key) []*jwtgate.Key {
+			return []*jwtgate.Key{next}
+		}}},
+		{"Join", keys.Join(keys.HS256(secret), quiet(up.URL+"/jwks"), &keys.File{Path: path, Logger: slog.New(slog.DiscardHandler)})},
 		{"a function", jwtgate.KeySourceFunc(func(_ context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
 			return nil, fmt.Errorf("no database: %.40q of %.40q", kid, issuer)
 		})},
@@ -234,6 +240,54 @@ var brokenSources = []struct {
 	{"leaves out a key for its algorithm", "KeysFor(ctx, \"\", \"1\", \"EdDSA\") does not return the key", func(t *testing.T) jwtgate.KeySource {
 		return forgetsAlgorithm{keys.Static(ed25519Key(t, "1"))}
 	}},
+	{"looks again and returns a nil key", `Recheck(ctx, "", "", "EdDSA", 0 keys) returned a nil key, number 1 of 1`,
+		brokenRecheck(func(context.Context, *jwtgate.Key, string, []*jwtgate.Key) []*jwtgate.Key { return []*jwtgate.Key{nil} })},
+	{"looks again and returns a zero Key", "returned the zero Key, number 1 of 1",
+		brokenRecheck(func(context.Context, *jwtgate.Key, string, []*jwtgate.Key) []*jwtgate.Key { return []*jwtgate.Key{{}} })},
+	{"looks again and returns what was tried", "returned a key that was tried, number 1 of 1",
+		brokenRecheck(func(_ context.Context, k *jwtgate.Key, _ string, _ []*jwtgate.Key) []*jwtgate.Key {
+			return []*jwtgate.Key{k}
+		})},
+	{"looks again and changes what was tried", "changed the slice tried",
+		brokenRecheck(func(_ context.Context, _ *jwtgate.Key, _ string, tried []*jwtgate.Key) []*jwtgate.Key {
+			clear(tried)
+			return nil
+		})},
+	{"looks again and panics for a key ID", "Recheck(ctx, \"\", \"jwttest-kid\", \"EdDSA\", 0 keys) panicked: any key ID",
+		brokenRecheck(func(_ context.Context, _ *jwtgate.Key, kid string, _ []*jwtgate.Key) []*jwtgate.Key {
+			if kid != "" && kid != "1" {
+				panic("any key ID")
+			}
+			return nil
+		})},
+	{"looks again at an address", "requested an address that a key ID named",
+		brokenRecheck(func(_ context.Context, _ *jwtgate.Key, kid string, _ []*jwtgate.Key) []*jwtgate.Key {
+			if response, err := http.Get(kid); err == nil {
+				response.Body.Close()
+			}
+			return nil
+		})},
+	{"looks again after its context has ended", "looks_again",
+		brokenRecheck(func(ctx context.Context, _ *jwtgate.Key, _ string, _ []*jwtgate.Key) []*jwtgate.Key {
+			if ctx.Err() != nil {
+				select {}
+			}
+			return nil
+		})},
+	{"looks again and leaves goroutines", "calls of Recheck for the issuer",
+		brokenRecheck(func(context.Context, *jwtgate.Key, string, []*jwtgate.Key) []*jwtgate.Key {
+			go func() { select {} }()
+			return nil
+		})},
+	{"uses a slice again when it looks again", "returned was changed later", func(t *testing.T) jwtgate.KeySource {
+		k, others := ed25519Key(t, "1"), []*jwtgate.Key{ed25519Key(t, "2"), ed25519Key(t, "3")}
+		var shared [1]*jwtgate.Key
+		var calls atomic.Int32
+		return lookingAgain{keys.Static(k), func(context.Context, string, []*jwtgate.Key) []*jwtgate.Key {
+			shared[0] = others[calls.Add(1)%2]
+			return shared[:]
+		}}
+	}},
 	{"uses a slice again", "was changed later", func(t *testing.T) jwtgate.KeySource {
 		all := map[string]*jwtgate.Key{"1": ed25519Key(t, "1"), "2": ed25519Key(t, "2")}
 		var shared []*jwtgate.Key
@@ -302,6 +356,27 @@ func (forgetsAlgorithm) KeysFor(context.Context, string, string, string) ([]*jwt
 	return nil, nil
 }
 
+// A lookingAgain is a Rechecker.
+type lookingAgain struct {
+	jwtgate.KeySource
+	recheck func(ctx context.Context, kid string, tried []*jwtgate.Key) []*jwtgate.Key
+}
+
+func (l lookingAgain) Recheck(ctx context.Context, _, kid, _ string, tried []*jwtgate.Key) []*jwtgate.Key {
+	return l.recheck(ctx, kid, tried)
+}
+
+// brokenRecheck returns a Rechecker with one key, "1", whose method Recheck answers as the
+// function does.
+func brokenRecheck(answer func(ctx context.Context, k *jwtgate.Key, kid string, tried []*jwtgate.Key) []*jwtgate.Key) func(*testing.T) jwtgate.KeySource {
+	return func(t *testing.T) jwtgate.KeySource {
+		k := ed25519Key(t, "1")
+		return lookingAgain{keys.Static(k), func(ctx context.Context, kid string, tried []*jwtgate.Key) []*jwtgate.Key {
+			return answer(ctx, k, kid, tried)
+		}}
+	}
+}
+
 type refusesIssuers struct{ jwtgate.KeySource }
 
 func (refusesIssuers) CheckIssuers([]string) error { return errors.New("it has to have a key") }
@@ -320,6 +395,8 @@ var shortLimits = map[string]struct{ call, endedCall, goroutine time.Duration }{
 	"blocks once it has been asked before":    {short, hang, hang},
 	"waits after its context has ended":       {hang, short, hang},
 	"leaves goroutines that nobody waits for": {hang, hang, short},
+	"looks again after its context has ended": {hang, short, hang},
+	"looks again and leaves goroutines":       {hang, hang, short},
 }
 
 const short = 200 * time.Millisecond
