@@ -83,7 +83,8 @@ type issuerKeys struct {
 
 	counters RemoteStats // without the fields that stats sets
 
-	clock clockLog
+	clock             clockLog
+	discoveryLoggedAt time.Time // when it was last logged that discovery fails; zero if it has succeeded since
 
 	limitedLoggedAt time.Time // when the last limitedReport was logged; zero if none was
 	limitedLogged   uint64    // LimitedLookups at that time
@@ -374,6 +375,11 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		k.succeed(f, result, now)
 		refund, k.newcomerTokens = k.newcomerTokens, 0
 		r.clock = k.clock.check(result.clockAhead, now)
+		if result.discoveryErr == nil {
+			k.discoveryLoggedAt = time.Time{}
+		} else if elapsed(k.discoveryLoggedAt, now) >= reminderInterval {
+			k.discoveryLoggedAt, r.discoveryErr = now, k.withIssuer(result.discoveryErr)
+		}
 	}
 	k.lastErr = err
 	k.lastDone = f.number

@@ -26,6 +26,7 @@ type fetchReport struct {
 	before, after *set    // the set of the last fetch that succeeded, and that of this one
 	skipped       []error // why keys are not used, unless the fetch before had the same reason
 	first         bool    // the first fetch that succeeded
+	discoveryErr  error   // why discovery failed, if the keys are from the address of an earlier one and the log does not say so yet
 	clock         string  // what is to be said about the clock of this host; "" if nothing
 }
 
@@ -68,6 +69,9 @@ func (r fetchReport) log(logger *slog.Logger, source, issuer string) {
 		return
 	}
 	attrs := []any{"url", logtext.URL(r.url), "keys", len(r.after.all)}
+	if r.discoveryErr != nil {
+		log.Warn("jwtgate: discovery failed, and the keys are from the address that it named before", append(attrs, "error", r.discoveryErr)...)
+	}
 	if r.after != r.before {
 		attrs = append(attrs, changes(r.before, r.after)...)
 	}
@@ -177,7 +181,7 @@ func remoteLogger(logger *slog.Logger, issuer string) *slog.Logger {
 }
 
 // changes returns the attributes of a record that say which key IDs a set has and the one
-// before had not, and the other way round.
+// before had not, the other way round, and which IDs have another key than before.
 func changes(before, after *set) (attrs []any) {
 	if before == nil {
 		return nil
@@ -187,6 +191,9 @@ func changes(before, after *set) (attrs []any) {
 	}
 	if removed := before.idsWithout(after); len(removed) > 0 {
 		attrs = append(attrs, "removed", listIDs(removed))
+	}
+	if replaced := after.idsReplaced(before); len(replaced) > 0 {
+		attrs = append(attrs, "replaced", listIDs(replaced))
 	}
 	return attrs
 }

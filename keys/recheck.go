@@ -48,7 +48,7 @@ func (k *issuerKeys) lookAgain(issuer string, w wanted, tried []*jwtgate.Key, mi
 	defer k.mu.Unlock()
 	now := time.Now()
 	s := k.current.Load()
-	if s.set == nil || !now.Before(k.staleAt) {
+	if !k.hasKeys(now) {
 		return nil, nil
 	}
 	found, conclusive := s.find(issuer, w.kid)

@@ -161,6 +161,34 @@ func (s *set) idsWithout(other *set) (ids []string) {
 	return ids
 }
 
+// idsReplaced returns the IDs of s that are IDs of other too, and that have none of the
+// keys that they have there.
+func (s *set) idsReplaced(other *set) (ids []string) {
+	kept, listed := map[string]bool{}, map[string]bool{}
+	equal := func(k *jwtgate.Key) bool {
+		list := other.anyID
+		if k.ID() != "" {
+			list = other.byID[k.ID()]
+		}
+		return slices.ContainsFunc(list, k.Equal)
+	}
+	for _, k := range s.all {
+		kept[k.ID()] = kept[k.ID()] || equal(k)
+	}
+	for _, k := range s.all {
+		id := k.ID()
+		_, shared := other.byID[id]
+		if id == "" {
+			shared = len(other.anyID) > 0
+		}
+		if shared && !kept[id] && !listed[id] {
+			listed[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // algorithms returns the algorithms of the keys, sorted.
 func (s *set) algorithms() (names []string) {
 	for _, k := range s.all {

@@ -123,7 +123,7 @@ func (u *unknownKeys) allow(kid string, now time.Time, minInterval time.Duration
 
 // whyNot returns why allow did not allow a search for kid.
 func (u *unknownKeys) whyNot(kid string, now time.Time) string {
-	if now.Before(u.sighting(kid, now).inVain) {
+	if s := u.sighting(kid, now); s.vain > 0 && now.Sub(s.lastVain) < inVainFor {
 		return "the issuer did not have it less than " + logtext.Duration(inVainFor) + " ago"
 	}
 	return "tokens with other unknown key IDs have used up the limit, see MinInterval"
