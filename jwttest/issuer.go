@@ -267,7 +267,8 @@ func (i *Issuer) Hold() (release func()) {
 
 // Fetches returns the number of requests for the JWK Set, including those that got
 // an error. It does not count requests for metadata: a gate that discovers the keys
-// requests the metadata first, and in an outage never requests the JWK Set.
+// requests the metadata first, and in an outage requests the JWK Set only if it has found
+// it before.
 func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()

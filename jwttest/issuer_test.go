@@ -420,7 +420,7 @@ func TestIssuer_Down(t *testing.T) {
 					assert.Equal(t, 503, statusOf(cold, token))
 					assert.Equal(t, 503, statusOf(direct, token))
 				}
-				assert.Equal(t, 2, issuer.Fetches(), "one of warm and one of direct")
+				assert.Equal(t, 3, issuer.Fetches(), "two of warm, which asks where its keys were, and one of direct")
 				response, err := oneRequest.Get(issuer.URL)
 				if status == 0 {
 					assert.ErrorIs(t, err, io.EOF)

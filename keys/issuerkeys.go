@@ -318,19 +318,18 @@ func (k *issuerKeys) takeNewcomerToken(now time.Time) bool {
 // search is nil unless the fetch is for an unknown key.
 func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
 	f := &pendingFetch{number: k.lastStarted.Add(1), startedAt: now, done: make(chan struct{}), late: make(chan struct{}), search: search}
+	f.slot = k.settings.slots.request(k.urgency(now, revalidate))
 	k.inFlight = f
 	k.setAlarm(now)
 	last := k.last
 	if !revalidate || k.lastErr != nil {
 		last.etag = ""
 	}
-	rank, order := k.urgency(now, revalidate)
 	go func() {
 		// This error is reported if a callback, such as Parse, calls runtime.Goexit.
 		result, err := fetchResult{}, errors.New("the fetch did not end: a function that it called, such as Parse, stopped its goroutine with runtime.Goexit")
 		defer func() { k.finish(f, result, err) }()
-		release := k.settings.slots.acquire(rank, order)
-		ctx, end := f.begin(k.settings.timeout, release)
+		ctx, end := f.begin(k.settings.timeout)
 		defer end()
 		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last, &k.discovered, !revalidate)
 	}()
@@ -510,25 +509,25 @@ func (s *snapshot) find(issuer, kid string) (found []*jwtgate.Key, conclusive bo
 type pendingFetch struct {
 	number    uint64 // 1 for the first fetch of the issuer
 	startedAt time.Time
-	hasSlot   atomic.Bool   // the fetch has one of the fetchSlots
+	slot      *slotRequest  // the fetch begins when it has the slot
 	late      chan struct{} // closed when the deadline of the fetch passes
 	done      chan struct{} // closed when the outcome is recorded
 	search    *search       // the unknown key that the fetch is for; nil if there is none
 }
 
-// begin returns the context of the fetch, which has a slot from now on. end must be called
-// when the fetch has ended. release is called then, or at the deadline of the fetch if that
-// is earlier: a client that ignores its context must not hold a slot.
-func (f *pendingFetch) begin(timeout time.Duration, release func()) (ctx context.Context, end func()) {
-	f.hasSlot.Store(true)
+// begin waits for the slot of the fetch, and returns the context of the fetch. end must be
+// called when the fetch has ended. The slot is given back then, or at the deadline of the
+// fetch if that is earlier: a client that ignores its context must not hold a slot.
+func (f *pendingFetch) begin(timeout time.Duration) (ctx context.Context, end func()) {
+	<-f.slot.granted
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	stop := context.AfterFunc(ctx, func() {
 		close(f.late)
-		release()
+		f.slot.release()
 	})
 	return ctx, func() {
 		if stop() {
-			release()
+			f.slot.release()
 		}
 		cancel()
 	}
@@ -538,6 +537,7 @@ func (f *pendingFetch) begin(timeout time.Duration, release func()) (ctx context
 // ctx if that ends first. It also returns when the fetch's own deadline passes,
 // even if the HTTP client hangs. That deadline counts from when the fetch gets a slot.
 func (f *pendingFetch) wait(ctx context.Context) error {
+	f.slot.want()
 	select {
 	case <-f.done:
 		return nil
@@ -555,7 +555,7 @@ func (f *pendingFetch) wait(ctx context.Context) error {
 
 // gaveUp returns the error of a request that waits no longer because of err.
 func (f *pendingFetch) gaveUp(err error) error {
-	if !f.hasSlot.Load() {
+	if !f.slot.hasSlot() {
 		return fmt.Errorf("too many fetches for other issuers are in flight: %w", err)
 	}
 	return err

@@ -1,6 +1,9 @@
 package keys
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // A fetchSlots limits how many fetches of a Remote are in flight, for all its issuers
 // together: a thousand issuers that are due at the same time must not exhaust the file
@@ -42,24 +45,53 @@ var maxFetchesOf = [ranks]int{maxFetches, maxFetches / 8 * 7, maxFetches / 8 * 6
 // have perhaps been answered with 503 already. No fetch waits for long, because an issuer
 // whose fetch fails has a higher order from then on.
 type slotRequest struct {
+	slots   *fetchSlots
+	rank    rank // guarded by slots.mu
 	order   int
-	granted chan struct{}
+	granted chan struct{} // closed when the fetch has a slot
 }
 
-// acquire waits for a slot. The caller must call release once, and soon: at the deadline
-// of its fetch at the latest.
-func (s *fetchSlots) acquire(r rank, order int) (release func()) {
-	request := &slotRequest{order, make(chan struct{})}
+// request asks for a slot. The fetch must wait for granted to be closed, and then call
+// release once: at its deadline at the latest.
+func (s *fetchSlots) request(r rank, order int) *slotRequest {
+	request := &slotRequest{s, r, order, make(chan struct{})}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.waiting[r] = append(s.waiting[r], request)
 	s.grant()
-	s.mu.Unlock()
-	<-request.granted
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.taken[r]--
-		s.grant()
+	return request
+}
+
+// want makes a refresh that waits for a slot urgent, because a request waits for it now.
+func (r *slotRequest) want() {
+	s := r.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.waiting[rankRefresh], r)
+	if i < 0 {
+		return
+	}
+	s.waiting[rankRefresh] = slices.Delete(s.waiting[rankRefresh], i, i+1)
+	r.rank = rankWanted
+	s.waiting[rankWanted] = append(s.waiting[rankWanted], r)
+	s.grant()
+}
+
+// release gives the slot back.
+func (r *slotRequest) release() {
+	r.slots.mu.Lock()
+	defer r.slots.mu.Unlock()
+	r.slots.taken[r.rank]--
+	r.slots.grant()
+}
+
+// hasSlot reports whether the fetch has got its slot.
+func (r *slotRequest) hasSlot() bool {
+	select {
+	case <-r.granted:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -74,7 +106,7 @@ func (s *fetchSlots) grant() {
 				}
 			}
 			request := s.waiting[r][first]
-			s.waiting[r] = append(s.waiting[r][:first:first], s.waiting[r][first+1:]...)
+			s.waiting[r] = slices.Delete(s.waiting[r], first, first+1)
 			s.taken[r]++
 			close(request.granted)
 		}
