@@ -326,10 +326,11 @@ var defaultTransport = sync.OnceValue(func() *http.Transport {
 	}
 	t = t.Clone()
 	t.MaxResponseHeaderBytes = maxHeaderBytes
+	//lint:ignore SA1019 a program may still set it
+	dial := t.Dial
 	switch {
 	case t.DialContext != nil:
-	case t.Dial != nil:
-		dial := t.Dial
+	case dial != nil:
 		t.DialContext = func(_ context.Context, network, address string) (net.Conn, error) { return dial(network, address) }
 	default:
 		// A transport with a function for dialing uses HTTP/2 only if it is told to.
