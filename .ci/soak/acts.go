@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// An act is something that happens to an issuer while clients use its tokens.
+type act struct {
+	name string
+	run  func(s *soak, ctx context.Context, r *rand.Rand, i *issuer)
+}
+
+// rotations are the acts of all issuers.
+var rotations = []act{
+	{"quiet rotation", quietRotation},
+	{"quiet rotation", quietRotation},
+	{"rotation under random key IDs", rotationUnder(func(s *soak, r *rand.Rand, i *issuer) token {
+		return s.forge(r, randomKeyID, i.signing())
+	})},
+	{"rotation under bad signatures", rotationUnder(func(s *soak, r *rand.Rand, i *issuer) token {
+		return s.forge(r, badSignature, i.signing())
+	})},
+	{"rotation under tokens of a withdrawn key", func(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+		i.rotate()
+		i.withdraw(1)
+		rotationUnder(func(_ *soak, r *rand.Rand, i *issuer) token {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			return withKind(pick(r, i.retired[len(i.retired)-1].tokens), "good once: the key is withdrawn")
+		})(s, ctx, r, i)
+	}},
+	{"three rotations in a row", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+		for range 3 {
+			i.rotate()
+			sleep(ctx, 200*time.Millisecond)
+		}
+	}},
+	{"withdrawal", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+		i.withdraw(1)
+		sleep(ctx, 3*time.Second)
+	}},
+}
+
+// outages are further acts of issuers that fail.
+var outages = []act{
+	{"outage", outage(func(r *rand.Rand) time.Duration { return time.Second + time.Duration(r.Int64N(int64(2*time.Second))) })},
+	{"outage", outage(func(r *rand.Rand) time.Duration { return time.Second + time.Duration(r.Int64N(int64(2*time.Second))) })},
+	{"outage until the keys are stale", outage(func(*rand.Rand) time.Duration { return freshFor + staleFor + 2*time.Second })},
+	{"flapping", func(_ *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+		for range 8 {
+			i.breakWith(pick(r, plainFaults), pick(r, scopes))
+			sleep(ctx, 200*time.Millisecond)
+			i.mend()
+			sleep(ctx, 200*time.Millisecond)
+		}
+	}},
+}
+
+// fileActs are those of the issuer whose keys are in a file.
+var fileActs = []act{
+	{"file replaced", func(_ *soak, _ context.Context, _ *rand.Rand, i *issuer) { i.rotate() }},
+	{"file replaced, without old keys", func(_ *soak, _ context.Context, _ *rand.Rand, i *issuer) {
+		i.rotate()
+		i.withdraw(1)
+	}},
+	{"file not usable", func(_ *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+		sleep(ctx, 1200*time.Millisecond) // the gate looks at the last change first
+		i.breakWith(pick(r, fileFaults), "")
+		sleep(ctx, pick(r, []time.Duration{time.Second, fileStaleFor + 3*time.Second}))
+		i.mend()
+	}},
+}
+
+// A switchedAct is an act that only some versions of the library can stand. Set on when
+// the library can.
+type switchedAct struct {
+	on bool
+	act
+}
+
+var switchedActs = []switchedAct{
+	// A new key under the ID of the old one is found within MinInterval.
+	{on: false, act: act{"key replaced under its ID", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+		i.replace()
+		sleep(ctx, 2*time.Second)
+	}}},
+	// {"keys":[]}, confirmed by a second fetch at least MinInterval later, withdraws all keys.
+	{on: false, act: act{"explicitly empty set", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+		restore := i.withdrawAll()
+		i.breakWith("empty set", "keys")
+		sleep(ctx, freshFor)
+		i.mend()
+		restore()
+	}}},
+	// 404, and a set without a usable key, end the keys after FreshFor instead of StaleFor.
+	{on: false, act: act{"404 for the keys", missingKeys("404")}},
+	{on: false, act: act{"a set without a usable key", missingKeys("no usable key")}},
+}
+
+var (
+	plainFaults = []string{
+		"500", "503 with Retry-After", "hangs", "hangs in the body", "resets the connection", "HTML", "empty answer", "truncated JSON",
+	}
+	scopes = []string{"", "metadata", "keys"}
+)
+
+func missingKeys(fault string) func(*soak, context.Context, *rand.Rand, *issuer) {
+	return func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+		i.breakWith(fault, "keys")
+		sleep(ctx, 2*freshFor)
+		i.mend()
+	}
+}
+
+// quietRotation publishes a key at the moment of its first use. There is no noise, so each
+// gate must accept the first token of the key.
+func quietRotation(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+	i.quiet.Store(true)
+	defer i.quiet.Store(false)
+	if !sleep(ctx, time.Second+s.stalls.longest()*4) {
+		return
+	}
+	k := i.rotate()
+	s.useEverywhere(r, i, k)
+	sleep(ctx, 500*time.Millisecond)
+}
+
+// useEverywhere sends a token of k to each gate at once, and waits for the answers.
+func (s *soak) useEverywhere(r *rand.Rand, i *issuer, k *key) {
+	var sent sync.WaitGroup
+	for _, v := range i.views {
+		t := withKind(pick(r, k.tokens), "good: first use of the key")
+		sent.Go(func() { s.send(v, t) })
+	}
+	sent.Wait()
+}
+
+// rotationUnder returns an act that publishes a key in the middle of a flood of tokens. The
+// oldest keys are withdrawn after that.
+func rotationUnder(next func(*soak, *rand.Rand, *issuer) token) func(*soak, context.Context, *rand.Rand, *issuer) {
+	return func(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+		flooding, stop := context.WithTimeout(ctx, 3*time.Second)
+		defer stop()
+		var flood sync.WaitGroup
+		floodRand := rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
+		flood.Go(func() {
+			s.flood(flooding, floodRand, i, 5*time.Millisecond, func() token { return next(s, floodRand, i) })
+		})
+		sleep(ctx, time.Second)
+		k := i.rotate()
+		if r.IntN(2) == 0 {
+			s.useEverywhere(r, i, k)
+		}
+		flood.Wait()
+		i.withdraw(3)
+	}
+}
+
+// outage returns an act in which the issuer fails, and perhaps publishes a key meanwhile.
+func outage(duration func(*rand.Rand) time.Duration) func(*soak, context.Context, *rand.Rand, *issuer) {
+	return func(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+		i.quiet.Store(r.IntN(2) == 0)
+		defer i.quiet.Store(false)
+		sleep(ctx, time.Second)
+		i.breakWith(pick(r, plainFaults), pick(r, scopes))
+		d := duration(r)
+		sleep(ctx, d/2)
+		if r.IntN(3) > 0 {
+			i.rotate()
+		}
+		sleep(ctx, d/2)
+		i.mend()
+		sleep(ctx, 2*time.Second)
+	}
+}
+
+// direct runs the acts of an issuer in random order, again and again, until ctx ends.
+func (s *soak) direct(ctx context.Context, r *rand.Rand, i *issuer, acts []act) {
+	for ctx.Err() == nil {
+		for _, n := range r.Perm(len(acts)) {
+			if !sleep(ctx, 200*time.Millisecond+time.Duration(r.Int64N(int64(time.Second)))) {
+				return
+			}
+			i.mu.Lock()
+			i.note("act: " + acts[n].name)
+			i.mu.Unlock()
+			acts[n].run(s, ctx, r, i)
+			s.tally.act(acts[n].name)
+			i.withdraw(5)
+		}
+	}
+}
