@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,6 +39,7 @@ var rotations = []act{
 			sleep(ctx, 200*time.Millisecond)
 		}
 	}},
+	{"quiet withdrawal", quietWithdrawal},
 	{"withdrawal", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
 		i.withdraw(1)
 		sleep(ctx, 3*time.Second)
@@ -48,7 +50,7 @@ var rotations = []act{
 var outages = []act{
 	{"outage", outage(func(r *rand.Rand) time.Duration { return time.Second + time.Duration(r.Int64N(int64(2*time.Second))) })},
 	{"outage", outage(func(r *rand.Rand) time.Duration { return time.Second + time.Duration(r.Int64N(int64(2*time.Second))) })},
-	{"outage until the keys are stale", outage(func(*rand.Rand) time.Duration { return freshFor + staleFor + 2*time.Second })},
+	longOutage,
 	{"flapping", func(_ *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		for range 8 {
 			i.breakWith(pick(r, plainFaults), pick(r, scopes))
@@ -59,6 +61,11 @@ var outages = []act{
 	}},
 }
 
+// longOutage lasts until the keys are stale.
+var longOutage = act{"outage until the keys are stale", outage(func(*rand.Rand) time.Duration {
+	return freshFor + staleFor + 2*time.Second
+})}
+
 // fileActs are those of the issuer whose keys are in a file.
 var fileActs = []act{
 	{"file replaced", func(_ *soak, _ context.Context, _ *rand.Rand, i *issuer) { i.rotate() }},
@@ -66,6 +73,7 @@ var fileActs = []act{
 		i.rotate()
 		i.withdraw(1)
 	}},
+	{"quiet withdrawal", quietWithdrawal},
 	{"file not usable", func(_ *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		sleep(ctx, 1200*time.Millisecond) // the gate looks at the last change first
 		i.breakWith(pick(r, fileFaults), "")
@@ -124,15 +132,30 @@ func quietRotation(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		return
 	}
 	k := i.rotate()
-	s.useEverywhere(r, i, k)
+	s.useEverywhere(r, i, k, "good: first use of the key")
 	sleep(ctx, 500*time.Millisecond)
 }
 
+// quietWithdrawal ceases to publish a key. No token makes the gates look for changes, and
+// yet they must notice.
+func quietWithdrawal(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
+	i.quiet.Store(true)
+	defer i.quiet.Store(false)
+	old := i.signing()
+	i.rotate()
+	sleep(ctx, 1500*time.Millisecond)
+	i.withdraw(1)
+	limits := i.views[0].limits
+	if sleep(ctx, limits.notice) && sleep(ctx, s.slack()+100*time.Millisecond) {
+		s.useEverywhere(r, i, old, "good once: the key is withdrawn")
+	}
+}
+
 // useEverywhere sends a token of k to each gate at once, and waits for the answers.
-func (s *soak) useEverywhere(r *rand.Rand, i *issuer, k *key) {
+func (s *soak) useEverywhere(r *rand.Rand, i *issuer, k *key, kind string) {
 	var sent sync.WaitGroup
 	for _, v := range i.views {
-		t := withKind(pick(r, k.tokens), "good: first use of the key")
+		t := withKind(pick(r, k.tokens), kind)
 		sent.Go(func() { s.send(v, t) })
 	}
 	sent.Wait()
@@ -152,7 +175,7 @@ func rotationUnder(next func(*soak, *rand.Rand, *issuer) token) func(*soak, cont
 		sleep(ctx, time.Second)
 		k := i.rotate()
 		if r.IntN(2) == 0 {
-			s.useEverywhere(r, i, k)
+			s.useEverywhere(r, i, k, "good: first use of the key")
 		}
 		flood.Wait()
 		i.withdraw(3)
@@ -177,19 +200,22 @@ func outage(duration func(*rand.Rand) time.Duration) func(*soak, context.Context
 	}
 }
 
-// direct runs the acts of an issuer in random order, again and again, until ctx ends.
-func (s *soak) direct(ctx context.Context, r *rand.Rand, i *issuer, acts []act) {
-	for ctx.Err() == nil {
-		for _, n := range r.Perm(len(acts)) {
-			if !sleep(ctx, 200*time.Millisecond+time.Duration(r.Int64N(int64(time.Second)))) {
-				return
-			}
-			i.mu.Lock()
-			i.note("act: " + acts[n].name)
-			i.mu.Unlock()
-			acts[n].run(s, ctx, r, i)
-			s.tally.act(acts[n].name)
-			i.withdraw(5)
+// direct runs acts of an issuer until ctx ends: those of first, and then those of acts in
+// random order, again and again.
+func (s *soak) direct(ctx context.Context, r *rand.Rand, i *issuer, first, acts []act) {
+	for next := slices.Clone(first); ; next = next[1:] {
+		if len(next) == 0 {
+			next = slices.Clone(acts)
+			r.Shuffle(len(next), func(a, b int) { next[a], next[b] = next[b], next[a] })
 		}
+		if !sleep(ctx, 200*time.Millisecond+time.Duration(r.Int64N(int64(time.Second)))) {
+			return
+		}
+		i.mu.Lock()
+		i.note("act: " + next[0].name)
+		i.mu.Unlock()
+		next[0].run(s, ctx, r, i)
+		s.tally.act(next[0].name)
+		i.withdraw(5)
 	}
 }

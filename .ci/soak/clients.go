@@ -267,6 +267,10 @@ func (s *soak) before(v *view, t token) facts {
 	return f
 }
 
+// slack returns how much later than stated something may happen: the time that requests,
+// fetches and beats take, and four times what this process last stood still.
+func (s *soak) slack() time.Duration { return 300*time.Millisecond + 4*s.stalls.longest() }
+
 // after adds the facts that count when the answer has come.
 func (s *soak) after(v *view, t token, f *facts) {
 	i := v.issuer
@@ -274,7 +278,7 @@ func (s *soak) after(v *view, t token, f *facts) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	f.answered = time.Now()
-	f.slack = 300*time.Millisecond + 4*stall
+	f.slack = s.slack()
 	f.stalled = stall > timeout/8
 	f.withdrawn, f.replaces = t.key.withdrawn, t.key.replaces
 	f.known, f.gone, f.missing = t.key.known[v], t.key.gone[v], v.missing

@@ -312,10 +312,12 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // faults are the ways in which a server fails. The handlers get the good answer.
 var faults = map[string]func(w http.ResponseWriter, r *http.Request, body []byte){
-	"500": func(w http.ResponseWriter, _ *http.Request, _ []byte) { http.Error(w, "no", 500) },
+	"500": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		http.Error(w, "no", http.StatusInternalServerError)
+	},
 	"503 with Retry-After": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-		http.Error(w, "no", 503)
+		http.Error(w, "no", http.StatusServiceUnavailable)
 	},
 	"hangs": func(_ http.ResponseWriter, r *http.Request, _ []byte) { <-r.Context().Done() },
 	"hangs in the body": func(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -339,7 +341,7 @@ var faults = map[string]func(w http.ResponseWriter, r *http.Request, body []byte
 	"truncated JSON": func(w http.ResponseWriter, _ *http.Request, body []byte) { w.Write(body[:len(body)-3]) },
 	"404": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		w.Header().Set(faultHeader, isMissing)
-		http.Error(w, "no", 404)
+		http.Error(w, "no", http.StatusNotFound)
 	},
 	"no usable key": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		w.Header().Set(faultHeader, isMissing)

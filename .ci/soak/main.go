@@ -137,16 +137,17 @@ func (s *soak) load(ctx context.Context, d time.Duration) {
 	var directors sync.WaitGroup
 	for _, part := range []struct {
 		issuer string
+		first  []act // so that a run of 30 seconds has them
 		acts   []act
 	}{
-		{"healthy", slices.Concat(rotations, switchedOn)},
-		{"slow", rotations},
-		{"flapping", slices.Concat(rotations, outages)},
-		{"joined", slices.Concat(rotations, outages)},
-		{"file", fileActs},
+		{"healthy", switchedOn, slices.Concat(rotations, switchedOn)},
+		{"slow", nil, rotations},
+		{"flapping", []act{longOutage}, slices.Concat(rotations, outages)},
+		{"joined", outages[:1], slices.Concat(rotations, outages)},
+		{"file", nil, fileActs},
 	} {
 		r := s.rand()
-		directors.Go(func() { s.direct(ctx, r, s.issuers[part.issuer], part.acts) })
+		directors.Go(func() { s.direct(ctx, r, s.issuers[part.issuer], part.first, part.acts) })
 	}
 	for ctx.Err() == nil {
 		if sleep(ctx, 10*time.Second) {
