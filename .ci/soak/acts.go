@@ -98,14 +98,14 @@ var switchedActs = []switchedAct{
 	// {"keys":[]}, confirmed by a second fetch at least MinInterval later, withdraws all keys.
 	{on: false, act: act{"explicitly empty set", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
 		restore := i.withdrawAll()
-		i.breakWith("empty set", "keys")
+		i.breakWith(emptySet, "keys")
 		sleep(ctx, freshFor)
 		i.mend()
 		restore()
 	}}},
 	// 404, and a set without a usable key, end the keys after FreshFor instead of StaleFor.
-	{on: false, act: act{"404 for the keys", missingKeys("404")}},
-	{on: false, act: act{"a set without a usable key", missingKeys("no usable key")}},
+	{on: false, act: act{"404 for the keys", missingKeys(status404)}},
+	{on: false, act: act{"a set without a usable key", missingKeys(noUsableKey)}},
 }
 
 var (

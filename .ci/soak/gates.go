@@ -83,18 +83,24 @@ func (k *key) setGone(v *view, now time.Time) {
 	}
 }
 
-// receiveFault records an answer without keys that is not a failure to answer.
-func (v *view) receiveFault(what string) {
+// receiveFault records an answer by which there are no keys. The second answer with an
+// empty set withdraws the keys, if it comes late enough.
+func (v *view) receiveFault(fault string) {
+	if fault != status404 && fault != noUsableKey && fault != emptySet {
+		return
+	}
 	now := time.Now()
 	i := v.issuer
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	switch {
-	case what == isMissing && v.missing.IsZero():
+	if v.missing.IsZero() {
 		v.missing = now
-	case what == isEmpty && v.emptySince.IsZero():
+	}
+	switch {
+	case fault != emptySet:
+	case v.emptySince.IsZero():
 		v.emptySince = now
-	case what == isEmpty && now.Sub(v.emptySince) >= minInterval:
+	case now.Sub(v.emptySince) >= 2*minInterval: // the gate has measured MinInterval too
 		for _, k := range i.retired {
 			k.setGone(v, now)
 		}
@@ -127,9 +133,7 @@ func (o *observer) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !strings.HasSuffix(v.issuer.url, "//"+r.URL.Host) {
 			continue
 		}
-		if what := response.Header.Get(faultHeader); what != "" {
-			v.receiveFault(what)
-		}
+		v.receiveFault(response.Header.Get(faultHeader))
 		if version, err := strconv.Atoi(response.Header.Get(versionHeader)); err == nil {
 			if response.StatusCode == http.StatusNotModified {
 				v.receive(version)

@@ -73,14 +73,10 @@ type event struct {
 
 const (
 	versionHeader = "X-Soak-Version"
-	// faultHeader marks the answers that say that there are no keys.
-	faultHeader = "X-Soak-Fault"
-	isMissing   = "missing"
-	isEmpty     = "empty"
-
-	keptSets    = 100
-	keptRetired = 3
-	keptEvents  = 30
+	faultHeader   = "X-Soak-Fault"
+	keptSets      = 100
+	keptRetired   = 3
+	keptEvents    = 30
 )
 
 // newIssuer returns an issuer that publishes one key.
@@ -285,7 +281,18 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	// A Remote without Client cannot be observed otherwise: its URL names the view.
+	var observer *view
+	for _, v := range i.views {
+		if v.name == r.URL.Query().Get("view") {
+			observer = v
+		}
+	}
 	if fault != "" && (scope == "" || scope == document) {
+		w.Header().Set(faultHeader, fault)
+		if observer != nil {
+			observer.receiveFault(fault)
+		}
 		faults[fault](w, r, body)
 		return
 	}
@@ -299,16 +306,18 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			body = nil
 		}
 	}
-	// A Remote without Client cannot be observed otherwise: its URL names the view.
-	if name := r.URL.Query().Get("view"); name != "" {
-		for _, v := range i.views {
-			if v.name == name {
-				v.receive(version)
-			}
-		}
+	if observer != nil {
+		observer.receive(version)
 	}
 	w.Write(body)
 }
+
+// These faults are answers without keys, which gates treat in ways of their own.
+const (
+	status404   = "404"
+	noUsableKey = "no usable key"
+	emptySet    = "empty set"
+)
 
 // faults are the ways in which a server fails. The handlers get the good answer.
 var faults = map[string]func(w http.ResponseWriter, r *http.Request, body []byte){
@@ -339,16 +348,13 @@ var faults = map[string]func(w http.ResponseWriter, r *http.Request, body []byte
 	},
 	"empty answer":   func(http.ResponseWriter, *http.Request, []byte) {},
 	"truncated JSON": func(w http.ResponseWriter, _ *http.Request, body []byte) { w.Write(body[:len(body)-3]) },
-	"404": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
-		w.Header().Set(faultHeader, isMissing)
+	status404: func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		http.Error(w, "no", http.StatusNotFound)
 	},
-	"no usable key": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
-		w.Header().Set(faultHeader, isMissing)
+	noUsableKey: func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		fmt.Fprint(w, `{"keys":[{"kty":"unheard of"}]}`)
 	},
-	"empty set": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
-		w.Header().Set(faultHeader, isEmpty)
+	emptySet: func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		fmt.Fprint(w, `{"keys":[]}`)
 	},
 }

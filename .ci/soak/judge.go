@@ -24,7 +24,7 @@ type facts struct {
 	// Of the issuer, as this gate sees it.
 	lastGood time.Time // when the gate received the last usable set, before the request
 	latest   time.Time // the same, before the answer
-	missing  time.Time // when the gate saw the first 404 or 410 since lastGood
+	missing  time.Time // when the gate received the first answer without keys since lastGood
 	faultEnd time.Time // when the last fault of the issuer ended: answered if it goes on
 	noise    bool      // tokens came that use up the limit for unknown keys
 
@@ -41,7 +41,7 @@ type limits struct {
 	exact    bool          // a new key is found by its first request, unless there is noise
 	stale    time.Duration // after lastGood the keys may be out of use
 	staleMax time.Duration // after lastGood the keys must be out of use
-	missing  time.Duration // replaces stale and staleMax for keys that are missing
+	missing  time.Duration // the same after missing, if that is earlier
 	timeout  time.Duration // of a fetch
 	backoff  bool          // failures delay the next attempt
 }
@@ -194,18 +194,14 @@ func later(a, b time.Time) time.Time {
 
 // staleFrom returns when the keys may be out of use.
 func (l limits) staleFrom(f facts) time.Time {
-	if !f.missing.IsZero() {
-		return f.lastGood.Add(l.missing)
+	from := f.lastGood.Add(l.stale)
+	if !l.exact { // when keys.File has looked last is not known
+		from = from.Add(-f.slack)
 	}
-	return f.lastGood.Add(l.stale - l.staleSlack(f))
-}
-
-// staleSlack is for a file, whose last check before a fault is not known.
-func (l limits) staleSlack(f facts) time.Duration {
-	if l.exact {
-		return 0
+	if end := f.missing.Add(l.missing); !f.missing.IsZero() && end.Before(from) {
+		return end
 	}
-	return f.slack
+	return from
 }
 
 // staleBy returns when the keys must be out of use. A request may have waited for keys.

@@ -69,7 +69,7 @@ func TestExpect(t *testing.T) {
 		"new key long after an outage": {l, 26, func(f *facts) { f.lastGood, f.latest, f.faultEnd = at(9), at(26), at(10) }, verdict{ok: right}},
 		"new key soon after an outage": {l, 13, func(f *facts) { f.faultEnd = at(10) }, verdict{ok: right, unavailable: windowOutage}},
 		"new key after a fetch":        {l, 13, func(f *facts) { f.faultEnd, f.lastGood, f.latest = at(10), at(12), at(12) }, verdict{ok: right}},
-		"keys missing":                 {l, 13.5, func(f *facts) { f.known, f.missing, f.faultEnd = at(9), at(10), at(14) }, verdict{ok: right, unavailable: windowNoKeys}},
+		"keys missing":                 {l, 13.9, func(f *facts) { f.known, f.missing, f.faultEnd = at(9), at(10), at(14) }, verdict{ok: right, unavailable: windowNoKeys}},
 		"keys missing for too long":    {l, 14.6, func(f *facts) { f.known, f.missing, f.faultEnd = at(9), at(10), at(15) }, verdict{unavailable: windowNoKeys}},
 		"file, new key":                {file, 11.4, func(*facts) {}, verdict{ok: right, unauthorized: windowFile}},
 		"file, new key, noticed":       {file, 11.6, func(*facts) {}, verdict{ok: right}},
