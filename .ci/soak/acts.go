@@ -128,7 +128,7 @@ func missingKeys(fault string) func(*soak, context.Context, *rand.Rand, *issuer)
 func quietRotation(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 	i.quiet.Store(true)
 	defer i.quiet.Store(false)
-	if !sleep(ctx, time.Second+s.stalls.longest()*4) {
+	if !sleep(ctx, time.Second+s.slack()) {
 		return
 	}
 	k := i.rotate()

@@ -235,16 +235,16 @@ func (s *soak) send(v *view, t token) {
 	must(err)
 	request.Header.Set("Authorization", "Bearer "+t.text)
 	if t.noise {
-		v.addNoise(1)
+		v.markNoise(1)
 	}
 	f := s.before(v, t)
 	response, err := s.service.client.Do(request)
 	s.after(v, t, &f)
 	if t.noise {
-		v.addNoise(-1)
+		v.markNoise(-1)
 	}
 	if err != nil {
-		s.fail(v, t, f, "no answer: "+err.Error())
+		s.fail(otherWrong, v, t, f, "no answer: "+err.Error())
 		return
 	}
 	io.Copy(io.Discard, response.Body)
@@ -259,7 +259,7 @@ func (s *soak) before(v *view, t token) facts {
 	defer i.mu.Unlock()
 	f := facts{sent: time.Now(), lastGood: v.lastGood, resumed: s.resumed, published: t.key.published, secret: t.key == i.secret, forged: t.forged}
 	if !t.key.withdrawn.IsZero() {
-		v.lastNoise.Store(f.sent.UnixNano())
+		v.markNoise(0)
 	}
 	if i.path != "" && i.fault == "" && v.lastGood.After(i.faultEnd) {
 		f.lastGood = f.sent
@@ -269,12 +269,12 @@ func (s *soak) before(v *view, t token) facts {
 
 // slack returns how much later than stated something may happen: the time that requests,
 // fetches and beats take, and four times what this process last stood still.
-func (s *soak) slack() time.Duration { return 300*time.Millisecond + 4*s.stalls.longest() }
+func (s *soak) slack() time.Duration { return 300*time.Millisecond + 4*s.stalls.longest(time.Now()) }
 
 // after adds the facts that count when the answer has come.
 func (s *soak) after(v *view, t token, f *facts) {
 	i := v.issuer
-	stall := s.stalls.longest()
+	stall := s.stalls.longest(time.Now())
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	f.answered = time.Now()
@@ -296,13 +296,14 @@ func (s *soak) after(v *view, t token, f *facts) {
 		f.withdrawn, f.gone = f.answered, time.Time{}
 	}
 	if !f.withdrawn.IsZero() {
-		v.lastNoise.Store(f.answered.UnixNano())
+		v.markNoise(0)
 	}
 }
 
 // judge compares the answer with what the documentation states.
 func (s *soak) judge(v *view, t token, f facts, response *http.Response) {
 	reason := v.limits.expect(f).of(response.StatusCode)
+	refused := fmt.Sprintf("status %d, reason %s", response.StatusCode, response.Header.Get(reasonField))
 	opened := f.published
 	switch reason {
 	case windowWithdrawn:
@@ -314,18 +315,26 @@ func (s *soak) judge(v *view, t token, f facts, response *http.Response) {
 	}
 	s.tally.count(t.kind, response.StatusCode, reason, f.answered.Sub(opened))
 	switch subject := response.Header.Get(subjectField); {
+	case reason == "" && response.StatusCode == http.StatusOK:
+		s.fail(badAccepted, v, t, f, "status 200")
+	case reason == "" && !t.forged && f.withdrawn.IsZero():
+		s.fail(goodRefused, v, t, f, refused)
 	case reason == "":
-		s.fail(v, t, f, fmt.Sprintf("status %d, reason %s", response.StatusCode, response.Header.Get(reasonField)))
+		s.fail(otherWrong, v, t, f, refused)
 	case response.StatusCode == http.StatusOK && subject != t.subject:
-		s.fail(v, t, f, fmt.Sprintf("the handler got the subject %q instead of %q", subject, t.subject))
+		s.fail(otherWrong, v, t, f, fmt.Sprintf("the handler got the subject %q instead of %q", subject, t.subject))
+	case response.StatusCode == http.StatusUnauthorized && response.Header.Get("WWW-Authenticate") == "":
+		s.fail(otherWrong, v, t, f, "a 401 without challenge")
+	case response.StatusCode == http.StatusServiceUnavailable && response.Header.Get("Retry-After") == "":
+		s.fail(otherWrong, v, t, f, "a 503 without Retry-After")
 	case f.answered.Sub(f.sent) > 2*timeout+2*f.slack:
-		s.fail(v, t, f, fmt.Sprintf("the answer took %v", f.answered.Sub(f.sent)))
+		s.fail(otherWrong, v, t, f, fmt.Sprintf("the answer took %v", f.answered.Sub(f.sent)))
 	}
 }
 
 // fail records a failure with what happened around it.
-func (s *soak) fail(v *view, t token, f facts, what string) {
-	s.tally.fail(func() string {
+func (s *soak) fail(class string, v *view, t token, f facts, what string) {
+	s.tally.fail(class, func() string {
 		start := s.tally.start
 		at := func(t time.Time) string {
 			if t.IsZero() {
@@ -334,7 +343,7 @@ func (s *soak) fail(v *view, t token, f facts, what string) {
 			return fmt.Sprintf("%.3f", t.Sub(start).Seconds())
 		}
 		var text strings.Builder
-		fmt.Fprintf(&text, "%s\n  token: %s, key %q of issuer %s, at gate %s\n", what, t.kind, t.key.id, v.issuer.name, v.gate)
+		fmt.Fprintf(&text, "%s: %s\n  token: %s, key %q of issuer %s, at gate %s\n", class, what, t.kind, t.key.id, v.issuer.name, v.gate)
 		fmt.Fprintf(&text, "  sent %s, answered %s, slack %v\n", at(f.sent), at(f.answered), f.slack)
 		fmt.Fprintf(&text, "  key: published %s, received %s, withdrawn %s, received a set without it %s\n",
 			at(f.published), at(f.known), at(f.withdrawn), at(f.gone))

@@ -42,7 +42,7 @@ type view struct {
 	limits limits
 
 	inFlightNoise atomic.Int32
-	lastNoise     atomic.Int64 // when noise came or was answered, in nanoseconds since 1970
+	lastNoise     atomic.Int64 // when noise came or was answered, as a Duration since epoch
 
 	// The mu of issuer guards these fields.
 	lastGood, missing, emptySince time.Time
@@ -107,15 +107,19 @@ func (v *view) receiveFault(fault string) {
 	}
 }
 
-// addNoise records a request that uses up the limit for unknown keys.
-func (v *view) addNoise(change int32) {
-	v.lastNoise.Store(time.Now().UnixNano())
+// epoch is a time with a reading of the monotonic clock.
+var epoch = time.Now()
+
+// markNoise records that there is noise now: a request that uses up the limit for unknown
+// keys. change is 1 when the request is sent, and -1 when it is answered.
+func (v *view) markNoise(change int32) {
+	v.lastNoise.Store(int64(time.Since(epoch)))
 	v.inFlightNoise.Add(change)
 }
 
 // noiseSince reports whether there was noise since t.
 func (v *view) noiseSince(t time.Time) bool {
-	return v.inFlightNoise.Load() > 0 || v.lastNoise.Load() >= t.UnixNano()
+	return v.inFlightNoise.Load() > 0 || v.lastNoise.Load() >= int64(t.Sub(epoch))
 }
 
 // An observer is the transport of a Remote. It tells the views what the Remote receives.
@@ -172,7 +176,9 @@ type service struct {
 
 // newService starts the gates. Each gate has its own view of each issuer.
 func newService(issuers map[string]*issuer) *service {
-	s := &service{log: &ringLog{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
+	s := &service{log: &ringLog{}, client: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: time.Minute,
+	}}
 	mux := http.NewServeMux()
 	s.server = httptest.NewUnstartedServer(mux)
 	s.server.Start()

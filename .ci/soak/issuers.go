@@ -178,7 +178,7 @@ func (i *issuer) withdrawAll() (restore func()) {
 		defer i.mu.Unlock()
 		i.publish(all, "publishes all keys again")
 		for _, v := range i.views {
-			v.lastNoise.Store(time.Now().UnixNano()) // the keys were looked for in vain
+			v.markNoise(0) // the keys were looked for in vain
 		}
 	}
 }

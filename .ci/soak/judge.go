@@ -217,8 +217,9 @@ func (l limits) staleBy(f facts) time.Time {
 // that the verdicts do not depend on the speed and the load of the machine.
 type stallMeter struct {
 	mu     sync.Mutex
-	recent [20]time.Duration // the longest stall of each of the last seconds
+	recent [40]time.Duration // the longest stall of each of the last seconds
 	second int64
+	last   time.Time // when record was called last
 	worst  time.Duration
 }
 
@@ -240,6 +241,7 @@ func (m *stallMeter) watch(stop <-chan struct{}) {
 func (m *stallMeter) record(now time.Time, stall time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.last = now
 	second := now.Unix()
 	for ; m.second < second; m.second++ {
 		if second-m.second > int64(len(m.recent)) {
@@ -259,10 +261,13 @@ func (m *stallMeter) overall() time.Duration {
 	return m.worst
 }
 
-// longest returns the longest stall of the last seconds.
-func (m *stallMeter) longest() (longest time.Duration) {
+// longest returns the longest stall of the last seconds, up to now.
+func (m *stallMeter) longest(now time.Time) (longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.last.IsZero() { // other goroutines may run again before watch does
+		longest = max(0, now.Sub(m.last)-stallTick)
+	}
 	for _, stall := range m.recent {
 		longest = max(longest, stall)
 	}
@@ -278,8 +283,8 @@ type tally struct {
 	windows  map[string]*windowCount
 	kinds    map[string]*kindCount
 	acts     map[string]int
-	wrong    int
-	failures []string // the first maxFailures in detail
+	wrong    map[string]int // by what is wrong
+	failures []string       // the first maxFailures in detail
 }
 
 const maxFailures = 5
@@ -294,7 +299,7 @@ type kindCount struct{ ok, unauthorized, unavailable int }
 func newTally() *tally {
 	return &tally{
 		start: time.Now(), statuses: map[int]int{},
-		windows: map[string]*windowCount{}, kinds: map[string]*kindCount{}, acts: map[string]int{},
+		windows: map[string]*windowCount{}, kinds: map[string]*kindCount{}, acts: map[string]int{}, wrong: map[string]int{},
 	}
 }
 
@@ -330,11 +335,18 @@ func (t *tally) count(kind string, status int, reason string, after time.Duratio
 	w.latest = max(w.latest, after)
 }
 
+// What may be wrong with an answer.
+const (
+	badAccepted = "bad tokens accepted"
+	goodRefused = "good tokens refused outside of the windows"
+	otherWrong  = "other wrong answers"
+)
+
 // fail counts a failure. detail is called for the first ones only.
-func (t *tally) fail(detail func() string) {
+func (t *tally) fail(what string, detail func() string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wrong++
+	t.wrong[what]++
 	if len(t.failures) < maxFailures {
 		t.failures = append(t.failures, detail())
 	}
@@ -349,5 +361,13 @@ func (t *tally) line() string {
 		inWindows += w.answers
 	}
 	return fmt.Sprintf("%4.0f s  %7d requests: %d of 200, %d of 401, %d of 503; %d in windows; %d wrong",
-		time.Since(t.start).Seconds(), t.requests, t.statuses[200], t.statuses[401], t.statuses[503], inWindows, t.wrong)
+		time.Since(t.start).Seconds(), t.requests, t.statuses[200], t.statuses[401], t.statuses[503], inWindows, t.failed())
+}
+
+// failed returns the number of failures. The caller holds mu.
+func (t *tally) failed() (n int) {
+	for _, count := range t.wrong {
+		n += count
+	}
+	return n
 }

@@ -108,8 +108,8 @@ func (s *soak) run(d time.Duration) (problems []string) {
 	s.tally.print()
 	fmt.Printf("\nlongest stall of this process: %v\n", s.stalls.overall().Round(time.Millisecond))
 	fmt.Printf("after the warm-up: %v\nat the end:        %v\n", before, after)
-	if s.tally.wrong > 0 {
-		problems = append(problems, fmt.Sprintf("%d answers are wrong. The first ones:", s.tally.wrong))
+	if wrong := s.tally.failed(); wrong > 0 {
+		problems = append(problems, fmt.Sprintf("%d answers are wrong. The first ones:", wrong))
 		problems = append(problems, s.tally.failures...)
 	}
 	return append(problems, after.growth(before)...)
@@ -243,5 +243,8 @@ func (t *tally) print() {
 	for _, name := range slices.Sorted(maps.Keys(t.acts)) {
 		acts = append(acts, fmt.Sprintf("%d %s", t.acts[name], name))
 	}
-	fmt.Printf("\nacts: %s\n%d requests, %d wrong answers\n", strings.Join(acts, ", "), t.requests, t.wrong)
+	fmt.Printf("\nacts: %s\n\n%d requests\n", strings.Join(acts, ", "), t.requests)
+	for _, what := range []string{badAccepted, goodRefused, otherWrong} {
+		fmt.Printf("%d %s\n", t.wrong[what], what)
+	}
 }
