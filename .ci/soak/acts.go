@@ -48,8 +48,8 @@ var rotations = []act{
 
 // outages are further acts of issuers that fail.
 var outages = []act{
-	{"outage", outage(func(r *rand.Rand) time.Duration { return time.Second + time.Duration(r.Int64N(int64(2*time.Second))) })},
-	{"outage", outage(func(r *rand.Rand) time.Duration { return time.Second + time.Duration(r.Int64N(int64(2*time.Second))) })},
+	{"outage", outage(time.Second)},
+	{"outage", outage(2 * time.Second)},
 	longOutage,
 	{"flapping", func(_ *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		for range 8 {
@@ -62,9 +62,7 @@ var outages = []act{
 }
 
 // longOutage lasts until the keys are stale.
-var longOutage = act{"outage until the keys are stale", outage(func(*rand.Rand) time.Duration {
-	return freshFor + staleFor + 2*time.Second
-})}
+var longOutage = act{"outage until the keys are stale", outage(freshFor + staleFor + time.Second)}
 
 // fileActs are those of the issuer whose keys are in a file.
 var fileActs = []act{
@@ -82,8 +80,8 @@ var fileActs = []act{
 	}},
 }
 
-// A switchedAct is an act that only some versions of the library can stand. Set on when
-// the library can.
+// A switchedAct runs only if on is set. The comment at each one says what the library must
+// do.
 type switchedAct struct {
 	on bool
 	act
@@ -183,13 +181,13 @@ func rotationUnder(next func(*soak, *rand.Rand, *issuer) token) func(*soak, cont
 }
 
 // outage returns an act in which the issuer fails, and perhaps publishes a key meanwhile.
-func outage(duration func(*rand.Rand) time.Duration) func(*soak, context.Context, *rand.Rand, *issuer) {
+func outage(atLeast time.Duration) func(*soak, context.Context, *rand.Rand, *issuer) {
 	return func(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		i.quiet.Store(r.IntN(2) == 0)
 		defer i.quiet.Store(false)
 		sleep(ctx, time.Second)
 		i.breakWith(pick(r, plainFaults), pick(r, scopes))
-		d := duration(r)
+		d := atLeast + upTo(r, time.Second)
 		sleep(ctx, d/2)
 		if r.IntN(3) > 0 {
 			i.rotate()
@@ -208,7 +206,7 @@ func (s *soak) direct(ctx context.Context, r *rand.Rand, i *issuer, first, acts 
 			next = slices.Clone(acts)
 			r.Shuffle(len(next), func(a, b int) { next[a], next[b] = next[b], next[a] })
 		}
-		if !sleep(ctx, 200*time.Millisecond+time.Duration(r.Int64N(int64(time.Second)))) {
+		if !sleep(ctx, 200*time.Millisecond+upTo(r, time.Second)) {
 			return
 		}
 		i.mu.Lock()

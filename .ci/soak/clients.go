@@ -87,13 +87,12 @@ var (
 	badSignature = forgery{"forged: wrong key under a known ID", true, func(k, _ *key) string {
 		return named(k, k.id)
 	}}
+	algNone = forgery{"forged: alg none", false, func(k, _ *key) string {
+		text, _ := sign(k, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)
+		return text
+	}}
 	forgeries = []forgery{
-		randomKeyID,
-		badSignature,
-		{"forged: alg none", false, func(k, _ *key) string {
-			text, _ := sign(k, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)
-			return text
-		}},
+		randomKeyID, badSignature, algNone,
 		{"forged: HS256 with the public key", true, func(k, _ *key) string {
 			public, err := x509.MarshalPKIXPublicKey(k.public())
 			must(err)
@@ -139,6 +138,9 @@ func named(k *key, id string) string {
 // pick returns a random element of a list that is not empty.
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
+// upTo returns a random time.
+func upTo(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
+
 // choose returns a random token for v: mostly good ones, of all keys.
 func (s *soak) choose(r *rand.Rand, v *view) token {
 	i := v.issuer
@@ -174,7 +176,7 @@ func withKind(t token, kind string) token {
 // forge returns a forgery for the issuer of k.
 func (s *soak) forge(r *rand.Rand, f forgery, k *key) token {
 	if f.noise && k.issuer.quiet.Load() {
-		f = forgeries[2]
+		f = algNone
 	}
 	other := s.issuers["healthy"]
 	if other == k.issuer {
@@ -186,7 +188,7 @@ func (s *soak) forge(r *rand.Rand, f forgery, k *key) token {
 // work sends random tokens until ctx ends.
 func (s *soak) work(ctx context.Context, r *rand.Rand, clients *sync.WaitGroup, views []*view, pause time.Duration) {
 	defer clients.Done()
-	for sleep(ctx, pause/2+time.Duration(r.Int64N(int64(pause)))) {
+	for sleep(ctx, pause/2+upTo(r, pause)) {
 		v := pick(r, views)
 		s.send(v, s.choose(r, v))
 	}
@@ -257,7 +259,10 @@ func (s *soak) before(v *view, t token) facts {
 	i := v.issuer
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	f := facts{sent: time.Now(), lastGood: v.lastGood, resumed: s.resumed, published: t.key.published, secret: t.key == i.secret, forged: t.forged}
+	f := facts{
+		sent: time.Now(), resumed: s.resumed, lastGood: v.lastGood, missing: v.missing,
+		published: t.key.published, secret: t.key == i.secret, forged: t.forged,
+	}
 	if !t.key.withdrawn.IsZero() {
 		v.markNoise(0)
 	}
@@ -281,7 +286,11 @@ func (s *soak) after(v *view, t token, f *facts) {
 	f.slack = s.slack()
 	f.stalled = stall > timeout/8
 	f.withdrawn, f.replaces = t.key.withdrawn, t.key.replaces
-	f.known, f.gone, f.missing = t.key.known[v], t.key.gone[v], v.missing
+	f.known, f.gone = t.key.known[v], t.key.gone[v]
+	f.back = !f.missing.IsZero() && !v.missing.Equal(f.missing)
+	if f.missing.IsZero() {
+		f.missing = v.missing
+	}
 	f.latest = later(f.lastGood, v.lastGood)
 	if i.path != "" && i.fault == "" { // it may have been read just now
 		f.latest = f.answered

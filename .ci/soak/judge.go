@@ -25,6 +25,7 @@ type facts struct {
 	lastGood time.Time // when the gate received the last usable set, before the request
 	latest   time.Time // the same, before the answer
 	missing  time.Time // when the gate received the first answer without keys since lastGood
+	back     bool      // a usable set came after missing, before the answer
 	faultEnd time.Time // when the last fault of the issuer ended: answered if it goes on
 	noise    bool      // tokens came that use up the limit for unknown keys
 
@@ -207,7 +208,7 @@ func (l limits) staleFrom(f facts) time.Time {
 // staleBy returns when the keys must be out of use. A request may have waited for keys.
 func (l limits) staleBy(f facts) time.Time {
 	by := f.latest.Add(l.staleMax + f.slack)
-	if end := f.missing.Add(l.missing + f.slack); !f.missing.IsZero() && end.Before(by) {
+	if end := f.missing.Add(l.missing + f.slack); !f.missing.IsZero() && !f.back && end.Before(by) {
 		by = end
 	}
 	return by
