@@ -48,8 +48,8 @@ var rotations = []act{
 
 // outages are further acts of issuers that fail.
 var outages = []act{
-	{"outage", outage(time.Second)},
-	{"outage", outage(2 * time.Second)},
+	{"outage", outage(time.Second, scopes)},
+	{"outage", outage(2*time.Second, scopes)},
 	longOutage,
 	{"flapping", func(_ *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		for range 8 {
@@ -61,8 +61,9 @@ var outages = []act{
 	}},
 }
 
-// longOutage lasts until the keys are stale.
-var longOutage = act{"outage until the keys are stale", outage(freshFor + staleFor + time.Second)}
+// longOutage lasts until the keys are stale. If only the metadata fails, they get stale
+// later: the gate goes on to fetch them from the address that it knows.
+var longOutage = act{"outage until the keys are stale", outage(freshFor+staleFor+time.Second, []string{"", "keys"})}
 
 // fileActs are those of the issuer whose keys are in a file.
 var fileActs = []act{
@@ -80,30 +81,22 @@ var fileActs = []act{
 	}},
 }
 
-// A switchedAct runs only if on is set. The comment at each one says what the library must
-// do.
-type switchedAct struct {
-	on bool
-	act
-}
-
-var switchedActs = []switchedAct{
-	// A new key under the ID of the old one is found within MinInterval.
-	{on: false, act: act{"key replaced under its ID", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+// replacements are further acts of the issuer that never fails. It replaces keys or takes
+// them back in other ways than by a rotation.
+var replacements = []act{
+	{"key replaced under its ID", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
 		i.replace()
 		sleep(ctx, 2*time.Second)
-	}}},
-	// {"keys":[]}, confirmed by a second fetch at least MinInterval later, withdraws all keys.
-	{on: false, act: act{"explicitly empty set", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
+	}},
+	{"explicitly empty set", func(_ *soak, ctx context.Context, _ *rand.Rand, i *issuer) {
 		restore := i.withdrawAll()
 		i.breakWith(emptySet, "keys")
 		sleep(ctx, freshFor)
 		i.mend()
 		restore()
-	}}},
-	// 404, and a set without a usable key, end the keys after FreshFor instead of StaleFor.
-	{on: false, act: act{"404 for the keys", missingKeys(status404)}},
-	{on: false, act: act{"a set without a usable key", missingKeys(noUsableKey)}},
+	}},
+	{"404 for the keys", missingKeys(status404)},
+	{"a set without a usable key", missingKeys(noUsableKey)},
 }
 
 var (
@@ -180,8 +173,9 @@ func rotationUnder(next func(*soak, *rand.Rand, *issuer) token) func(*soak, cont
 	}
 }
 
-// outage returns an act in which the issuer fails, and perhaps publishes a key meanwhile.
-func outage(atLeast time.Duration) func(*soak, context.Context, *rand.Rand, *issuer) {
+// outage returns an act in which the issuer fails within one of scopes, and perhaps
+// publishes a key meanwhile.
+func outage(atLeast time.Duration, scopes []string) func(*soak, context.Context, *rand.Rand, *issuer) {
 	return func(s *soak, ctx context.Context, r *rand.Rand, i *issuer) {
 		i.quiet.Store(r.IntN(2) == 0)
 		defer i.quiet.Store(false)

@@ -128,19 +128,13 @@ func (s *soak) load(ctx context.Context, d time.Duration) {
 	for _, v := range s.service.views {
 		go s.beat(ctx, s.rand(), &clients, v)
 	}
-	var switchedOn []act
-	for _, a := range switchedActs {
-		if a.on {
-			switchedOn = append(switchedOn, a.act)
-		}
-	}
 	var directors sync.WaitGroup
 	for _, part := range []struct {
 		issuer string
 		first  []act // so that a run of 30 seconds has them
 		acts   []act
 	}{
-		{"healthy", switchedOn, slices.Concat(rotations, switchedOn)},
+		{"healthy", replacements, slices.Concat(rotations, replacements)},
 		{"slow", nil, rotations},
 		{"flapping", []act{longOutage}, slices.Concat(rotations, outages)},
 		{"joined", outages[:1], slices.Concat(rotations, outages)},
