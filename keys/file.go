@@ -81,7 +81,7 @@ type File struct {
 	// usable key, or while no request comes: 0 means 24 hours, as in [Remote]. That is
 	// time to mend a mount that fails at night. A negative value means no longer, and the
 	// minimum is a second. The time counts from a second after the start of the last
-	// check that succeeded. StaleFor bounds how long a key that the new content has
+	// check that succeeded. Its end is noticed by a check, so it may last a second more. StaleFor bounds how long a key that the new content has
 	// withdrawn is still accepted if the new content cannot be read.
 	StaleFor time.Duration
 	// Logger receives a record when the keys change, when the file becomes unusable and

@@ -421,7 +421,7 @@ func (k *issuerKeys) succeed(f *pendingFetch, result fetchResult, now time.Time)
 	}
 	k.pause = refreshAfter(result.freshFor)
 	k.counters.URL, k.counters.ClockAhead = result.url, result.clockAhead
-	s := &snapshot{set: result.set}
+	s := newSnapshot(result.set)
 	k.current.Store(s)
 	if f.search != nil {
 		_, found := s.find(k.issuer, f.search.kid)
@@ -492,9 +492,19 @@ func (k *issuerKeys) withIssuer(err error) error {
 // A snapshot is what a request reads without locking.
 type snapshot struct {
 	set *set // nil if there are no keys in use
+	// byID has what find returns for the IDs of the keys and for "", if that does not
+	// depend on the issuer. Otherwise it is nil.
+	byID map[string][]*jwtgate.Key
 	// actionDue is set when a fetch is due, when the keys must not be used any longer,
 	// and each alarmInterval. The next request then calls fromIssuer, which acts.
 	actionDue atomic.Bool
+}
+
+func newSnapshot(s *set) *snapshot {
+	if s.issuers != nil {
+		return &snapshot{set: s}
+	}
+	return &snapshot{set: s, byID: s.byID}
 }
 
 // find returns the keys that may have signed a token of issuer that names kid.

@@ -13,19 +13,17 @@ const maxIssuers = 1000
 // An issuerTable has the issuers that a Remote knows. It is immutable: a Remote
 // replaces its table to add an issuer. A nil table is empty.
 type issuerTable struct {
-	shared   *issuerKeys // serves all issuers, if Remote.URL is set; otherwise nil
 	only     *issuerKeys // the only entry, which is found without hashing its name; nil if there are more
+	shared   bool        // only serves all issuers, because Remote.URL is set
 	byIssuer map[string]*issuerKeys
 }
 
-// find returns the entry that serves issuer, or nil.
+// find returns the entry that serves issuer, or nil. It is inlined.
 func (t *issuerTable) find(issuer string) *issuerKeys {
-	switch {
-	case t == nil:
+	if t == nil {
 		return nil
-	case t.shared != nil:
-		return t.shared
-	case t.only != nil && t.only.issuer == issuer:
+	}
+	if t.only != nil && (t.shared || t.only.issuer == issuer) {
 		return t.only
 	}
 	return t.byIssuer[issuer]
@@ -57,10 +55,8 @@ func (t *issuerTable) with(k *issuerKeys, shared bool, now time.Time) *issuerTab
 		}
 	}
 	next.byIssuer[k.issuer] = k
-	if shared {
-		next.shared = k
-	} else if len(next.byIssuer) == 1 {
-		next.only = k
+	if len(next.byIssuer) == 1 {
+		next.only, next.shared = k, shared
 	}
 	return next
 }

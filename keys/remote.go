@@ -293,7 +293,10 @@ func (r *Remote) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, 
 	// The usual case is answered here. A function for it would not be inlined, and
 	// its calls take a tenth of the time.
 	if s := k.current.Load(); !s.actionDue.Load() {
-		if found, known := s.set.find(issuer, kid); known && !s.set.mayNameNewKey(kid) {
+		if found, ok := s.byID[kid]; ok {
+			return found, nil
+		}
+		if found, conclusive := s.find(issuer, kid); conclusive {
 			return found, nil
 		}
 	}
