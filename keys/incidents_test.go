@@ -234,3 +234,31 @@ func TestIncident_OneOfThreeIsDown(t *testing.T) {
 		assert.NoError(t, gate.ReadyFor(t.Context(), server.url+"/c"))
 	})
 }
+
+// The issuer restarts with new keys under the old ID, and its metadata is gone. The keys are still where they were.
+func TestIncident_KeyReplacedAndMetadataGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, remote, gate, logged := playIncident(t, tenants("http://127.0.0.1", oneKeySet("1", edKey())))
+		replaced := tenants("http://127.0.0.1", oneKeySet("1", otherEdKey()))
+		server.respond(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/.well-known/") {
+				w.WriteHeader(502)
+				return
+			}
+			replaced(w, r)
+		})
+		token := signFor(t, server.url+"/a", jwt.SigningMethodEdDSA, otherEdKey(), "1")
+		require.Equal(t, 200, statusOf(t, gate, token))
+		records := logged()
+		require.Len(t, records, 2)
+		assert.Contains(t, records[0], `level=WARN msg="jwtgate: discovery failed, and the keys are from the address that it named before" issuer=http://127.0.0.1/a`)
+		assert.Contains(t, records[0], `/a/.well-known/openid-configuration: status 502`)
+		assert.Contains(t, records[1], `level=INFO msg="jwtgate: key set changed" issuer=http://127.0.0.1/a source=keys.Remote url=http://127.0.0.1/a/jwks keys=1 replaced=1`)
+		assert.NoError(t, remote.Stats()[0].Err)
+		refreshed(t, gate, token)
+		assert.Empty(t, logged(), "no reminder yet")
+		refreshed(t, gate, token)
+		assert.Len(t, logged(), 1, "a reminder after a quarter of an hour")
+	})
+}
