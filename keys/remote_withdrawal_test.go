@@ -63,7 +63,7 @@ func TestRemote_Withdrawal(t *testing.T) {
 				assert.Equal(t, int64(2), server.fetches.Load())
 				assert.False(t, remote.Stats()[0].Withdrawn)
 
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				assert.Equal(t, 200, statusOf(t, gate, known)) // starts the second fetch
 				synctest.Wait()
