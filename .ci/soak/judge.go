@@ -133,8 +133,12 @@ func (l limits) expect(f facts) verdict {
 	// From gone on, a withdrawn key is an unknown key.
 	if known && f.gone.IsZero() {
 		v.unavailable = ""
-		if l.inOutage(f) && !f.answered.Before(l.staleFrom(f)) {
+		switch {
+		case f.answered.Before(l.staleFrom(f)):
+		case l.inOutage(f):
 			v.unavailable = windowNoKeys
+		case f.stalled:
+			v.unavailable = windowStalled
 		}
 	}
 	return v

@@ -64,6 +64,8 @@ func TestExpect(t *testing.T) {
 		"known key in an outage":       {l, 13, func(f *facts) { f.known, f.faultEnd = at(9), at(13.1) }, verdict{ok: right}},
 		"stale in an outage":           {l, 17.8, func(f *facts) { f.known, f.faultEnd = at(9), at(18) }, verdict{ok: right, unavailable: windowNoKeys}},
 		"stale for too long":           {l, 18.1, func(f *facts) { f.known, f.faultEnd = at(9), at(18.3) }, verdict{unavailable: windowNoKeys}},
+		"stale after a stall":          {l, 18.1, func(f *facts) { f.known, f.stalled = at(9), true }, verdict{unavailable: windowStalled}},
+		"not stale after a stall":      {l, 13, func(f *facts) { f.known, f.stalled = at(9), true }, verdict{ok: right}},
 		"stale without an outage":      {l, 18.1, func(f *facts) { f.known = at(9) }, none},
 		"new key in an outage":         {l, 12, func(f *facts) { f.faultEnd = at(12.1) }, verdict{ok: right, unavailable: windowOutage}},
 		"new key long after an outage": {l, 26, func(f *facts) { f.lastGood, f.latest, f.faultEnd = at(9), at(26), at(10) }, verdict{ok: right}},
