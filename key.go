@@ -312,6 +312,8 @@ func (a *algorithm) signatureBytes() int {
 		return a.hash.Size()
 	case a.curve != nil:
 		return 2 * ((a.curve.Params().BitSize + 7) / 8) // RFC 7518 section 3.4
+	case a == algorithms["EdDSA"]:
+		return ed25519.SignatureSize
 	}
 	return 0
 }

@@ -342,7 +342,7 @@ func TestRecheck_NotWorthAFetch(t *testing.T) {
 		server.fetches.Store(0)
 		for name, token := range map[string]string{
 			"signed with a secret": sign(t, jwt.SigningMethodHS256, randomSecret(32), "1"),
-			"cut":                  good[:len(good)-len("1234")],
+			"cut":                  good[:len(good)-len("12")], // 63 bytes
 			"of another issuer":    signFor(t, "https://stranger.example/", jwt.SigningMethodEdDSA, otherEdKey(), "1"),
 			"expired":              signAt(t, time.Now().Add(-2*time.Hour), jwt.SigningMethodEdDSA, edKey(), "1"),
 		} {
