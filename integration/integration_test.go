@@ -64,7 +64,7 @@ func TestRefusals(t *testing.T) {
 	good := p.serviceToken(t, audience)
 	opaque, idToken := p.userTokens(t)
 	require.NotEqual(t, 2, strings.Count(opaque, "."), "the access token of the web client must not be a JWT")
-	a := startAPI(t, optionsFor(p, &keys.Remote{}))
+	a := startAPI(t, optionsFor(p, &keys.Remote{MinInterval: time.Hour}))
 	require.Equal(t, served(serviceID), a.get(t, good))
 
 	for _, test := range []struct {
@@ -91,7 +91,7 @@ func TestRefusals(t *testing.T) {
 			require.ErrorIs(t, err, test.reason)
 		})
 	}
-	assert.EqualValues(t, 1, p.fetches.Load(), "no refusal causes a fetch")
+	assert.EqualValues(t, 2, p.fetches.Load(), "for the keys, and for the first bad signature")
 	assert.Zero(t, other.fetches.Load(), "the issuer is not trusted, so its keys are not fetched")
 }
 

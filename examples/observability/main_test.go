@@ -115,8 +115,8 @@ func (s *testService) everyKind() {
 }
 
 // unknownKeys sends three tokens with key IDs that the issuer does not have. The service
-// must have fetched once before. keys.Remote fetches once more for the first token. Then
-// the limit is reached, and keys.Remote does not fetch for the others.
+// must have fetched once before. keys.Remote may fetch twice for unknown keys and bad
+// signatures together. Then the limit is reached.
 func (s *testService) unknownKeys(status int) {
 	s.t.Helper()
 	for _, kid := range []string{"made-up-1", "made-up-2", "made-up-3"} {
@@ -162,9 +162,9 @@ func TestScrape(t *testing.T) {
 	}
 
 	assert.Equal(t, map[string]float64{label: 1}, s.values("jwtgate_keys_in_use"))
-	assert.Equal(t, map[string]float64{label: 3}, s.values("jwtgate_keys_fetches_total")) // for the keys, and in search of two unknown keys
+	assert.Equal(t, map[string]float64{label: 3}, s.values("jwtgate_keys_fetches_total")) // for the keys, for the bad signature, and in search of an unknown key
 	assert.Equal(t, map[string]float64{label: 0}, s.values("jwtgate_keys_fetch_failures_total"))
-	assert.Equal(t, map[string]float64{label: 1}, s.values("jwtgate_keys_limited_lookups_total"))
+	assert.Equal(t, map[string]float64{label: 2}, s.values("jwtgate_keys_limited_lookups_total"))
 	age := s.values("jwtgate_keys_age_seconds")[label]
 	assert.Positive(t, age)
 	assert.Less(t, age, 60.0, "seconds")
