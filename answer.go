@@ -1,8 +1,6 @@
 package jwtgate
 
 import (
-	"cmp"
-	"errors"
 	"math"
 	"net/http"
 	"reflect"
@@ -10,14 +8,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jwtgate/jwtgate/internal/charset"
 )
 
 // An answerer writes the answers to refused requests.
 type answerer struct {
-	realm  string
-	onDeny func(http.ResponseWriter, *http.Request, *Error) // nil: the standard body
+	challenger challenger
+	bindings   *bindings                                        // nil in the answerer of a Gate that New did not make
+	onDeny     func(http.ResponseWriter, *http.Request, *Error) // nil: the standard body
 }
 
 // defaultRealm is the realm of challenges if Options.Realm is empty: a challenge
@@ -38,12 +35,20 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 		values[1] = retryAfter(e.RetryAfter)
 		header["Retry-After"] = values[1:2:2]
 	} else {
-		values[1] = challenge(a.realm, e)
-		if given := header["Www-Authenticate"]; len(given) == 0 {
-			header["Www-Authenticate"] = values[1:2:2]
-		} else if !slices.Contains(given, values[1]) {
-			header["Www-Authenticate"] = append(slices.Clip(given), values[1])
+		challenges := a.challenger.append(values[1:1:2], r, e)
+		given := header["Www-Authenticate"]
+		for i, c := range challenges {
+			switch {
+			case len(given) == 0 && i == 0:
+				header["Www-Authenticate"] = challenges[:len(challenges):len(challenges)]
+			case len(given) > 0 && !slices.Contains(given, c):
+				given = append(slices.Clip(given), c)
+				header["Www-Authenticate"] = given
+			}
 		}
+	}
+	if a.bindings != nil {
+		a.bindings.setHeaders(header, r)
 	}
 	if a.onDeny != nil {
 		d := &denialWriter{ResponseWriter: w, status: e.Status, encoding: encoding}
@@ -145,49 +150,6 @@ func passageOf(r *http.Request) passage {
 func (p passage) isBy(w http.ResponseWriter) bool {
 	return p.writer != nil && reflect.ValueOf(w).Comparable() && reflect.ValueOf(p.writer).Comparable() && p.writer == w
 }
-
-// describe returns the error code and the description that the client gets. The
-// descriptions are fixed, so that they reveal no detail of the token or the service.
-func describe(e *Error) (code, description string) {
-	code = charset.Challenge.Filter(e.Code)
-	switch e.Status {
-	case http.StatusBadRequest:
-		description = "The request does not carry its access token in the form this service expects."
-		code = cmp.Or(code, codeInvalidRequest)
-	case http.StatusForbidden:
-		description = "The access token does not grant what this request needs."
-		code = cmp.Or(code, codeInsufficientScope)
-	case http.StatusServiceUnavailable:
-		description = "The access token cannot be verified at the moment. Try again later."
-		code = cmp.Or(code, "temporarily_unavailable")
-	default:
-		description = "The access token is not valid."
-		switch {
-		case errors.Is(e.Err, ErrExpired):
-			// A forger learns nothing: exp is checked after the signature.
-			description = "The access token has expired."
-		case code == "":
-			code, description = "unauthorized", "This request needs an access token."
-		}
-	}
-	return code, description
-}
-
-// challenge returns the value of WWW-Authenticate (RFC 6750 section 3).
-func challenge(realm string, e *Error) string {
-	var scope, code, description string
-	if allowed := charset.Challenge.Filter(e.Scope); allowed != "" {
-		scope = `, scope="` + allowed + `"`
-	}
-	if e.Code != "" {
-		code, description = describe(e)
-		code, description = `, error="`+code, `", error_description="`+description+`"`
-	}
-	return `Bearer realm="` + quotedString.Replace(realm) + `"` + scope + code + description
-}
-
-// quotedString escapes the content of a quoted-string (RFC 9110 section 5.6.4).
-var quotedString = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // retryAfter returns d in whole seconds, rounded up, and at least 1 (RFC 9110
 // section 10.2.3).

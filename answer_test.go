@@ -268,12 +268,13 @@ func TestChallengeOfTheZeroGate(t *testing.T) {
 }
 
 // If a request has no token or lacks a scope, the challenge lists the scopes that the gate requires.
-// acceptance 41, 57
+// Of AnyOf it lists those of the first alternative, and of AllOf all.
+// acceptance 41, 57, 68
 func TestScopeInChallenge(t *testing.T) {
 	t.Parallel()
 	gate := newGate(t, func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("orders:read")} }).
 		Require(jwtgate.Scope("orders:write", "admin")).
-		Require(jwtgate.AnyOf(jwtgate.Scope("eu", "gold"), jwtgate.Scope("us")), jwtgate.Scope("admin"))
+		Require(jwtgate.AnyOf(jwtgate.AllOf(jwtgate.Scope("eu"), jwtgate.Scope("gold")), jwtgate.Scope("us")), jwtgate.Scope("admin"))
 	scope := func(lines ...string) (int, string) {
 		w := serve(gate.Handler(writeSubject), request("GET", lines...))
 		return w.Code, w.Header().Get("WWW-Authenticate")
@@ -281,11 +282,11 @@ func TestScopeInChallenge(t *testing.T) {
 
 	status, challenge := scope()
 	assert.Equal(t, 401, status)
-	assert.Equal(t, `Bearer realm="api", scope="orders:read orders:write admin"`, challenge)
+	assert.Equal(t, `Bearer realm="api", scope="orders:read orders:write admin eu gold"`, challenge)
 
 	status, challenge = scope("Authorization: Bearer " + hs256Token(nil))
 	assert.Equal(t, 403, status)
-	assert.Contains(t, challenge, `scope="orders:read orders:write admin", error="insufficient_scope"`)
+	assert.Contains(t, challenge, `scope="orders:read orders:write admin eu gold", error="insufficient_scope"`)
 
 	status, challenge = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "orders:read orders:write admin"}))
 	assert.Equal(t, 403, status)

@@ -1,6 +1,7 @@
 package jwtgate
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,9 +25,9 @@ type claimChecker struct {
 	allowNoExpiry  bool
 	leeway         time.Duration
 	maxAge         time.Duration // 0: no limit
-	allowCnf       bool          // Options.Confirm is set
-	allowEvents    bool          // Options.Types names another kind of token
-	types          []string      // the accepted media types, for the log
+	bindings       *bindings
+	allowEvents    bool     // Options.Types names another kind of token
+	types          []string // the accepted media types, for the log
 }
 
 const (
@@ -96,7 +97,9 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 				err = errEvents
 			}
 		case "cnf":
-			v.hasCnf = true
+			v.cnf, err = c.bindings.readConfirmation(m.raw())
+		case "act":
+			t.Actor, err = m.actor()
 		}
 		if err != nil {
 			return nil, err
@@ -149,10 +152,8 @@ func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) err
 				"that has the user's ID, Options.AllowNoSubject accepts tokens without one"
 		})
 	}
-	if v.hasCnf && !c.allowCnf {
-		// A key-bound token that is accepted from anybody is no longer bound (RFC
-		// 7800 section 3.1).
-		return refuse(ErrClaim, "the token is bound to a key by cnf, and Options.Confirm is not set", "")
+	if v.cnf == nil && !c.bindings.allowUnbound {
+		return refuse(ErrClaim, "the token is not bound to a key: it has no cnf, and Options.AllowUnbound is not set", "")
 	}
 	return c.checkRFC9068(v)
 }
@@ -397,19 +398,30 @@ func (m *claim) appendScopes(list []string) ([]string, error) {
 	return list, nil
 }
 
-// date reads a NumericDate (RFC 7519 section 2): the seconds since 1970 as a JSON
-// number, fractions allowed. It refuses negative numbers, and years after 9999, which
-// time.Time cannot write as JSON.
+// date reads a NumericDate.
 func (m *claim) date() (time.Time, error) {
 	raw := m.raw()
+	t, err := date(raw)
+	if err != nil {
+		name := m.name
+		return t, refuseWith(ErrClaim, func() string { return name + " is " + dateText(raw) })
+	}
+	return t, nil
+}
+
+var errDate = errors.New("not a date")
+
+// date returns the time that raw means, a NumericDate (RFC 7519 section 2): the seconds
+// since 1970 as a JSON number, fractions allowed. It refuses negative numbers, and years
+// after 9999, which time.Time cannot write as JSON.
+func date(raw string) (time.Time, error) {
 	if seconds, ok := wholeSeconds(raw); ok {
 		return time.Unix(seconds, 0).UTC(), nil
 	}
 	// ParseFloat fails for every JSON value that is not a number.
 	seconds, err := strconv.ParseFloat(raw, 64)
 	if err != nil || seconds < 0 || seconds > maxDate {
-		name := m.name
-		return time.Time{}, refuseWith(ErrClaim, func() string { return name + " is " + dateText(raw) })
+		return time.Time{}, errDate
 	}
 	whole := int64(seconds)
 	return time.Unix(whole, int64((seconds-float64(whole))*1e9)).UTC(), nil
@@ -450,6 +462,25 @@ func wholeSeconds(raw string) (seconds int64, ok bool) {
 		seconds = 10*seconds + int64(digit)
 	}
 	return seconds, true
+}
+
+// actor returns sub of act, or "" if act has no sub (RFC 8693 section 4.1).
+func (m *claim) actor() (string, error) {
+	members, err := jsonobj.Parse(m.raw(), nil)
+	if err != nil {
+		return "", m.refuse(ErrClaim, "an object")
+	}
+	for _, member := range members {
+		if member.Name != "sub" {
+			continue
+		}
+		sub, ok := jsonobj.String(member.Value)
+		if !ok || len(sub) > maxSubjectBytes {
+			return "", refuse(ErrClaim, "sub of act is not a string of at most 1024 bytes", "")
+		}
+		return sub, nil
+	}
+	return "", nil
 }
 
 // subject reads the subject: a string of at most 1024 bytes. It returns "" for null and

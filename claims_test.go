@@ -67,10 +67,14 @@ func TestVerifyClaims(t *testing.T) {
 		typesAre          = func(types ...string) change { return func(o *jwtgate.Options) { o.Types = types } }
 		rfc9068    change = func(o *jwtgate.Options) { o.RFC9068 = true; o.SubjectClaim = "uid" }
 		confirmYes change = func(o *jwtgate.Options) {
-			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil })
+			confirmBy(o, func(*http.Request, *jwtgate.Token) error { return nil })
 		}
 		confirmNo change = func(o *jwtgate.Options) {
-			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return errors.New("not his key") })
+			confirmBy(o, func(*http.Request, *jwtgate.Token) error { return errors.New("not his key") })
+		}
+		confirmOnly change = func(o *jwtgate.Options) {
+			confirmBy(o, func(*http.Request, *jwtgate.Token) error { return nil })
+			o.AllowUnbound = false
 		}
 		long = strings.Repeat("s", 1024)
 	)
@@ -250,7 +254,25 @@ func TestVerifyClaims(t *testing.T) {
 		{"cnf null", none, map[string]any{"cnf": raw("null")}, jwtgate.ErrClaim},
 		{"cnf a string", none, map[string]any{"cnf": "x"}, jwtgate.ErrClaim},
 		{"cnf confirmed", confirmYes, map[string]any{"cnf": map[string]any{"jkt": "x"}}, nil},
-		{"cnf null confirmed", confirmYes, map[string]any{"cnf": raw("null")}, nil},
+		// acceptance 83
+		{"cnf null, Confirm set", confirmYes, map[string]any{"cnf": raw("null")}, jwtgate.ErrClaim},
+		{"cnf a string, Confirm set", confirmYes, map[string]any{"cnf": "x"}, jwtgate.ErrClaim},
+		{"cnf an array, Confirm set", confirmYes, map[string]any{"cnf": []any{map[string]any{"jkt": "x"}}}, jwtgate.ErrClaim},
+		{"cnf empty, Confirm set", confirmYes, map[string]any{"cnf": map[string]any{}}, jwtgate.ErrClaim},
+		{"cnf with two members", confirmYes, map[string]any{"cnf": map[string]any{"jkt": "x", "x5t#S256": "y"}}, jwtgate.ErrClaim},
+		{"cnf with a member that nobody checks", confirmYes, map[string]any{"cnf": map[string]any{"kid": "x"}}, jwtgate.ErrClaim},
+		{"cnf with a member in another case", confirmYes, map[string]any{"cnf": map[string]any{"JKT": "x"}}, jwtgate.ErrClaim},
+		{"cnf with a number", confirmYes, map[string]any{"cnf": map[string]any{"jkt": 1}}, jwtgate.ErrClaim},
+		{"cnf with null", confirmYes, map[string]any{"cnf": map[string]any{"jkt": raw("null")}}, jwtgate.ErrClaim},
+		{"no cnf, Confirm set", confirmOnly, nil, jwtgate.ErrClaim},
+		// acceptance 89
+		{"act", none, map[string]any{"act": map[string]any{"sub": "app", "act": map[string]any{"sub": 1}}}, nil},
+		{"act without sub", none, map[string]any{"act": map[string]any{"iss": "x"}}, nil},
+		{"act a string", none, map[string]any{"act": "app"}, jwtgate.ErrClaim},
+		{"act null", none, map[string]any{"act": raw("null")}, jwtgate.ErrClaim},
+		{"act an array", none, map[string]any{"act": []any{}}, jwtgate.ErrClaim},
+		{"sub of act a number", none, map[string]any{"act": map[string]any{"sub": 1}}, jwtgate.ErrClaim},
+		{"sub of act null", none, map[string]any{"act": map[string]any{"sub": raw("null")}}, jwtgate.ErrClaim},
 		{"no cnf, Confirm not asked", confirmNo, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -279,14 +301,14 @@ func TestVerifyClaims(t *testing.T) {
 		his := true
 		gate := newGate(t, func(o *jwtgate.Options) {
 			o.CacheSize = 16
-			o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error {
+			confirmBy(o, func(*http.Request, *jwtgate.Token) error {
 				if !his {
 					return errors.New("not his key")
 				}
 				return nil
 			})
 		})
-		token := hs256Token(map[string]any{"cnf": 1})
+		token := hs256Token(map[string]any{"cnf": map[string]any{"jkt": "x"}})
 		for _, his = range []bool{true, true, false} {
 			_, err := gate.Verify(t.Context(), token)
 			if his {
@@ -299,7 +321,7 @@ func TestVerifyClaims(t *testing.T) {
 
 	t.Run("not confirmed", func(t *testing.T) { // acceptance 44
 		t.Parallel()
-		_, err := newGate(t, confirmNo).Verify(t.Context(), hs256Token(map[string]any{"cnf": 1}))
+		_, err := newGate(t, confirmNo).Verify(t.Context(), hs256Token(map[string]any{"cnf": map[string]any{"jkt": "x"}}))
 		var e *jwtgate.Error
 		require.ErrorAs(t, err, &e)
 		assert.Equal(t, http.StatusUnauthorized, e.Status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -156,6 +157,30 @@ var ErrClaim = errors.New("claim not accepted")
 // cause, as in fmt.Errorf("%w: signed out on all devices", ErrRevoked).
 var ErrRevoked = errors.New("token revoked")
 
+// ErrAuthentication: the user has not signed in lately or strongly enough for a rule of
+// [Authenticated]. Status 401 with the code insufficient_user_authentication, reason
+// authentication.
+//
+// In the log: stronger authentication needed: acr is "pwd", wanted is "mfa"
+//
+// What to do: nothing, if the client sends its user to sign in again. If it does not, it
+// does not know RFC 9470. If acr or auth_time is missing, let the issuer write it into
+// access tokens.
+var ErrAuthentication = errors.New("stronger authentication needed")
+
+// ErrProof: the proof that the sender of a bound token holds its key is not accepted, as
+// by package dpop (RFC 9449 section 4.3). Status 401 with the code invalid_dpop_proof or
+// use_dpop_nonce, reason proof.
+//
+// In the log: proof not accepted: htu is "https://api.example.com/orders", wanted is
+// "https://shop.example.com/orders"
+//
+// What to do: fix the client. If htu differs in the host or in the start of the path for
+// all clients, list in dpop.Verifier.URLs how they call this service. If iat is off,
+// compare the clocks. The code use_dpop_nonce is no fault: the client tries again with
+// the nonce of the answer.
+var ErrProof = errors.New("proof not accepted")
+
 // ErrForbidden: the token is valid and does not grant what a rule of
 // [Gate.Require] asks for. Status 403 with the scope that is needed, reason
 // forbidden.
@@ -210,6 +235,8 @@ var badTokens = []struct {
 	{ErrType, "type"},
 	{ErrClaim, "claim"},
 	{ErrRevoked, "revoked"},
+	{ErrProof, "proof"},
+	{ErrAuthentication, "authentication"},
 }
 
 // badToken returns the first sentinel of badTokens that err wraps, and its reason. Both
@@ -234,8 +261,8 @@ const (
 // of [Gate.Check] and [Gate.Verify] is an *Error, and matches one of the sentinels
 // with [errors.Is]: [ErrNoToken], [ErrRequest], [ErrMalformed],
 // [ErrAlgorithm], [ErrUnknownKey], [ErrSignature], [ErrExpired], [ErrNotYetValid],
-// [ErrIssuer], [ErrAudience], [ErrType], [ErrClaim], [ErrRevoked], [ErrForbidden],
-// [ErrCanceled] or [ErrUnavailable].
+// [ErrIssuer], [ErrAudience], [ErrType], [ErrClaim], [ErrRevoked], [ErrProof],
+// [ErrAuthentication], [ErrForbidden], [ErrCanceled] or [ErrUnavailable].
 //
 // A [Rule], an [Extractor], a [KeySource] and Options.Validate choose the answer by
 // the error they return: a sentinel, an error that wraps one, or an *Error. See [Rule]
@@ -251,6 +278,12 @@ type Error struct {
 	Code string
 	// Scope lists the scopes that are needed, separated by spaces.
 	Scope string
+	// Params are further parameters of the challenge, such as acr_values and max_age (RFC
+	// 9470 section 3). They cannot replace a parameter that the gate writes itself: realm,
+	// scope, error, error_description, resource_metadata and those of a [SchemeConfirmer].
+	// A name that is not a token, and a value with a control character or a character
+	// beyond ASCII, are left out.
+	Params map[string]string
 	// RetryAfter is sent with status 503, rounded up to whole seconds. 0 means 5
 	// seconds.
 	RetryAfter time.Duration
@@ -303,7 +336,7 @@ func (e *Error) Is(target error) bool {
 
 // Reason returns a label for metrics. It is one of: no_token, request, malformed,
 // algorithm, unknown_key, signature, expired, not_yet_valid, issuer, audience,
-// type, claim, revoked, forbidden, canceled, unavailable.
+// type, claim, revoked, proof, authentication, forbidden, canceled, unavailable.
 func (e *Error) Reason() string {
 	if e == nil {
 		return "unavailable"
@@ -352,6 +385,7 @@ func toError(err error, from errorOrigin) *Error {
 		switch given.Status {
 		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable:
 			e := *given
+			e.Params = maps.Clone(given.Params)
 			if err != error(given) {
 				e.Err = err
 			}

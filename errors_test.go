@@ -129,7 +129,7 @@ func TestErrorsToAnswers(t *testing.T) {
 					case options:
 						o.Rules = []jwtgate.Rule{rule}
 					case confirm:
-						o.Confirm = rule
+						confirmBy(o, rule)
 					case validate:
 						o.Validate = func(context.Context, *jwtgate.Token) error { return tt.err }
 					case source:
@@ -145,7 +145,7 @@ func TestErrorsToAnswers(t *testing.T) {
 				if place == caller {
 					handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { gate.Deny(w, r, tt.err) })
 				}
-				r := request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"cnf": 1}))
+				r := request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"cnf": map[string]any{"jkt": "x"}}))
 				if place != confirm {
 					r = request("GET", "Authorization: Bearer "+hs256Token(nil))
 				}
@@ -338,8 +338,9 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 				return fmt.Errorf("%w: signed out on all devices", jwtgate.ErrRevoked)
 			}
 		}, with("sub", "alice")},
-		"ErrForbidden": {none, with("scope", "orders:read")},
-		"ErrCanceled":  {func(o *jwtgate.Options) { o.Keys = failingSource(context.Canceled) }, with("sub", "alice")},
+		"ErrForbidden":      {none, with("scope", "orders:read")},
+		"ErrAuthentication": {func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Authenticated(0, "mfa")} }, with("acr", "pwd")},
+		"ErrCanceled":       {func(o *jwtgate.Options) { o.Keys = failingSource(context.Canceled) }, with("sub", "alice")},
 		"ErrUnavailable": {func(o *jwtgate.Options) {
 			o.Issuers = []string{"https://auth.example.com"}
 			o.Keys = &keys.Remote{

@@ -39,22 +39,21 @@ type Extractor func(*http.Request) (string, error)
 func Bearer(r *http.Request) (string, error) {
 	credential, err := cutBearer(r)
 	if err == nil && !isToken68(credential) {
-		return "", notToken68(credential)
+		return "", notToken68(credential, bearer)
 	}
 	return credential, err
 }
 
-// notToken68 returns the refusal of a Bearer credential that is not one token68. The
-// refusal has at most one character of credential.
-func notToken68(credential string) error {
+// notToken68 returns the refusal of a credential that is not one token68. The refusal has at most one character of credential.
+func notToken68(credential, scheme string) error {
 	trimmed := strings.TrimRight(credential, "=")
 	switch i := charset.Token68.Prefix(trimmed); {
-	case hasScheme(credential, "Bearer"):
-		return refuse(ErrRequest, `the word Bearer comes twice before the token`, "")
+	case hasScheme(credential, scheme):
+		return refuse(ErrRequest, "the word "+scheme+" comes twice before the token", "")
 	case i < len(trimmed):
-		return refuse(ErrRequest, "what follows Bearer is not one token: it has the character", firstCharacter(trimmed[i:]))
+		return refuse(ErrRequest, "what follows "+scheme+" is not one token: it has the character", firstCharacter(trimmed[i:]))
 	}
-	return refuse(ErrRequest, "what follows Bearer is not a token: it has only equals signs", "")
+	return refuse(ErrRequest, "what follows "+scheme+" is not a token: it has only equals signs", "")
 }
 
 // firstCharacter returns the first character of s, which is not empty, for a log.
@@ -68,6 +67,9 @@ func hasScheme(value, scheme string) bool {
 	n := len(scheme)
 	return len(value) > n && value[n] == ' ' && strings.EqualFold(value[:n], scheme)
 }
+
+// bearer is the name of the scheme of tokens that anybody can send (RFC 6750).
+const bearer = "Bearer"
 
 var (
 	authorization = newHeaderReader("Authorization")
@@ -89,8 +91,8 @@ func cutBearer(r *http.Request) (string, error) {
 		return after, nil // the usual case
 	}
 	scheme, credential, found := strings.Cut(value, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", otherScheme(scheme, found)
+	if !strings.EqualFold(scheme, bearer) {
+		return "", otherScheme(scheme, found, bearer)
 	}
 	credential = strings.TrimLeft(credential, " ")
 	if credential == "" {
@@ -99,10 +101,10 @@ func cutBearer(r *http.Request) (string, error) {
 	return credential, nil
 }
 
-// otherScheme returns the refusal of an Authorization header whose first word is not
-// Bearer. found reports whether a space follows the word.
-func otherScheme(word string, found bool) error {
-	const bearer = "Bearer"
+// otherScheme returns the refusal of an Authorization header whose first word is not the
+// name of a scheme that is accepted. found reports whether a space follows the word.
+// wanted names those schemes.
+func otherScheme(word string, found bool, wanted string) error {
 	startsWithBearer := len(word) > len(bearer) && strings.EqualFold(word[:len(bearer)], bearer)
 	if word == "" {
 		return errSpaceFirst
@@ -125,9 +127,9 @@ func otherScheme(word string, found bool) error {
 		if !found {
 			return errOneWord
 		}
-		return refuse(ErrNoToken, "the Authorization header has a scheme other than Bearer", "")
+		return refuse(ErrNoToken, "the Authorization header has a scheme other than "+wanted, "")
 	}
-	return refuse(ErrNoToken, "wanted is the scheme Bearer, and the Authorization header has", word)
+	return refuse(ErrNoToken, "wanted is the scheme "+wanted+", and the Authorization header has", word)
 }
 
 // Header returns an extractor for a header whose whole value is the token. Some

@@ -209,3 +209,19 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// A confirmer is a Confirmer for the member method of cnf.
+type confirmer struct {
+	method  string
+	confirm func(*http.Request, *jwtgate.Token) error
+}
+
+func (c confirmer) Method() string { return c.method }
+
+func (c confirmer) Confirm(r *http.Request, t *jwtgate.Token, _ string) error { return c.confirm(r, t) }
+
+// confirmBy sets Confirm to Confirmers for keys and for certificates. Tokens that are not bound pass too.
+func confirmBy(o *jwtgate.Options, confirm func(*http.Request, *jwtgate.Token) error) {
+	o.AllowUnbound = true
+	o.Confirm = []jwtgate.Confirmer{confirmer{"jkt", confirm}, confirmer{"x5t#S256", confirm}}
+}

@@ -34,7 +34,8 @@ type settings struct {
 	extract  Extractor
 	bearer   bool // extract is cutBearer, which does not check for a token68
 	rules    []Rule
-	confirm  Rule // nil: key-bound tokens are refused
+	bindings *bindings
+	resource *resource // nil if Options.Resource is empty
 	validate func(context.Context, *Token) error
 	observe  func(context.Context, Event)
 	now      func() time.Time
@@ -107,6 +108,9 @@ func (g *Gate) handler(method string, next http.Handler, by caller) http.Handler
 		if e != nil {
 			g.answer().deny(w, r, e)
 			return
+		}
+		if b := g.settings.bindings; len(b.schemes) > 0 {
+			b.setHeaders(w.Header(), r)
 		}
 		if d.reused || d.tokenContext == nil && !hasToken(r) {
 			next.ServeHTTP(w, r) // the context needs no change
@@ -256,7 +260,7 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	}
 	start := g.settings.startTime()
 	r := (&http.Request{URL: &url.URL{}, Header: http.Header{}}).WithContext(ctx)
-	c, cached, e := g.authorize(r, token, outerToken{})
+	c, cached, e := g.authorize(r, token, anyScheme, outerToken{})
 	e = canceled(ctx, e)
 	if g.settings.observe != nil { // creating the Token is not free
 		g.settings.report(ctx, nil, start, c.token(), cached, e)
@@ -297,7 +301,7 @@ func (g *Gate) answer() *answerer {
 	if g.unusable() == nil {
 		return &g.settings.answerer
 	}
-	return &answerer{realm: defaultRealm}
+	return &answerer{challenger: newChallenger(defaultRealm, "", nil)}
 }
 
 // Ready returns nil if there are keys for every issuer in Options.Issuers, and
@@ -432,7 +436,7 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 	s := g.settings
 	start := s.startTime()
 
-	credential, err := s.extract(r)
+	credential, under, err := s.credential(r)
 	if err == nil && credential == "" {
 		err = refuse(ErrNoToken, "the request has none", "")
 	}
@@ -449,13 +453,13 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 	}
 
 	outer := g.outerTokenOf(r, credential, by)
-	c, cached, e := g.authorize(r, credential, outer)
+	c, cached, e := g.authorize(r, credential, under, outer)
 	e = canceled(r.Context(), e)
 	if e != nil && s.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
 		// cutBearer leaves the check for a token68 to this place, where it costs valid
 		// tokens nothing: a credential that is not a token68 is a malformed token. It
 		// is answered with 400, and other malformed tokens with 401.
-		e = g.addScopes(toError(notToken68(credential), fromExtract))
+		e = g.addScopes(toError(notToken68(credential, bearer), fromExtract))
 	}
 	if e == nil && c == outer.context {
 		return decision{reused: true}, nil
@@ -470,6 +474,16 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 		return decision{}, e
 	}
 	return decision{tokenContext: c}, nil
+}
+
+// credential takes the token out of r. under has the scheme that the token came under. It
+// is nil for Bearer, and for an Extractor of Options.
+func (s *settings) credential(r *http.Request) (token string, under *binding, err error) {
+	if len(s.bindings.schemes) > 0 {
+		return s.bindings.extract(r)
+	}
+	token, err = s.extract(r)
+	return token, nil, err
 }
 
 var errPreflight = refuse(ErrNoToken, "this is a CORS preflight request, to which browsers add no token; put the CORS middleware outside the gate", "")
@@ -506,13 +520,13 @@ func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (oute
 	return outer
 }
 
-// authorize verifies a credential and checks the token against Options and the rules
-// of g. If the token is verified and then refused, authorize returns both c and e.
+// authorize verifies a credential that came under a scheme, and checks the token against
+// Options and the rules of g. If the token is verified and then refused, authorize returns both c and e.
 //
 // If there is an outer token, authorize checks its key, its times, and all that depends
 // on the request, and does not parse the credential. If c is the context of outer, the
 // context of the request needs no change.
-func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (c *tokenContext, cached bool, e *Error) {
+func (g *Gate) authorize(r *http.Request, credential string, under *binding, outer outerToken) (c *tokenContext, cached bool, e *Error) {
 	s := g.settings
 	ctx := r.Context()
 	if credential == "" {
@@ -529,11 +543,14 @@ func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (
 	if verified != known { // there is none, or its key has been replaced
 		outer = outerToken{}
 	}
-	confirm := verified.hasCnf && !outer.sameProof
+	confirm := verified.cnf != nil && !outer.sameProof
 	if outer.sameRequest && !(confirm && verified.isBoundByProof()) {
 		c = outer.context
 	} else {
 		c = &tokenContext{verified: verified}
+	}
+	if err := s.bindings.checkScheme(verified.cnf, under); err != nil {
+		return c, cached, toError(err, fromGate)
 	}
 	if len(s.rules) > 0 {
 		if e := g.checkRules(r, c.token(), s.rules, fromOptions); e != nil {
@@ -541,7 +558,7 @@ func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (
 		}
 	}
 	if confirm {
-		if err := s.confirm.Check(r, c.token()); err != nil {
+		if err := verified.cnf.binding.Confirm(r, c.token(), verified.cnf.value); err != nil {
 			return c, cached, toError(err, fromOptions)
 		}
 	}
@@ -554,15 +571,6 @@ func (g *Gate) authorize(r *http.Request, credential string, outer outerToken) (
 		e = g.checkRules(r, c.token(), g.rules, fromRequire)
 	}
 	return c, cached, e
-}
-
-func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOrigin) *Error {
-	for _, rule := range rules {
-		if err := rule.Check(r, t); err != nil {
-			return g.addScopes(toError(err, from))
-		}
-	}
-	return nil
 }
 
 // addScopes adds the scopes of all rules of g to e if e is about a missing scope or

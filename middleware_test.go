@@ -838,7 +838,7 @@ func TestClientThatGoesAway(t *testing.T) {
 	ended := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	ofDriver := func(ctx context.Context) error { <-ctx.Done(); return errors.New("driver: bad connection") }
 	slowly := func(ctx context.Context) error { <-ctx.Done(); return nil }
-	token := "Bearer " + hs256Token(map[string]any{"cnf": 1})
+	token := "Bearer " + hs256Token(map[string]any{"cnf": map[string]any{"jkt": "x"}})
 	type waiting func(*jwtgate.Options, func(context.Context) error)
 	keySource := func(o *jwtgate.Options, wait func(context.Context) error) {
 		source := o.Keys
@@ -853,7 +853,7 @@ func TestClientThatGoesAway(t *testing.T) {
 		o.Validate = func(ctx context.Context, _ *jwtgate.Token) error { return wait(ctx) }
 	}
 	confirm := func(o *jwtgate.Options, wait func(context.Context) error) {
-		o.Confirm = jwtgate.RuleFunc(func(r *http.Request, _ *jwtgate.Token) error { return wait(r.Context()) })
+		confirmBy(o, func(r *http.Request, _ *jwtgate.Token) error { return wait(r.Context()) })
 	}
 	extract := func(o *jwtgate.Options, wait func(context.Context) error) {
 		o.Extract = func(r *http.Request) (string, error) {
@@ -894,7 +894,7 @@ func TestClientThatGoesAway(t *testing.T) {
 				} {
 					var seen error
 					gate := newGate(t, func(o *jwtgate.Options) {
-						o.Confirm = jwtgate.RuleFunc(func(*http.Request, *jwtgate.Token) error { return nil })
+						confirmBy(o, func(*http.Request, *jwtgate.Token) error { return nil })
 						o.Observe = func(_ context.Context, e jwtgate.Event) { seen = e.Err }
 						tt.where(o, tt.wait)
 					})

@@ -44,8 +44,8 @@ func (e Event) Format(f fmt.State, _ rune) {
 // record. A nil logger means [slog.Default], looked up for each record.
 //
 // A record has the decision (allow, anonymous or deny), its duration, the method
-// and path of the request as the gate saw it, and the issuer, subject and ID of a
-// verified token. A refusal also has its status, its [Error.Reason] and the text of
+// and path of the request as the gate saw it, and of a verified token what
+// [Token.LogValue] returns: the issuer, the subject, the ID, the actor, and how it is bound. A refusal also has its status, its [Error.Reason] and the text of
 // its error. Of an unverified token, at most iss, alg and kid are logged, in the text
 // of the error.
 //
@@ -80,7 +80,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Event) {
 }
 
 // AuditLogPseudonymous is like [AuditLog], with two differences: it logs the
-// [Pseudonym] of a subject instead of the subject, and it does not log the texts of
+// [Pseudonym] of a subject and of an actor instead of the subject and the actor, and it does not log the texts of
 // errors, because the error of a rule or of Options.Validate may name the subject.
 // Status and reason are logged. A keys.Remote logs its own errors.
 //
@@ -158,11 +158,11 @@ func logEvent(ctx context.Context, logger *slog.Logger, pseudonymKey []byte, e E
 		decision = "anonymous"
 	}
 	if t := e.Token; t != nil {
+		subject, actor := t.Subject, t.Actor
 		if pseudonymKey != nil {
-			t = &Token{Issuer: t.Issuer, Subject: Pseudonym(pseudonymKey, t.Issuer, t.Subject), ID: t.ID}
+			subject, actor = Pseudonym(pseudonymKey, t.Issuer, subject), Pseudonym(pseudonymKey, t.Issuer, actor)
 		}
-		// Pass the result of LogValue: not every slog.Handler calls LogValue.
-		attrs = append(attrs, slog.Attr{Key: "token", Value: t.LogValue()})
+		attrs = append(attrs, slog.Attr{Key: "token", Value: t.logValue(subject, actor)})
 	}
 	if e.Request != nil {
 		attrs = append(attrs, slog.String("method", logtext.Value(e.Request.Method)))

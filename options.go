@@ -116,13 +116,19 @@ type Options struct {
 
 	// Extract takes the token out of the request. nil means [Bearer].
 	Extract Extractor
-	// Confirm is called for each request whose token has the claim cnf: the token is
-	// bound to a key (RFC 7800). Confirm checks that the sender of the request holds
-	// that key. nil refuses tokens with cnf. Confirm is not called for tokens without
-	// cnf. They are accepted, unless one of Rules refuses them. With nested gates, each
-	// gate calls Confirm, except for a DPoP proof that Confirm has already accepted (see
-	// [Gate.Handler]).
-	Confirm Rule
+	// Confirm checks tokens that are bound to a key by the claim cnf (RFC 7800): that the
+	// sender of the request holds that key. See package dpop and package mtls. Each
+	// Confirmer checks one member of cnf. A cnf with another member, with several members
+	// or with none is refused.
+	//
+	// With Confirm, tokens without cnf are refused, unless AllowUnbound is set. Without
+	// Confirm, tokens with cnf are refused. With nested gates, each gate calls the
+	// Confirmer, except for a DPoP proof that it has already accepted (see [Gate.Handler]).
+	Confirm []Confirmer
+	// AllowUnbound also accepts tokens without cnf, as bearer tokens, while clients are
+	// moved to bound tokens. It needs Confirm. A token that is bound is never accepted
+	// without its key.
+	AllowUnbound bool
 	// Validate is called for each token, remembered tokens included, after all other
 	// checks of Options and before the rules of [Gate.Require]. Use it for revocation
 	// and tenancy. Its context is that of the request. It may do I/O and must be safe
@@ -149,6 +155,20 @@ type Options struct {
 	// dump shows them. The cache is set-associative: a client with many valid tokens
 	// can evict those of others, and each then needs one more signature check.
 	CacheSize int
+
+	// Resource is the URL by which clients know this service (RFC 9728 section 1.2): https,
+	// or http on this machine, without fragment and credentials. Each challenge then
+	// has the address of the metadata that [Gate.Metadata] serves. "" means no metadata.
+	//
+	// Clients compare Resource with the URL that they call, character by character. It is
+	// configured, and never taken from the Host header, which clients choose. Audiences
+	// is independent of it: list Resource there if the issuer writes it into aud.
+	Resource string
+	// Metadata has further members of the metadata, such as scopes_supported and
+	// resource_name (RFC 9728 section 2). authorization_servers is Issuers unless Metadata
+	// has it. Members without values are left out. New refuses members that the gate knows
+	// itself: resource, and those about bearer tokens, DPoP and certificates.
+	Metadata map[string]any
 
 	// Realm is the realm in each challenge (RFC 9110 section 11.5): printable
 	// ASCII. "" means "api".
@@ -234,9 +254,10 @@ func newSettings(o Options) (*settings, error) {
 			allowNoExpiry:  o.AllowNoExpiry,
 			leeway:         p.leeway(o.Leeway),
 			maxAge:         o.MaxAge,
-			allowCnf:       o.Confirm != nil,
+			bindings:       p.bindings(o),
 		},
 	}
+	*v.family = family{now: o.Now, leeway: v.claims.leeway, confirms: len(o.Confirm) > 0}
 	v.byAlgorithm, _ = o.Keys.(AlgorithmSource)
 	v.rechecker, _ = o.Keys.(Rechecker)
 	v.claims.types = slices.Sorted(maps.Keys(v.types))
@@ -245,10 +266,10 @@ func newSettings(o Options) (*settings, error) {
 	})
 	s := &settings{
 		verifier: v,
-		answerer: answerer{realm: cmp.Or(o.Realm, defaultRealm), onDeny: o.OnDeny},
+		answerer: answerer{bindings: v.claims.bindings, onDeny: o.OnDeny},
 		extract:  o.Extract,
 		rules:    slices.Clone(o.Rules),
-		confirm:  o.Confirm,
+		bindings: v.claims.bindings,
 		validate: o.Validate,
 		observe:  o.Observe,
 		now:      o.Now,
@@ -257,8 +278,10 @@ func newSettings(o Options) (*settings, error) {
 		s.extract, s.bearer = cutBearer, true
 	}
 	if s.now == nil {
-		s.now = time.Now
+		s.now, v.family.now = time.Now, time.Now
 	}
+	s.resource = p.resource(o, s.bindings)
+	s.answerer.challenger = newChallenger(cmp.Or(o.Realm, defaultRealm), s.resource.metadataURL(), s.bindings)
 
 	p.check(o)
 	if len(p) > 0 {
@@ -305,9 +328,6 @@ func (p *problems) check(o Options) {
 		if typednil.Is(rule) {
 			p.add("Rules: rule %d is nil; remove it", i+1)
 		}
-	}
-	if o.Confirm != nil && typednil.Is(o.Confirm) {
-		p.add("Confirm: the rule is a nil %T; leave the field out to refuse key-bound tokens", o.Confirm)
 	}
 	if strings.ContainsFunc(o.Realm, func(c rune) bool { return c < ' ' || c > '~' }) {
 		p.add("Realm: %q has control characters or characters beyond ASCII, which a challenge cannot contain; remove them", o.Realm)

@@ -157,7 +157,6 @@ func TestNewRefuses(t *testing.T) {
 		{"Audiences and AnyAudience", func(o *jwtgate.Options) { o.AnyAudience = true }, "turns the check of aud off"},
 		{"nil rule", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Scope("a"), nil} }, "Options.Rules: rule 2 is nil"},
 		{"nil rule func", func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{nilRule} }, "Options.Rules: rule 1 is nil"},
-		{"nil confirm func", func(o *jwtgate.Options) { o.Confirm = nilRule }, "Options.Confirm"},
 		{"unknown algorithm", func(o *jwtgate.Options) { o.Algorithms = []string{"RS257"} }, `Options.Algorithms: "RS257" is not supported; choose from HS256`},
 		{"algorithm none", func(o *jwtgate.Options) { o.Algorithms = []string{"none"} }, `"none" is not supported`},
 		{"algorithm in lower case", func(o *jwtgate.Options) { o.Algorithms = []string{"hs256"} }, `"hs256" is not supported`},
@@ -201,7 +200,6 @@ func TestMessagesOfNew(t *testing.T) {
 	trustAll := func(string) bool { return true }
 	const algorithms = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
 	long := strings.Repeat("i", 1025)
-	var nilRule jwtgate.RuleFunc
 	var messages []string
 	for message, change := range map[string]func(*jwtgate.Options){
 		"Keys: there is no key source; use one of package keys, such as &keys.Remote{}, keys.HS256 or keys.PEM": func(o *jwtgate.Options) { o.Keys = nil },
@@ -241,8 +239,38 @@ func TestMessagesOfNew(t *testing.T) {
 		"MaxAge: -1s is negative; use 0 for no limit":                                                                                                    func(o *jwtgate.Options) { o.MaxAge = -time.Second },
 		"MaxTokenBytes: -1 is out of range; use up to 1048576, or 0 for 16384":                                                                           func(o *jwtgate.Options) { o.MaxTokenBytes = -1 },
 		"CacheSize: 1048577 is out of range; use up to 1048576, or 0 to remember no token":                                                               func(o *jwtgate.Options) { o.CacheSize = 1<<20 + 1 },
-		"Confirm: the rule is a nil jwtgate.RuleFunc; leave the field out to refuse key-bound tokens":                                                    func(o *jwtgate.Options) { o.Confirm = nilRule },
-		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot contain; remove them`:                                func(o *jwtgate.Options) { o.Realm = "größe" },
+		"Confirm: Confirmer 1 is nil; remove it":                                                                                                         func(o *jwtgate.Options) { o.Confirm = []jwtgate.Confirmer{nil} },
+		"Confirm: Confirmer 2 is nil; remove it":                                                                                                         func(o *jwtgate.Options) { o.Confirm = []jwtgate.Confirmer{yes("jkt"), (*schemeConfirmer)(nil)} },
+		`Confirm: the Method of the jwtgate_test.confirmer is empty; it must be a member of cnf`:                                                         func(o *jwtgate.Options) { o.Confirm = []jwtgate.Confirmer{yes("")} },
+		`Confirm: two Confirmers check the member "jkt" of cnf; keep one`:                                                                                func(o *jwtgate.Options) { o.Confirm = []jwtgate.Confirmer{yes("jkt"), yes("jkt")} },
+		`Confirm: the Scheme "D P" of the *jwtgate_test.schemeConfirmer is not the name of an authentication scheme, such as DPoP; return one word`: func(o *jwtgate.Options) {
+			o.Confirm = []jwtgate.Confirmer{&schemeConfirmer{method: "jkt", scheme: "D P"}}
+		},
+		`Confirm: the Scheme of the *jwtgate_test.schemeConfirmer is Bearer, under which anybody can send a token; leave out the method Scheme`: func(o *jwtgate.Options) {
+			o.Confirm = []jwtgate.Confirmer{&schemeConfirmer{method: "jkt", scheme: "bearer"}}
+		},
+		`Confirm: two Confirmers have the scheme dpop; keep one`: func(o *jwtgate.Options) {
+			o.Confirm = []jwtgate.Confirmer{newDPoP(), &schemeConfirmer{method: "kid", scheme: "dpop"}}
+		},
+		`Confirm: no URLs; list them`: func(o *jwtgate.Options) {
+			o.Confirm = []jwtgate.Confirmer{&schemeConfirmer{method: "jkt", scheme: "DPoP", problem: errors.New("no URLs; list them")}}
+		},
+		"AllowUnbound: Confirm is not set, so tokens that are not bound are accepted anyway; remove AllowUnbound, or set Confirm": func(o *jwtgate.Options) { o.AllowUnbound = true },
+		"Extract: the Confirmer for the scheme DPoP takes tokens from the Authorization header; leave Extract out": func(o *jwtgate.Options) {
+			o.Confirm, o.Extract = []jwtgate.Confirmer{newDPoP()}, jwtgate.Bearer
+		},
+		`Resource: "api.example.com" does not start with https://; write the whole URL by which clients call this service`: func(o *jwtgate.Options) { o.Resource = "api.example.com" },
+		"Metadata: Resource is empty, so there is no metadata; set it, or leave Metadata out":                              func(o *jwtgate.Options) { o.Metadata = map[string]any{"resource_name": "Orders"} },
+		`Metadata: the gate writes "resource" itself; remove it`: func(o *jwtgate.Options) {
+			o.Resource, o.Metadata = "https://api.example.com", map[string]any{"resource": "https://other.example.com"}
+		},
+		`Metadata: the gate writes "bearer_methods_supported" itself; remove it`: func(o *jwtgate.Options) {
+			o.Resource, o.Metadata = "https://api.example.com", map[string]any{"bearer_methods_supported": []string{"query"}}
+		},
+		"Metadata: it cannot be written as JSON: json: unsupported type: func(); use strings, lists and maps": func(o *jwtgate.Options) {
+			o.Resource, o.Metadata = "https://api.example.com", map[string]any{"x": func() {}}
+		},
+		`Realm: "größe" has control characters or characters beyond ASCII, which a challenge cannot contain; remove them`: func(o *jwtgate.Options) { o.Realm = "größe" },
 	} {
 		_, err := jwtgate.New(options(change))
 		assert.EqualError(t, err, "jwtgate.New: Options."+message)
@@ -250,9 +278,13 @@ func TestMessagesOfNew(t *testing.T) {
 		messages = append(messages, message)
 	}
 
-	// options.go has no message that the table above lacks.
-	added := regexp.MustCompile(`p\.add\(("(?:[^"\\]|\\.)*")`).FindAllStringSubmatch(string(must(os.ReadFile("options.go"))), -1)
-	assert.NotEmpty(t, added)
+	// These files have no message that the table above lacks.
+	var added [][]string
+	for _, file := range []string{"options.go", "confirm.go", "resource.go"} {
+		found := regexp.MustCompile(`p\.add\(("(?:[^"\\]|\\.)*")`).FindAllStringSubmatch(string(must(os.ReadFile(file))), -1)
+		assert.NotEmpty(t, found)
+		added = append(added, found...)
+	}
 	for _, m := range added {
 		format := regexp.QuoteMeta(must(strconv.Unquote(m[1])))
 		format = regexp.MustCompile(`%[a-zA-Z]`).ReplaceAllString(format, ".+")

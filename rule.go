@@ -40,8 +40,9 @@ func (f RuleFunc) Check(r *http.Request, t *Token) error { return f(r, t) }
 // are none, and for a scope that is not a scope-token (RFC 6749 section 3.3), such
 // as a list in one string.
 //
-// If you pass Scope directly to [Gate.Require], the challenges for a missing token and
-// for a missing scope list its scopes. If your own Rule calls Check of the rule that
+// The challenges for a missing token and for a missing scope list the scopes of all rules
+// of the gate, those inside [AllOf] included, and of [AnyOf] those of the first
+// alternative. If your own Rule calls Check of the rule that
 // Scope returns, return the error or wrap it: then the 403 lists the scopes.
 func Scope(all ...string) Rule {
 	if len(all) == 0 {
@@ -72,12 +73,18 @@ func (s scopeRule) Check(_ *http.Request, t *Token) error {
 	return nil
 }
 
-// scopesOf returns the scopes of all Scope rules among rules. It leaves out those
-// inside AnyOf, which need not all be granted.
+// scopesOf returns the scopes of all Scope rules among rules, also inside AllOf. Of AnyOf
+// it takes the first alternative: any one is enough, and the first is the one that the
+// program prefers.
 func scopesOf(rules []Rule) (all []string) {
 	for _, rule := range rules {
-		if s, ok := rule.(scopeRule); ok {
-			all = append(all, s...)
+		switch rule := rule.(type) {
+		case scopeRule:
+			all = append(all, rule...)
+		case allOf:
+			all = append(all, scopesOf(rule)...)
+		case anyOf:
+			all = append(all, scopesOf(rule[:1])...)
 		}
 	}
 	return all
@@ -299,10 +306,33 @@ func isInteger(raw string) bool {
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
+// AllOf returns a rule that passes if all of the given rules pass. It returns the error of
+// the first one that does not. It is for use inside [AnyOf]: [Gate.Require] takes several
+// rules itself. AllOf panics if there are no rules, and for a nil rule.
+func AllOf(rules ...Rule) Rule {
+	if len(rules) == 0 {
+		panic("jwtgate.AllOf: pass at least one rule; without any, every token would pass")
+	}
+	mustRules("jwtgate.AllOf", rules)
+	return allOf(slices.Clone(rules))
+}
+
+type allOf []Rule
+
+func (a allOf) Check(r *http.Request, t *Token) error {
+	for _, rule := range a {
+		if err := rule.Check(r, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // AnyOf returns a rule that passes if at least one of the given rules passes. If none
 // passes, and an error is answered with 503, it returns that error. Otherwise it returns
-// an error that wraps the first error, and whose text has the first three. AnyOf panics
-// if there are no rules, and for a nil rule.
+// an error that wraps the first error, and whose text has the first three. A challenge
+// names the scopes of the first rule. AnyOf panics if there are no rules, and for a nil
+// rule.
 func AnyOf(rules ...Rule) Rule {
 	if len(rules) == 0 {
 		panic("jwtgate.AnyOf: pass at least one rule")

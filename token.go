@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -61,6 +60,11 @@ type Token struct {
 	Algorithm string // alg of the header
 	KeyID     string // kid of the header
 
+	// Actor acts for the subject: sub of act (RFC 8693 section 4.1). It is "" if the
+	// subject acts itself. Earlier actors, in an act inside act, are history and are not
+	// read.
+	Actor string
+
 	origin *requestToken // see requestToken; nil for a Token made by hand
 }
 
@@ -89,16 +93,30 @@ func (t *Token) Decode(v any) error {
 	return d.Decode(v)
 }
 
-// LogValue returns the issuer, the subject and the token ID, escaped and cut.
+// LogValue returns the issuer, the subject and the token ID, escaped and cut. It also
+// returns the actor as act, if there is one. If the gate has Options.Confirm, it returns
+// as bound what the token is bound to: dpop, mtls, another member of cnf, or none.
 func (t *Token) LogValue() slog.Value {
 	if t == nil {
 		return slog.Value{}
 	}
-	return slog.GroupValue(
+	return t.logValue(t.Subject, t.Actor)
+}
+
+// logValue is LogValue with another subject and another actor.
+func (t *Token) logValue(subject, actor string) slog.Value {
+	attrs := make([]slog.Attr, 0, 5)
+	attrs = append(attrs,
 		slog.String("iss", logtext.Value(t.Issuer)),
-		slog.String("sub", logtext.Value(t.Subject)),
-		slog.String("jti", logtext.Value(t.ID)),
-	)
+		slog.String("sub", logtext.Value(subject)),
+		slog.String("jti", logtext.Value(t.ID)))
+	if actor != "" {
+		attrs = append(attrs, slog.String("act", logtext.Value(actor)))
+	}
+	if t.origin != nil && t.origin.verified.family.confirms {
+		attrs = append(attrs, slog.String("bound", t.origin.verified.boundBy()))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // setLists sets Audience and Scopes of t to copies of audience and scopes, which are
@@ -211,9 +229,13 @@ func NewContext(ctx context.Context, t *Token) context.Context {
 // *Token.
 type contextKey struct{}
 
-// A family identifies the gates derived from one New. Families are compared by
-// address. A family has a byte because pointers to values of size 0 may be equal.
-type family struct{ _ byte }
+// A family identifies the gates derived from one New. Families are compared by address.
+// It has what rules and logs need to know of the Options of these gates.
+type family struct {
+	now      func() time.Time
+	leeway   time.Duration
+	confirms bool // Options.Confirm is set
+}
 
 // A header is a token's header, with what the options of a family say about it.
 type header struct {
@@ -233,25 +255,30 @@ type verifiedToken struct {
 	token          Token     // copied for each request
 	listSpace      [4]string // memory for Audience and Scopes of token, if they are short
 
-	hasCnf      bool
+	cnf         *confirmation // nil if the token has no cnf
 	hasIssuer   bool
 	hasSubject  bool
 	hasSub      bool // sub is a non-empty string; set under Options.RFC9068 only
 	hasClientID bool
 }
 
-// isBoundByProof reports whether cnf binds the token to the key of a DPoP proof, and to
-// nothing else (RFC 9449 section 6.1).
+// boundBy returns for a log what the token is bound to.
+func (v *verifiedToken) boundBy() string {
+	switch {
+	case v.cnf == nil:
+		return "none"
+	case v.cnf.binding.method == dpopMethod:
+		return "dpop"
+	case v.cnf.binding.method == certificateMethod:
+		return "mtls"
+	}
+	return logtext.Value(v.cnf.binding.method)
+}
+
+// isBoundByProof reports whether the token is bound to the key of a DPoP proof (RFC 9449
+// section 6.1).
 func (v *verifiedToken) isBoundByProof() bool {
-	if !v.hasCnf {
-		return false
-	}
-	cnf, _, err := jsonobj.Find(v.claims, "cnf")
-	if err != nil {
-		return false
-	}
-	members, err := jsonobj.Parse(cnf, nil)
-	return err == nil && len(members) == 1 && members[0].Name == "jkt"
+	return v.cnf != nil && v.cnf.binding.method == dpopMethod
 }
 
 // hashSeed is random and known to this process only, so clients cannot choose tokens

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate/internal/logtext"
+	"github.com/jwtgate/jwtgate/internal/loopback"
 )
 
 // A client makes the requests of a Remote. It decides which URLs may be fetched,
@@ -139,7 +140,7 @@ func (c client) parseURL(address string) (*url.URL, error) {
 		return nil, errors.New("it has no host")
 	case u.User != nil:
 		return nil, errors.New("it has credentials in it, which logs would show; let Remote.Client send them")
-	case u.Scheme == "http" && !c.insecureHTTP && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !c.insecureHTTP && !loopback.Is(u.Hostname()):
 		return nil, errors.New("it is plain http, so that anybody on the network path could choose the keys; " +
 			"use https, or set InsecureHTTP in a network that is trusted as a whole")
 	}
@@ -410,12 +411,4 @@ func origin(u *url.URL) string {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	}
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
-}
-
-// isLoopback reports whether host is this machine: an IP address of loopback, or
-// localhost. Names below .localhost (RFC 6761 section 6.3) do not count, because
-// some machines ask a resolver for them.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
