@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/dpop"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -298,6 +300,20 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	assert.Equal(t, `key "k" for HS256`, fmt.Sprint(k))
 }
 
+// proofFor returns the header lines of a request with a bound token and a DPoP proof for
+// url. The proof is good.
+func proofFor(url string) []string {
+	encode := base64.RawURLEncoding.EncodeToString
+	point := must(p256Key().(*ecdsa.PrivateKey).PublicKey.Bytes())
+	key := `{"crv":"P-256","kty":"EC","x":"` + encode(point[1:33]) + `","y":"` + encode(point[33:]) + `"}`
+	thumbprint := sha256.Sum256([]byte(key))
+	token := hs256Token(map[string]any{"cnf": map[string]any{"jkt": encode(thumbprint[:])}})
+	hash := sha256.Sum256([]byte(token))
+	claims := fmt.Sprintf(`{"jti":"1","htm":"GET","htu":%q,"iat":%d,"ath":%q}`, url, now.Unix(), encode(hash[:]))
+	proof := sign("ES256", p256Key(), `{"typ":"dpop+jwt","alg":"ES256","jwk":`+key+`}`, claims)
+	return []string{"Authorization: DPoP " + token, "DPoP: " + proof}
+}
+
 // The "In the log" line in the doc comment of each sentinel is the text of a real error.
 func TestErrorsAreAsDocumented(t *testing.T) {
 	t.Parallel()
@@ -338,7 +354,10 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 				return fmt.Errorf("%w: signed out on all devices", jwtgate.ErrRevoked)
 			}
 		}, with("sub", "alice")},
-		"ErrForbidden":      {none, with("scope", "orders:read")},
+		"ErrForbidden": {none, with("scope", "orders:read")},
+		"ErrProof": {func(o *jwtgate.Options) {
+			o.Confirm = []jwtgate.Confirmer{&dpop.Verifier{URLs: []string{"https://shop.example.com"}, Now: func() time.Time { return now }}}
+		}, proofFor("https://api.example.com/orders")},
 		"ErrAuthentication": {func(o *jwtgate.Options) { o.Rules = []jwtgate.Rule{jwtgate.Authenticated(0, "mfa")} }, with("acr", "pwd")},
 		"ErrCanceled":       {func(o *jwtgate.Options) { o.Keys = failingSource(context.Canceled) }, with("sub", "alice")},
 		"ErrUnavailable": {func(o *jwtgate.Options) {
@@ -366,7 +385,11 @@ func TestErrorsAreAsDocumented(t *testing.T) {
 		if m[2] == "ErrCanceled" {
 			cancel()
 		}
-		_, err := gate.Check(request("GET", tt.lines...).WithContext(ctx))
+		r := request("GET", tt.lines...).WithContext(ctx)
+		if m[2] == "ErrProof" {
+			r.RequestURI = "/orders"
+		}
+		_, err := gate.Check(r)
 		cancel()
 		var e *jwtgate.Error
 		require.ErrorAs(t, err, &e)

@@ -1,0 +1,205 @@
+package dpop
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/jwtgate/jwtgate/internal/logtext"
+	"github.com/jwtgate/jwtgate/internal/loopback"
+)
+
+// parseURL returns one of Verifier.URLs in normal form, without a slash at its end.
+func parseURL(address string) (normal string, err error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || strings.ContainsFunc(address, func(c rune) bool { return c <= ' ' || c > '~' || c == '\\' }):
+		return "", errors.New("is not a URL of ASCII characters; write a host name with other characters in its form with xn--")
+	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
+		return "", errors.New("is plain http, which is allowed on this machine only; use https, as the clients do")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", errors.New("does not start with https://")
+	case u.Hostname() == "":
+		return "", errors.New("has no host")
+	case u.User != nil:
+		return "", errors.New("has credentials in it; remove them")
+	case strings.ContainsAny(address, "?#"):
+		return "", errors.New("has a query or a fragment, and proofs are compared without them; remove it")
+	case strings.ContainsAny(address, "{}"):
+		return "", errors.New("has a brace; was a placeholder not replaced?")
+	}
+	origin, path, ok := normalHTU(address)
+	if !ok {
+		return "", errors.New("is not a URL")
+	}
+	return origin + strings.TrimSuffix(path, "/"), nil
+}
+
+// requestPath returns the path of the request line as the client wrote it, without the
+// query. A mux or http.StripPrefix may have changed r.URL since. ok is false if the
+// request has no path, as CONNECT and OPTIONS * have none.
+func requestPath(r *http.Request) (path string, ok bool) {
+	path = r.RequestURI
+	switch {
+	case strings.HasPrefix(path, "/"):
+		path, _, _ = strings.Cut(path, "?")
+		return path, true
+	case path == "*" || r.Method == http.MethodConnect || r.URL == nil:
+		return "", false
+	}
+	// The request line has a whole URL (RFC 9112 section 3.2.2), or the request did not
+	// come from a server.
+	if path = r.URL.EscapedPath(); path == "" {
+		path = "/"
+	}
+	return path, path[0] == '/'
+}
+
+// checkHTU checks that htu is one of urls followed by path, after normalisation and
+// without query and fragment (RFC 9449 section 4.3).
+func checkHTU(urls []string, path, htu string) error {
+	for _, u := range urls {
+		if len(htu) == len(u)+len(path) && htu[:len(u)] == u && htu[len(u):] == path {
+			return nil // the usual case
+		}
+	}
+	wanted := normalPath(path)
+	if origin, normal, ok := normalHTU(htu); ok {
+		for _, u := range urls {
+			rest, found := strings.CutPrefix(origin+normal, u)
+			// A proxy that takes the path of u off passes "/" on for u itself too.
+			if found && (rest == wanted || rest == "" && wanted == "/") {
+				return nil
+			}
+		}
+	}
+	return refused(func() string {
+		all := make([]string, len(urls))
+		for i, u := range urls {
+			all[i] = u + wanted
+		}
+		return "htu is " + logtext.QuoteUpTo(htu, 80) + ", wanted is " + logtext.List(all, 80)
+	})
+}
+
+// normalHTU splits an http or https URL into its origin and its path, each in normal form
+// (RFC 3986 sections 6.2.2 and 6.2.3), and drops query and fragment. ok is false for
+// anything else, and for a URL with userinfo.
+func normalHTU(htu string) (origin, path string, ok bool) {
+	if i := strings.IndexAny(htu, "?#"); i >= 0 {
+		htu = htu[:i]
+	}
+	scheme, rest, found := strings.Cut(htu, "://")
+	if !found {
+		return "", "", false
+	}
+	host, path := rest, ""
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		host, path = rest[:i], rest[i:]
+	}
+	scheme, host = lower(scheme), lower(host)
+	switch scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	default:
+		return "", "", false
+	}
+	host = strings.TrimSuffix(host, ":") // an empty port is the default port
+	if host == "" || strings.ContainsAny(host, `@\`) {
+		return "", "", false
+	}
+	return scheme + "://" + host, normalPath(path), true
+}
+
+// lower returns s with its ASCII letters in lower case. Other characters have no lower
+// case here: Unicode would turn the Kelvin sign into a k.
+func lower(s string) string {
+	return strings.Map(func(c rune) rune {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}, s)
+}
+
+// normalPath returns a path in normal form. It decodes percent-encoded characters that
+// need no encoding, once, writes other percent-encodings in upper case, and then removes
+// the segments "." and "..". The path never gets above its start: "/../x" is "/x".
+func normalPath(path string) string {
+	if strings.IndexByte(path, '%') >= 0 {
+		path = normalEncoding(path)
+	}
+	if !strings.Contains(path, "/.") {
+		if path == "" {
+			return "/"
+		}
+		return path
+	}
+	// RFC 3986 section 5.2.4
+	var segments []string
+	all := strings.Split(path, "/")[1:] // what is before the first slash is empty
+	for i, segment := range all {
+		last := i == len(all)-1
+		switch segment {
+		case ".":
+		case "..":
+			segments = segments[:max(0, len(segments)-1)]
+		default:
+			segments = append(segments, segment)
+			continue
+		}
+		if last {
+			segments = append(segments, "")
+		}
+	}
+	return "/" + strings.Join(segments, "/")
+}
+
+// normalEncoding is the part of normalPath about percent-encoding (RFC 3986 sections
+// 6.2.2.1 and 6.2.2.2). It does not change a percent sign without two hexadecimal digits.
+func normalEncoding(path string) string {
+	const hexadecimal = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] != '%' || i+2 >= len(path) {
+			b.WriteByte(path[i])
+			continue
+		}
+		high, okHigh := digit(path[i+1])
+		low, okLow := digit(path[i+2])
+		if !okHigh || !okLow {
+			b.WriteByte('%')
+			continue
+		}
+		if c := high<<4 | low; isUnreserved(c) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%c%c", hexadecimal[high], hexadecimal[low])
+		}
+		i += 2
+	}
+	return b.String()
+}
+
+// digit returns the value of a hexadecimal digit.
+func digit(c byte) (value byte, ok bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	}
+	return 0, false
+}
+
+// isUnreserved reports whether c means the same with and without percent-encoding (RFC
+// 3986 section 2.3).
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
