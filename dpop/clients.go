@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"hash/maphash"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -34,7 +35,12 @@ func newClient(h *header) (*client, error) {
 			return "alg is " + algorithm + ", and jwk is for " + logtext.QuoteUpTo(key.Algorithm, 40)
 		})
 	}
-	// NewKey refuses weak keys, and a key of another kind than the algorithm's.
+	if !slices.ContainsFunc(key.Algorithms, func(a string) bool { return sameAlgorithm(a, algorithm) }) {
+		return nil, refused(func() string {
+			return "alg is " + algorithm + ", and the key in jwk is for " + strings.Join(key.Algorithms, ", ")
+		})
+	}
+	// NewKey refuses weak keys.
 	public, err := jwtgate.NewKey("", algorithm, key.Public)
 	if err != nil {
 		return nil, refused(func() string { return "jwk: " + err.Error() })

@@ -10,8 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"io"
 	"maps"
 	"math/big"
 	"net/http"
@@ -183,20 +181,26 @@ func newRequest(method, target string, lines ...string) *http.Request {
 	return r
 }
 
-// send sends a request to gate and returns the answer, and the reason for the log.
-func send(gate *jwtgate.Gate, r *http.Request) (answer, error) {
-	var reason error
+// send sends a request to gate, and returns the answer and the reason for the log.
+func send(gate *jwtgate.Gate, r *http.Request) answer {
 	w := httptest.NewRecorder()
-	gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, jwtgate.Subject(r.Context()))
-	})).ServeHTTP(w, r)
-	return answer{w}, reason
+	_, err := gate.Check(r)
+	if err != nil {
+		gate.Deny(w, r, err)
+	}
+	return answer{w, err}
 }
 
-type answer struct{ *httptest.ResponseRecorder }
+type answer struct {
+	*httptest.ResponseRecorder
+	err error // nil if the request has passed
+}
 
-// code returns the error code of the DPoP challenge.
+// code returns the error code of the DPoP challenge, and "" if the request has passed.
 func (a answer) code() string {
+	if a.err == nil {
+		return ""
+	}
 	for _, challenge := range a.Header()["Www-Authenticate"] {
 		if !strings.HasPrefix(challenge, "DPoP ") {
 			continue
@@ -207,7 +211,5 @@ func (a answer) code() string {
 			return code
 		}
 	}
-	return ""
+	return "no code"
 }
-
-func (a answer) body() string { return string(must(io.ReadAll(a.Result().Body))) }

@@ -41,20 +41,23 @@ func parseURL(address string) (normal string, err error) {
 // query. A mux or http.StripPrefix may have changed r.URL since. ok is false if the
 // request has no path, as CONNECT and OPTIONS * have none.
 func requestPath(r *http.Request) (path string, ok bool) {
-	path = r.RequestURI
-	switch {
-	case strings.HasPrefix(path, "/"):
-		path, _, _ = strings.Cut(path, "?")
-		return path, true
-	case path == "*" || r.Method == http.MethodConnect || r.URL == nil:
-		return "", false
+	uri := r.RequestURI
+	if uri == "" && r.URL != nil { // the request did not come from a server
+		uri = r.URL.EscapedPath()
+		if uri == "" && r.URL.Host != "" {
+			uri = "/"
+		}
 	}
-	// The request line has a whole URL (RFC 9112 section 3.2.2), or the request did not
-	// come from a server.
-	if path = r.URL.EscapedPath(); path == "" {
-		path = "/"
+	if _, rest, found := strings.Cut(uri, "://"); found && !strings.HasPrefix(uri, "/") {
+		// The request line has a whole URL (RFC 9112 section 3.2.2).
+		i := strings.IndexAny(rest, "/?")
+		if i < 0 || rest[i] == '?' {
+			return "/", true
+		}
+		uri = rest[i:]
 	}
-	return path, path[0] == '/'
+	path, _, _ = strings.Cut(uri, "?")
+	return path, strings.HasPrefix(path, "/") && r.Method != http.MethodConnect
 }
 
 // checkHTU checks that htu is one of urls followed by path, after normalisation and

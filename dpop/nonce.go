@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -36,7 +35,7 @@ type periodNonces struct {
 const (
 	noncePeriod  = time.Minute
 	minNonceKey  = 32
-	nonceMACSize = 16 // 128 bits (RFC 9449 section 11.3: unpredictable)
+	nonceMACSize = 16 // 128 bits, so that nobody can guess one
 )
 
 func newNonceMaker(keys [][]byte) *nonceMaker {
@@ -103,11 +102,10 @@ func nonce(key []byte, period int64) string {
 }
 
 // nonceWanted returns the refusal of a proof without a good nonce (RFC 9449 section 9).
-func nonceWanted(text string) error {
-	return &jwtgate.Error{
-		Status: http.StatusUnauthorized, Code: "use_dpop_nonce",
-		Err: fmt.Errorf("%w: %s; the answer has a new one in DPoP-Nonce", jwtgate.ErrProof, text),
-	}
+func nonceWanted(explain func() string) error {
+	return &jwtgate.Error{Status: http.StatusUnauthorized, Code: "use_dpop_nonce", Err: &proofError{func() string {
+		return explain() + "; the answer has the wanted one in DPoP-Nonce"
+	}}}
 }
 
 // nonceOf returns the nonce in the proof of r. It returns "" if there is none, or if the

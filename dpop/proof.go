@@ -248,11 +248,14 @@ func (c *checker) checkAge(p *proof, now time.Time) (until time.Time, err error)
 // whose clock is wrong is accepted.
 func (c *checker) checkNonce(p *proof, now time.Time) (until time.Time, err error) {
 	if !p.hasNonce {
-		return until, nonceWanted("the proof has no nonce")
+		return until, nonceWanted(func() string { return "the proof has no nonce" })
 	}
 	until, ok := c.nonces.at(now).accepts(p.nonce)
 	if !ok {
-		return until, nonceWanted("nonce is old, or was not made with Verifier.NonceKeys of this service")
+		nonce := p.nonce
+		return until, nonceWanted(func() string {
+			return "nonce is " + logtext.QuoteUpTo(nonce, 48) + ", which is old or was not made with one of Verifier.NonceKeys"
+		})
 	}
 	return until, nil
 }
