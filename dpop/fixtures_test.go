@@ -213,3 +213,10 @@ func (a answer) code() string {
 	}
 	return "no code"
 }
+
+// serve calls handler and returns its answer.
+func serve(handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
