@@ -1,0 +1,15 @@
+package dpop
+
+import "time"
+
+// A Memory is the memory for used proofs, with another limit than that of a Verifier.
+type Memory struct{ m *memory }
+
+func NewMemory(limit int) Memory { return Memory{newMemory(limit)} }
+
+func (m Memory) Use(id [32]byte, until, now time.Time) (bool, error) { return m.m.use(id, until, now) }
+
+func (m Memory) Stats() Stats { return m.m.stats() }
+
+// MaxRemembered is the limit of a Verifier.
+const MaxRemembered = maxRemembered
