@@ -67,7 +67,7 @@ var (
 )
 
 // notGo has the first words of the indented tables and diagrams in comments, which are no Go.
-var notGo = regexp.MustCompile(`^(RSA  +RS256|NO KEYS --success)`)
+var notGo = regexp.MustCompile(`^(RSA  +RS256|NO KEYS --success|Authorization: DPoP|client calls|SET id)`)
 
 // TestSnippets compiles and vets every Go snippet of the README and of the doc comments. All
 // snippets are packages of one temporary module: one go vet for all of them takes a second, one
@@ -89,7 +89,7 @@ func TestSnippets(t *testing.T) {
 		add("README.md", prelude, m[1])
 	}
 	require.GreaterOrEqual(t, len(snippets), 5)
-	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")),
+	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")), must(filepath.Glob("dpop/*.go")),
 		must(filepath.Glob("examples/providers/*.go")), must(filepath.Glob("jwttest/*.go"))) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -147,7 +147,7 @@ func completeProgram(prelude, snippet string) string {
 	var imports strings.Builder
 	code := regexp.MustCompile(`(?m)(^|\s)// .*$`).ReplaceAllString(prelude+snippet, "")
 	for _, path := range []string{
-		"context", "io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys",
+		"context", "io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys", "github.com/jwtgate/jwtgate/dpop",
 		"github.com/jwtgate/jwtgate/jwttest", "github.com/jwtgate/jwtgate/examples/providers",
 	} {
 		if strings.Contains(code, filepath.Base(path)+".") {

@@ -52,6 +52,15 @@ var algorithms = []string{"HS256", "RS256", "ES256", "EdDSA"}
 // signature.
 var refusals = []string{"unknown-kid", "alg-none", "alg-confusion", "no-dots", "bad-base64", "forged", "expired"}
 
+// dpopAccepted are good requests with a DPoP proof: their token is remembered, or new.
+// dpopRefused are proofs that are refused before their signature is verified.
+var (
+	dpopAccepted = []string{"remembered", "new"}
+	dpopRefused  = []string{"method", "url", "ath", "typ", "nonce"}
+)
+
+func dpopCase(name string) series { return on(1, "DPoP/case="+name) }
+
 func accept(alg, lib string) string   { return "Accept/alg=" + alg + "/lib=" + lib }
 func parallel(alg, lib string) string { return "AcceptParallel/alg=" + alg + "/lib=" + lib }
 func refuse(bad, lib string) string   { return "Refuse/case=" + bad + "/lib=" + lib }
@@ -204,6 +213,14 @@ func limits(t *tabwriter.Writer, s *samples) {
 		const limit = (15360 - 1024) / 100
 		met := long.median()-short.median() <= limit
 		row(t, "  "+bad, fmt.Sprintf("≤ %d more", limit), short.number("%.0f")+" and "+long.number("%.0f"), verdict(met))
+	}
+
+	section("DPoP with ES256, whole middleware, as multiples of one verification by golang-jwt")
+	ofProof := func(name string) spread { return s.ratio(dpopCase(name), dpopCase("bare")) }
+	atMost("token remembered, client known", 1.15, ofProof(dpopAccepted[0]))
+	atMost("token not remembered, client known", 2.2, ofProof(dpopAccepted[1]))
+	for _, name := range dpopRefused {
+		atMost("refused for its "+name+", with the answer", 0.2, ofProof(name))
 	}
 
 	section("claims")

@@ -2,7 +2,6 @@ package dpop
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,7 +14,7 @@ import (
 func parseURL(address string) (normal string, err error) {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || strings.ContainsFunc(address, func(c rune) bool { return c <= ' ' || c > '~' || c == '\\' }):
+	case err != nil || !hasURLCharacters(address):
 		return "", errors.New("is not a URL of ASCII characters; write a host name with other characters in its form with xn--")
 	case u.Scheme == "http" && !loopback.Is(u.Hostname()):
 		return "", errors.New("is plain http, which is allowed on this machine only; use https, as the clients do")
@@ -89,13 +88,14 @@ func checkHTU(urls []string, path, htu string) error {
 
 // normalHTU splits an http or https URL into its origin and its path, each in normal form
 // (RFC 3986 sections 6.2.2 and 6.2.3), and drops query and fragment. ok is false for
-// anything else, and for a URL with userinfo.
+// anything else, for a URL with userinfo, and for characters that no URL has: browsers read
+// a backslash as a slash and leave out a tab.
 func normalHTU(htu string) (origin, path string, ok bool) {
 	if i := strings.IndexAny(htu, "?#"); i >= 0 {
 		htu = htu[:i]
 	}
 	scheme, rest, found := strings.Cut(htu, "://")
-	if !found {
+	if !found || !hasURLCharacters(htu) {
 		return "", "", false
 	}
 	host, path := rest, ""
@@ -112,10 +112,26 @@ func normalHTU(htu string) (origin, path string, ok bool) {
 		return "", "", false
 	}
 	host = strings.TrimSuffix(host, ":") // an empty port is the default port
-	if host == "" || strings.ContainsAny(host, `@\`) {
+	if host == "" || strings.ContainsRune(host, '@') {
 		return "", "", false
 	}
 	return scheme + "://" + host, normalPath(path), true
+}
+
+// hasURLCharacters reports whether s is printable ASCII without spaces and backslashes, in
+// which two hexadecimal digits follow each percent sign.
+func hasURLCharacters(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ' || c > '~' || c == '\\':
+			return false
+		case c == '%':
+			if i+2 >= len(s) || !isDigit(s[i+1]) || !isDigit(s[i+2]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // lower returns s with its ASCII letters in lower case. Other characters have no lower
@@ -165,40 +181,25 @@ func normalPath(path string) string {
 // normalEncoding is the part of normalPath about percent-encoding (RFC 3986 sections
 // 6.2.2.1 and 6.2.2.2). It does not change a percent sign without two hexadecimal digits.
 func normalEncoding(path string) string {
-	const hexadecimal = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {
-		if path[i] != '%' || i+2 >= len(path) {
+		if path[i] != '%' || i+2 >= len(path) || !isDigit(path[i+1]) || !isDigit(path[i+2]) {
 			b.WriteByte(path[i])
 			continue
 		}
-		high, okHigh := digit(path[i+1])
-		low, okLow := digit(path[i+2])
-		if !okHigh || !okLow {
-			b.WriteByte('%')
-			continue
+		encoded := strings.ToUpper(path[i : i+3])
+		if c, err := url.PathUnescape(encoded); err == nil && isUnreserved(c[0]) {
+			encoded = c
 		}
-		if c := high<<4 | low; isUnreserved(c) {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%c%c", hexadecimal[high], hexadecimal[low])
-		}
+		b.WriteString(encoded)
 		i += 2
 	}
 	return b.String()
 }
 
-// digit returns the value of a hexadecimal digit.
-func digit(c byte) (value byte, ok bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10, true
-	}
-	return 0, false
+// isDigit reports whether c is a hexadecimal digit.
+func isDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' || 'a' <= c && c <= 'f'
 }
 
 // isUnreserved reports whether c means the same with and without percent-encoding (RFC

@@ -89,6 +89,10 @@ func TestURLs(t *testing.T) {
 		{"another scheme", api, "/a", "wss://api.example.com/a", false},
 		{"half of a percent-encoding", api, "/a", "https://api.example.com/a%", false},
 		{"no hexadecimal digits", api, "/a", "https://api.example.com/%zz", false},
+		{"a segment with a backslash that dots remove", api, "/a", `https://api.example.com/b\c/../a`, false},
+		{"a segment with a space that dots remove", api, "/a", "https://api.example.com/b c/../a", false},
+		{"a segment with half an encoding that dots remove", api, "/a", "https://api.example.com/%a/../a", false},
+		{"a segment beyond ASCII that dots remove", api, "/a", "https://api.example.com/\u00fc/../a", false},
 		{"host of the request line", api, "https://evil.example/a", "https://evil.example/a", false},
 
 		{"behind a prefix", shop, "/orders", "https://example.com/shop/orders", true},
