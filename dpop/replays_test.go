@@ -169,3 +169,26 @@ func TestMemoryOfAMillionProofs(t *testing.T) {
 	t.Logf("%.1f MiB", float64(held)/(1<<20))
 	runtime.KeepAlive(m)
 }
+
+// BenchmarkMemory measures one proof in a memory that has half a million.
+func BenchmarkMemory(b *testing.B) {
+	m := dpop.NewMemory(dpop.MaxRemembered)
+	var next atomic.Int64
+	use := func(n int64) {
+		// A proof lives for a quarter of a million others, and the memory has two generations.
+		at := now.Add(time.Duration(n) * time.Microsecond)
+		if fresh, err := m.Use(id(int(n)), at.Add(250*time.Millisecond), at); !fresh || err != nil {
+			b.Error(n, fresh, err, m.Stats())
+		}
+	}
+	for range dpop.MaxRemembered / 2 {
+		use(next.Add(1))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			use(next.Add(1))
+		}
+	})
+}

@@ -130,6 +130,15 @@ func (v *Verifier) SetHeader(h http.Header, r *http.Request) {
 	}
 }
 
+// Format prints the URLs of v and no secret, for every verb.
+func (v *Verifier) Format(f fmt.State, _ rune) {
+	if v == nil {
+		fmt.Fprint(f, "nil dpop.Verifier")
+		return
+	}
+	fmt.Fprintf(f, "dpop.Verifier for %s", logtext.List(v.URLs, 96))
+}
+
 // Stats returns how full the memory for used proofs is.
 func (v *Verifier) Stats() Stats {
 	c, err := v.checker()

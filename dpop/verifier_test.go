@@ -644,3 +644,20 @@ func TestManyClients(t *testing.T) {
 		}
 	}
 }
+
+// acceptance 50
+func TestNothingSecretIsPrinted(t *testing.T) {
+	t.Parallel()
+	v := &dpop.Verifier{URLs: []string{"https://api.example.com"}, NonceKeys: [][]byte{[]byte("a secret of thirty-two characters")}}
+	require.NoError(t, v.CheckConfirmer())
+	for _, value := range []any{v, []jwtgate.Confirmer{v}, jwtgate.Options{Confirm: []jwtgate.Confirmer{v}}, struct{ V *dpop.Verifier }{v}, v.Stats()} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+			text := fmt.Sprintf(verb, value)
+			for _, hidden := range []string{"a secret", "97 32 115", "6120736563", "61, 0x20", "0x61"} {
+				assert.NotContains(t, text, hidden, "%T with %s", value, verb)
+			}
+		}
+	}
+	assert.Equal(t, `dpop.Verifier for "https://api.example.com"`, fmt.Sprint(v))
+	assert.Equal(t, "nil dpop.Verifier", fmt.Sprintf("%v", (*dpop.Verifier)(nil)))
+}
