@@ -14,6 +14,7 @@ import (
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
+	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // A nonceMaker makes and checks nonces. A nonce is the number of a period and a MAC of
@@ -99,6 +100,21 @@ func nonce(key []byte, period int64) string {
 	mac.Write([]byte("jwtgate DPoP nonce ")) // so that no other use of the key makes nonces
 	mac.Write(number)
 	return base64.RawURLEncoding.EncodeToString(append(number, mac.Sum(nil)[:nonceMACSize]...))
+}
+
+// explain says why given, the nonce of a proof, is not good at now.
+func (m *nonceMaker) explain(given string, now time.Time) string {
+	if data, err := base64.RawURLEncoding.DecodeString(given); err == nil && len(data) == 8+nonceMACSize {
+		period := int64(binary.BigEndian.Uint64(data))
+		ours := slices.ContainsFunc(m.keys, func(key []byte) bool { return hmac.Equal([]byte(nonce(key, period)), []byte(given)) })
+		switch age := time.Duration(periodOf(now)-period) * noncePeriod; {
+		case ours && age >= 0:
+			return "nonce was made " + logtext.Duration(age) + " ago, wanted is one of this minute or the last"
+		case ours:
+			return "nonce is of " + logtext.Duration(-age) + " ahead of this machine's clock; compare the clocks of the servers"
+		}
+	}
+	return "nonce is " + logtext.QuoteUpTo(given, 48) + ", which was not made with one of Verifier.NonceKeys"
 }
 
 // nonceWanted returns the refusal of a proof without a good nonce (RFC 9449 section 9).

@@ -1,6 +1,7 @@
 package dpop_test
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"testing"
@@ -48,28 +49,32 @@ func TestNonces(t *testing.T) {
 		nonce  any
 		code   string
 		newest bool // the answer has no nonce, because the client has the newest one
+		reason string
 	}{
-		{"none", nil, "use_dpop_nonce", false},
-		{"empty", "", "use_dpop_nonce", false},
-		{"a number", 1, invalidProof, false},
-		{"the newest", newest, "", true},
-		{"of the same period", nonceAt(t, now, nonceKey(1)), "", true},
-		{"of the last period", nonceAt(t, start.Add(-time.Minute), nonceKey(1)), "", false},
-		{"of the next period", nonceAt(t, start.Add(time.Minute), nonceKey(1)), "", false},
-		{"of the period before the last", nonceAt(t, start.Add(-2*time.Minute), nonceKey(1)), "use_dpop_nonce", false},
-		{"of beyond the next period", nonceAt(t, start.Add(2*time.Minute), nonceKey(1)), "use_dpop_nonce", false},
-		{"of the year 1960", nonceAt(t, time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC), nonceKey(1)), "use_dpop_nonce", false},
-		{"of another server", nonceAt(t, start, nonceKey(2)), "use_dpop_nonce", false},
-		{"of the old key", nonceAt(t, start, nonceKey(9)), "", false},
-		{"cut", newest[:31], "use_dpop_nonce", false},
-		{"with more", newest + "A", "use_dpop_nonce", false},
-		{"another period with the same MAC", "AAAAAAAAAAAA" + newest[12:], "use_dpop_nonce", false},
-		{"nonsense", "x", "use_dpop_nonce", false},
+		{"none", nil, "use_dpop_nonce", false, `the proof has no nonce`},
+		{"empty", "", "use_dpop_nonce", false, `nonce is "", which was not made with one of Verifier.NonceKeys`},
+		{"a number", 1, invalidProof, false, ""},
+		{"the newest", newest, "", true, ""},
+		{"of the same period", nonceAt(t, now, nonceKey(1)), "", true, ""},
+		{"of the last period", nonceAt(t, start.Add(-time.Minute), nonceKey(1)), "", false, ""},
+		{"of the next period", nonceAt(t, start.Add(time.Minute), nonceKey(1)), "", false, ""},
+		{"of the period before the last", nonceAt(t, start.Add(-2*time.Minute), nonceKey(1)), "use_dpop_nonce", false, `nonce was made 2m ago, wanted is one of this minute or the last`},
+		{"of beyond the next period", nonceAt(t, start.Add(2*time.Minute), nonceKey(1)), "use_dpop_nonce", false, `nonce is of 2m ahead of this machine's clock`},
+		{"of the year 1960", nonceAt(t, time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC), nonceKey(1)), "use_dpop_nonce", false, `nonce was made `},
+		{"of another server", nonceAt(t, start, nonceKey(2)), "use_dpop_nonce", false, `nonce is "`},
+		{"of the old key", nonceAt(t, start, nonceKey(9)), "", false, ""},
+		{"cut", newest[:31], "use_dpop_nonce", false, `nonce is "`},
+		{"with more", newest + "A", "use_dpop_nonce", false, `nonce is "`},
+		{"another period with the same MAC", "AAAAAAAAAAAA" + newest[12:], "use_dpop_nonce", false, `nonce is "`},
+		{"nonsense", "x", "use_dpop_nonce", false, `nonce is "`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			var reason error
 			v := &dpop.Verifier{NonceKeys: [][]byte{nonceKey(1), nonceKey(9)}, Now: func() time.Time { return start }}
-			handler := newGate(t, v).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			handler := newGate(t, v, func(o *jwtgate.Options) {
+				o.Observe = func(_ context.Context, e jwtgate.Event) { reason = e.Err }
+			}).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			// A client's clock does not matter.
 			for _, off := range []time.Duration{0, time.Hour, -time.Hour} {
 				d := p256Client.draft("GET", url, token)
@@ -85,6 +90,10 @@ func TestNonces(t *testing.T) {
 					a.err = jwtgate.ErrProof
 				}
 				assert.Equal(t, tt.code, a.code())
+				if tt.code == "use_dpop_nonce" {
+					assert.ErrorIs(t, reason, jwtgate.ErrProof)
+					assert.ErrorContains(t, reason, "proof not accepted: "+tt.reason)
+				}
 				if tt.newest {
 					assert.Empty(t, w.Header()["Dpop-Nonce"])
 					assert.Empty(t, w.Header()["Cache-Control"])

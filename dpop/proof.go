@@ -253,9 +253,7 @@ func (c *checker) checkNonce(p *proof, now time.Time) (until time.Time, err erro
 	until, ok := c.nonces.at(now).accepts(p.nonce)
 	if !ok {
 		nonce := p.nonce
-		return until, nonceWanted(func() string {
-			return "nonce is " + logtext.QuoteUpTo(nonce, 48) + ", which is old or was not made with one of Verifier.NonceKeys"
-		})
+		return until, nonceWanted(func() string { return c.nonces.explain(nonce, now) })
 	}
 	return until, nil
 }

@@ -568,6 +568,7 @@ func TestNewRefuses(t *testing.T) {
 		{"query", &dpop.Verifier{URLs: []string{"https://api.example.com?"}}, "query"},
 		{"fragment", &dpop.Verifier{URLs: []string{"https://api.example.com#"}}, "fragment"},
 		{"placeholder", &dpop.Verifier{URLs: []string{"https://{host}/"}}, "URL"},
+		{"placeholder in the path", &dpop.Verifier{URLs: []string{"https://api.example.com/{tenant}"}}, "was a placeholder not replaced?"},
 		{"not ASCII", &dpop.Verifier{URLs: []string{"https://münchen.example"}}, "xn--"},
 		{"not a URL", &dpop.Verifier{URLs: []string{"https://a b"}}, "URL"},
 		{"white space", &dpop.Verifier{URLs: []string{" https://api.example.com"}}, "URL"},
@@ -660,4 +661,26 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	}
 	assert.Equal(t, `dpop.Verifier for "https://api.example.com"`, fmt.Sprint(v))
 	assert.Equal(t, "nil dpop.Verifier", fmt.Sprintf("%v", (*dpop.Verifier)(nil)))
+}
+
+// Confirm, called by other code than a gate, does not rely on what a gate has checked.
+func TestConfirmByItself(t *testing.T) {
+	t.Parallel()
+	v := &dpop.Verifier{URLs: []string{"https://api.example.com"}, Now: func() time.Time { return now }}
+	token := p256Client.token()
+	for name, lines := range map[string][]string{
+		"no token":       nil,
+		"as Bearer":      {"Bearer " + token},
+		"two tokens":     {"DPoP " + token, "DPoP " + token},
+		"without scheme": {token},
+	} {
+		r := newRequest("GET", "/", "DPoP: "+p256Client.draft("GET", "https://api.example.com/", token).sign())
+		r.Header["Authorization"] = lines
+		err := v.Confirm(r, nil, p256Client.thumbprint())
+		assert.ErrorIs(t, err, jwtgate.ErrProof, name)
+		assert.ErrorContains(t, err, "no single Authorization line", name)
+	}
+	var none *dpop.Verifier
+	assert.Error(t, none.CheckConfirmer())
+	assert.ErrorIs(t, none.Confirm(newRequest("GET", "/"), nil, ""), jwtgate.ErrUnavailable)
 }
