@@ -50,7 +50,7 @@ func Example() {
 	}
 	// Output:
 	// 200 []
-	// 401 [DPoP realm="api", error="invalid_dpop_proof", error_description="The access token is not valid.", algs="ES256 EdDSA Ed25519 PS256"]
+	// 401 [DPoP realm="api", error="invalid_dpop_proof", error_description="The proof that the sender holds the key of the access token is not valid.", algs="ES256 EdDSA Ed25519 PS256"]
 }
 
 // A proxy takes /shop off the path. The service gets /orders for
