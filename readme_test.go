@@ -89,7 +89,7 @@ func TestSnippets(t *testing.T) {
 		add("README.md", prelude, m[1])
 	}
 	require.GreaterOrEqual(t, len(snippets), 5)
-	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")), must(filepath.Glob("dpop/*.go")),
+	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")), must(filepath.Glob("dpop/*.go")), must(filepath.Glob("mtls/*.go")),
 		must(filepath.Glob("examples/providers/*.go")), must(filepath.Glob("jwttest/*.go"))) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -147,10 +147,10 @@ func completeProgram(prelude, snippet string) string {
 	var imports strings.Builder
 	code := regexp.MustCompile(`(?m)(^|\s)// .*$`).ReplaceAllString(prelude+snippet, "")
 	for _, path := range []string{
-		"context", "io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys", "github.com/jwtgate/jwtgate/dpop",
-		"github.com/jwtgate/jwtgate/jwttest", "github.com/jwtgate/jwtgate/examples/providers",
+		"context", "crypto/tls", "io", "log", "net/http", "net/http/httptest", "testing", "time", "github.com/jwtgate/jwtgate", "github.com/jwtgate/jwtgate/keys",
+		"github.com/jwtgate/jwtgate/dpop", "github.com/jwtgate/jwtgate/jwttest", "github.com/jwtgate/jwtgate/mtls", "github.com/jwtgate/jwtgate/examples/providers",
 	} {
-		if strings.Contains(code, filepath.Base(path)+".") {
+		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.`).MatchString(code) {
 			fmt.Fprintf(&imports, "\t%q\n", path)
 		}
 	}

@@ -113,7 +113,7 @@ func run(ctx context.Context, o options, report, progress io.Writer) (err error)
 // measure runs all benchmarks once and returns their output.
 func measure(ctx context.Context, binary, benchtime, loadtime string) (all []byte, err error) {
 	for _, of := range []struct{ pattern, benchtime, cpu string }{
-		{"^Benchmark(Context|Accept|Refuse|RefuseSize|Claims|DPoP)$", benchtime, "1"},
+		{"^Benchmark(Context|Accept|Refuse|RefuseSize|Claims|DPoP|MTLS)$", benchtime, "1"},
 		{"^Benchmark(Context|Accept)Parallel$", benchtime, "1,2"},
 		{"^BenchmarkLoad$", loadtime, strconv.Itoa(runtime.NumCPU())},
 		{"^BenchmarkCache$", "1x", "1"},

@@ -226,6 +226,12 @@ func limits(t *tabwriter.Writer, s *samples) {
 	section("claims")
 	atMost("16 KiB with 1000, of 1.6 KiB with 100", 10, s.ratio(on(1, "Claims/claims=1000/lib=jwtgate"), on(1, "Claims/claims=100/lib=jwtgate")))
 
+	section("ES256 token bound to a certificate")
+	mtls := func(token string) series { return on(1, "MTLS/token="+token) }
+	atMost("not remembered, of the same token unbound", 1.05, s.ratio(mtls("bound"), mtls("unbound")))
+	beside("remembered, of the same token unbound", s.ratio(mtls("bound-cached"), mtls("unbound-cached")))
+	beside("SHA-256 of the certificate, of the remembered unbound token", s.ratio(mtls("sha256"), mtls("unbound-cached")))
+
 	section("a cache of 10,000")
 	cache := func(unit string) series { return series{"Cache", 1, unit} }
 	atMost("memory, of tokens and claims", 2, s.ratio(cache("held-B/entry"), cache("needed-B/entry")))
