@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"hash"
 	"math/big"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -170,7 +171,9 @@ type verifyFunc func(text string, input, signature []byte) bool
 //   - HS256, HS384, HS512: a []byte secret;
 //   - RS256, RS384, RS512, PS256, PS384, PS512: an *rsa.PublicKey;
 //   - ES256, ES384, ES512: an *ecdsa.PublicKey;
-//   - EdDSA, or its newer name Ed25519: an ed25519.PublicKey.
+//   - EdDSA, or its newer name Ed25519: an ed25519.PublicKey;
+//   - ML-DSA-44, ML-DSA-65, ML-DSA-87: an *mldsa.PublicKey with these parameters, in a
+//     program that was built with Go 1.27 or later (RFC 9964).
 //
 // NewKey copies the material. It returns an error for an unsupported algorithm, an ID
 // of more than 256 bytes, a nil key, a private key, material of the wrong kind, and
@@ -204,7 +207,7 @@ func newKey(id, name string, material any) (*Key, error) {
 	}
 	alg := algorithms[name]
 	if alg == nil {
-		return nil, fmt.Errorf("the algorithm is not supported; use one of %s", algorithmNames)
+		return nil, errors.New(unsupported(name))
 	}
 	verify, encoded, err := alg.newVerify(alg, material)
 	if err != nil {
@@ -270,7 +273,8 @@ type algorithm struct {
 	newVerify func(alg *algorithm, material any) (verify verifyFunc, encoded []byte, err error)
 	hash      crypto.Hash       // of HS and RS algorithms
 	curve     elliptic.Curve    // of ES algorithms
-	method    jwt.SigningMethod // nil for HS and RS algorithms, which do not use golang-jwt
+	size      int               // of the signatures of ML-DSA algorithms
+	method    jwt.SigningMethod // nil for HS, RS and ML-DSA algorithms, which do not use golang-jwt
 }
 
 // algorithms has each algorithm under the values of alg that name it. The signing
@@ -278,7 +282,7 @@ type algorithm struct {
 // jwt.GetSigningMethod, because any package of the program can register others.
 var algorithms = func() map[string]*algorithm {
 	all := map[string]*algorithm{}
-	for _, a := range []*algorithm{
+	for _, a := range append(mldsaAlgorithms(), []*algorithm{
 		{name: "HS256", newVerify: newHMACVerify, hash: crypto.SHA256},
 		{name: "HS384", newVerify: newHMACVerify, hash: crypto.SHA384},
 		{name: "HS512", newVerify: newHMACVerify, hash: crypto.SHA512},
@@ -292,7 +296,7 @@ var algorithms = func() map[string]*algorithm {
 		{name: "ES384", newVerify: newECDSAVerify, method: jwt.SigningMethodES384, curve: elliptic.P384()},
 		{name: "ES512", newVerify: newECDSAVerify, method: jwt.SigningMethodES512, curve: elliptic.P521()},
 		{name: "EdDSA", newVerify: newEd25519Verify, method: jwt.SigningMethodEdDSA},
-	} {
+	}...) {
 		all[a.name] = a
 	}
 	// RFC 9864 gives EdDSA with an Ed25519 key the name Ed25519. EdDSA can also mean
@@ -315,10 +319,30 @@ func (a *algorithm) signatureBytes() int {
 	case a == algorithms["EdDSA"]:
 		return ed25519.SignatureSize
 	}
-	return 0
+	return a.size
 }
 
-const algorithmNames = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
+// algorithmNames lists the supported algorithms, for an error.
+var algorithmNames = func() string {
+	names := "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
+	for _, a := range mldsaAlgorithms() {
+		names += ", " + a.name
+	}
+	return names
+}()
+
+// unsupported says why a key cannot be for the algorithm with this name.
+func unsupported(name string) string {
+	if isMLDSA(name) {
+		return fmt.Sprintf("%s needs Go 1.27 or later; this program was built with %s", name, runtime.Version())
+	}
+	return "the algorithm is not supported; use one of " + algorithmNames
+}
+
+// isMLDSA reports whether name is an algorithm of RFC 9964.
+func isMLDSA(name string) bool {
+	return name == "ML-DSA-44" || name == "ML-DSA-65" || name == "ML-DSA-87"
+}
 
 // exactSalt returns a copy of method that accepts only a salt as long as the hash
 // (RFC 7518 section 3.5). golang-jwt accepts any length.
@@ -491,7 +515,7 @@ func wrongKind(alg *algorithm, want string, material any) error {
 	switch material.(type) {
 	case nil:
 		return errors.New("the key is nil")
-	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
+	case crypto.Signer:
 		return fmt.Errorf("a %T was given; verifying takes the public key: pass its Public()", material)
 	case []byte:
 		return fmt.Errorf("a %T was given and %s needs %s; parse a PEM with keys.PEM", material, alg.name, want)

@@ -198,7 +198,7 @@ func TestNewRefuses(t *testing.T) {
 func TestMessagesOfNew(t *testing.T) {
 	t.Parallel()
 	trustAll := func(string) bool { return true }
-	const algorithms = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
+	algorithms := "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519" + furtherAlgorithms
 	long := strings.Repeat("i", 1025)
 	var messages []string
 	for message, change := range map[string]func(*jwtgate.Options){

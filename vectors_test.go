@@ -79,7 +79,7 @@ func (v vector) source() jwtgate.KeySource {
 			k = maps.Clone(k)
 			k["alg"] = v.Algorithm
 		}
-		all = append(all, keys.JWKS(must(json.Marshal(map[string]any{"keys": []jwk{k}}))))
+		all = append(all, jwkSet(k))
 	}
 	return jwtgate.KeySourceFunc(func(ctx context.Context, issuer, kid string) (found []*jwtgate.Key, err error) {
 		for _, source := range all {
@@ -91,6 +91,10 @@ func (v vector) source() jwtgate.KeySource {
 		}
 		return found, nil
 	})
+}
+
+func jwkSet(jwks ...jwk) jwtgate.KeySource {
+	return keys.JWKS(must(json.Marshal(map[string]any{"keys": jwks})))
 }
 
 func (k jwk) octets(member string) []byte {
@@ -343,4 +347,12 @@ func requireFormRefused(t testing.TB, gate *jwtgate.Gate, token string) {
 	requireRefused(t, err, http.StatusUnauthorized, jwtgate.ErrMalformed)
 	require.ErrorContains(t, err, "segment")
 	require.Nil(t, got)
+}
+
+// mldsaVectors returns the examples of the authors of RFC 9964, one for each algorithm.
+func mldsaVectors(t testing.TB) (all []vector) {
+	for _, name := range []string{"RFC 9964 ML-DSA-44", "RFC 9964 ML-DSA-65", "RFC 9964 ML-DSA-87"} {
+		all = append(all, readVector(t, name))
+	}
+	return all
 }

@@ -448,6 +448,9 @@ func (v *verifier) algorithmRefused(alg string) error {
 		}
 		text := "alg is " + logtext.Quote(alg)
 		if algorithms[alg] == nil {
+			if isMLDSA(alg) {
+				return unsupported(alg)
+			}
 			return text + ", which is not supported"
 		}
 		var names []string

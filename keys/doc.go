@@ -55,6 +55,7 @@
 //	ECDSA on P-384       ES384
 //	ECDSA on P-521       ES512
 //	Ed25519              EdDSA
+//	ML-DSA               ML-DSA-44, ML-DSA-65 or ML-DSA-87, since Go 1.27
 //
 // To accept two algorithms with one RSA key, make two keys of it with NewKey.
 //

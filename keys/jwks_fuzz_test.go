@@ -18,14 +18,17 @@ import (
 // Fixed keys, so that the seeds of FuzzJWKS do not change: from examples of RFCs, and two that were generated for
 // this file.
 const (
-	rfc7515RSA  = `{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}`
-	rfc7515EC   = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
-	rfc8037OKP  = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
-	rfc7515Oct  = `{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}`
-	oursOnP384  = `{"kty":"EC","crv":"P-384","x":"T-RMqabt_CHZaDWOmXNimPqywWcCaMcItaUuuwQ2nSx2fW6Su-9U_qs5DMagvTii","y":"2e5N0N9w2DZfbsKN2-hY2RHMR9utlqwk8-j0Krl3xfJnosiS9B9xSa9X_lmIPI8n"}`
-	oursOnP521  = `{"kty":"EC","crv":"P-521","x":"AIuGQ9-Ciq5pCGQczYqoHlenRGD-Z5eMars38ORCaJGCVPdfbNGwuNdfZfXBMz8Ll58juvd4mHZGZTT0_X1snzW7","y":"ASiMO9VOdB4xlUBOayqg18Hh8bh5PHlGq93YrnElgArhmrxC-sbxD7pQ7nCELXYqu4avbPYSUE7QDqLKCXRAPGRT"}`
-	unknownKind = `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`
+	rfc7515RSA = `{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}`
+	rfc7515EC  = `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
+	rfc8037OKP = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	rfc7515Oct = `{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}`
+	oursOnP384 = `{"kty":"EC","crv":"P-384","x":"T-RMqabt_CHZaDWOmXNimPqywWcCaMcItaUuuwQ2nSx2fW6Su-9U_qs5DMagvTii","y":"2e5N0N9w2DZfbsKN2-hY2RHMR9utlqwk8-j0Krl3xfJnosiS9B9xSa9X_lmIPI8n"}`
+	oursOnP521 = `{"kty":"EC","crv":"P-521","x":"AIuGQ9-Ciq5pCGQczYqoHlenRGD-Z5eMars38ORCaJGCVPdfbNGwuNdfZfXBMz8Ll58juvd4mHZGZTT0_X1snzW7","y":"ASiMO9VOdB4xlUBOayqg18Hh8bh5PHlGq93YrnElgArhmrxC-sbxD7pQ7nCELXYqu4avbPYSUE7QDqLKCXRAPGRT"}`
+	shortMLDSA = `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`
 )
+
+// zeroMLDSA is a key of 1312 zero bytes.
+var zeroMLDSA = `{"kty":"AKP","alg":"ML-DSA-44","pub":"` + strings.Repeat("A", 1750) + `"}`
 
 func TestJWKS_KeysOfTheRFCs(t *testing.T) {
 	t.Parallel()
@@ -42,14 +45,14 @@ func TestJWKS_KeysOfTheRFCs(t *testing.T) {
 	}
 	assert.Contains(t, errorOfUnusable(t, keys.JWKS(jwkSet(rfc7515Oct))), `private member "k"`)
 	assert.Contains(t, errorOfUnusable(t, keys.JWKS(jwkSet(`{"kty":"oct"}`))), "symmetric")
-	assert.Contains(t, errorOfUnusable(t, keys.JWKS(jwkSet(unknownKind))), "AKP")
+	assert.Contains(t, errorOfUnusable(t, keys.JWKS(jwkSet(shortMLDSA))), "ML-DSA-44")
 }
 
 // FuzzJWKS compares each key of a set with its JWK, which the test reads with encoding/json: the JWK must be
 // public, meant for verifying, and of the kind that the algorithm of the key needs. Then it makes one used JWK
 // private, symmetric, for encryption or ambiguous. The set must lose that key and no other.
 func FuzzJWKS(f *testing.F) {
-	all := []string{rfc7515RSA, rfc7515EC, rfc8037OKP, oursOnP384, oursOnP521, rfc7515Oct, unknownKind}
+	all := []string{rfc7515RSA, rfc7515EC, rfc8037OKP, oursOnP384, oursOnP521, rfc7515Oct, shortMLDSA, zeroMLDSA}
 	for i, j := range all {
 		f.Add(jwkSet(j), uint8(i))
 		f.Add(jwkSet(j, all[(i+1)%len(all)]), uint8(i))
@@ -180,6 +183,7 @@ func requirePublic(t *testing.T, raw json.RawMessage, k *jwtgate.Key) {
 		"RSA": {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
 		"EC":  {"ES256", "ES384", "ES512"},
 		"OKP": {"EdDSA"},
+		"AKP": {"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"}, // since Go 1.27
 	}
 	require.Contains(t, kinds[members["kty"].(string)], k.Algorithm())
 	if alg := members["alg"]; alg != nil && alg != "" && alg != "Ed25519" {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/jwk"
 )
 
 // PEM returns a source with the public keys and certificates of a PEM text (RFC
@@ -150,11 +151,20 @@ func blockKey(block *pem.Block) (*jwtgate.Key, error) {
 		}
 		return nil, fmt.Errorf("a %.40q block was found; use PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE", block.Type)
 	}
+	isPublic := block.Type == "PUBLIC KEY" || block.Type == "CERTIFICATE"
+	if isPublic && public == nil { // package x509 does not know the kind of key
+		if newer := jwk.NeedsNewerGo(block.Bytes); newer != nil {
+			return nil, newer
+		}
+	}
 	if err != nil {
 		return nil, unreadable(block, err)
 	}
 	switch public.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+		return publicKey(public)
+	}
+	if len(jwk.Algorithms(public)) > 0 {
 		return publicKey(public)
 	}
 	return nil, fmt.Errorf("its key is for another use (%s); signatures need RSA, ECDSA or Ed25519", strings.TrimPrefix(fmt.Sprintf("%T", public), "*"))

@@ -16,7 +16,9 @@ import (
 //
 //   - an *rsa.PublicKey, for RS256;
 //   - an *ecdsa.PublicKey, for the algorithm of its curve (ES256, ES384, ES512);
-//   - an ed25519.PublicKey, for EdDSA.
+//   - an ed25519.PublicKey, for EdDSA;
+//   - an *mldsa.PublicKey, for the algorithm of its parameters (ML-DSA-44, ML-DSA-65,
+//     ML-DSA-87), in a program that was built with Go 1.27 or later.
 //
 // A token may be signed with any of the keys, whatever key ID it names. There may
 // be at most four keys for one algorithm. For RS384, PS256 and so on, or for a
@@ -52,7 +54,11 @@ func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
 	case nil:
 		return nil, errors.New("the key is nil")
 	default:
-		return nil, fmt.Errorf("a %T was given; use an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey", public)
+		algorithms := jwk.Algorithms(public)
+		if len(algorithms) == 0 {
+			return nil, fmt.Errorf("a %T was given; use an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey", public)
+		}
+		algorithm = algorithms[0]
 	}
 	return jwtgate.NewKey("", algorithm, public)
 }

@@ -236,7 +236,7 @@ func TestRemote_OddKeys(t *testing.T) {
 		problem string // in the log; "" if the key is used
 	}{
 		{"unknown kty", jwk{"kty": "XYZ", "kid": "odd"}, "kty"},
-		{"ML-DSA", jwk{"kty": "AKP", "alg": "ML-DSA-44", "kid": "odd", "pub": "AAAA"}, "kty"},
+		{"ML-DSA", jwk{"kty": "AKP", "alg": "ML-DSA-44", "kid": "odd", "pub": "AAAA"}, "ML-DSA-44"},
 		{"malformed n", jwkOf(&rsaKey().PublicKey).with("kid", "odd").with("n", "!!!"), "n is not base64url"},
 		{"off-curve point", ec.with("kid", "odd").with("x", ec["y"]), "not a point"},
 		{"numeric kid", ec.with("kid", 1), "kid is not a string"},

@@ -33,7 +33,7 @@ type Key struct {
 	Issuer    string // issuer, which Entra ID adds; "" if the JWK has none
 
 	// Public is an *rsa.PublicKey, an *ecdsa.PublicKey whose point is on its
-	// curve, or an ed25519.PublicKey, which may have any length.
+	// curve, an ed25519.PublicKey, which may have any length, or an *mldsa.PublicKey.
 	Public crypto.PublicKey
 	// Algorithms are those that Public can verify, the usual one first.
 	Algorithms []string
@@ -68,8 +68,10 @@ func (u *UseError) Error() string {
 //     exactly one way;
 //   - that is symmetric, or has a private member;
 //   - that is not for verifying, by use or key_ops;
-//   - of another kty than RSA, EC and OKP, or another crv than P-256, P-384,
+//   - of another kty than RSA, EC, OKP and AKP, or another crv than P-256, P-384,
 //     P-521 and Ed25519;
+//   - of kty AKP, with another alg than ML-DSA-44, ML-DSA-65 and ML-DSA-87 (RFC 9964), or
+//     in a program that was built with Go 1.26 or earlier;
 //   - with a member of the wrong type, an exponent of 2^31 or more, a point that
 //     is not on its curve, or a number that is not base64url without padding.
 //
@@ -96,6 +98,8 @@ func Parse(raw []byte, use string) (*Key, error) {
 		k.Public, err = m.ec()
 	case "OKP":
 		k.Public, err = m.okp()
+	case "AKP":
+		k.Public, err = m.akp()
 	case "oct":
 		err = errors.New("it is a symmetric key, which a set of public keys must not have")
 	case "":
@@ -111,8 +115,8 @@ func Parse(raw []byte, use string) (*Key, error) {
 }
 
 // Algorithms returns the algorithms that a public key can verify, the usual one
-// first (RFC 7518 section 3.1, RFC 8037 section 3.1). It returns nil for a key of
-// another type than those of [Key], and for an ECDSA key on another curve.
+// first (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9964). It returns nil
+// for a key of another type than those of [Key], and for an ECDSA key on another curve.
 func Algorithms(public crypto.PublicKey) []string {
 	switch p := public.(type) {
 	case *rsa.PublicKey:
@@ -131,15 +135,16 @@ func Algorithms(public crypto.PublicKey) []string {
 		case elliptic.P521():
 			return []string{"ES512"}
 		}
+		return nil
 	}
-	return nil
+	return mldsaAlgorithms(public)
 }
 
 // members has the members of a JWK that Parse uses (RFC 7517 section 4, RFC 7518
-// section 6, RFC 8037 section 2).
+// section 6, RFC 8037 section 2, RFC 9964).
 type members struct {
 	kty, use, kid, alg, crv, issuer string
-	n, e, x, y                      []byte
+	n, e, x, y, pub                 []byte
 }
 
 func readMembers(raw []byte) (*members, error) {
@@ -174,6 +179,8 @@ func readMembers(raw []byte) (*members, error) {
 			m.x, err = octets(member)
 		case "y":
 			m.y, err = octets(member)
+		case "pub":
+			m.pub, err = octets(member)
 		case "key_ops":
 			err = checkOperations(member.Value)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "priv":
@@ -293,4 +300,19 @@ func (m *members) okp() (ed25519.PublicKey, error) {
 		return nil, fmt.Errorf("crv %.40q is not supported", m.crv)
 	}
 	return ed25519.PublicKey(m.x), nil
+}
+
+// akp reads a key of kty AKP, whose alg says which kind of key it is (RFC 9964).
+func (m *members) akp() (crypto.PublicKey, error) {
+	switch m.alg {
+	case "ML-DSA-44", "ML-DSA-65", "ML-DSA-87":
+	case "":
+		return nil, errors.New("alg is missing, which a key of kty AKP must have")
+	default:
+		return nil, fmt.Errorf("alg %.40q is not supported for kty AKP", m.alg)
+	}
+	if len(m.pub) == 0 {
+		return nil, errors.New("pub is missing")
+	}
+	return newMLDSA(m.alg, m.pub)
 }

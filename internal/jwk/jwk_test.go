@@ -148,6 +148,31 @@ func TestParse_Use(t *testing.T) {
 	}
 }
 
+// The alg of a key of kty AKP says which kind of key it is (RFC 9964).
+func TestParse_AKP(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, jwk, problem string }{
+		{"no alg", `{"kty":"AKP","pub":"AAAA"}`, "alg is missing, which a key of kty AKP must have"},
+		{"an empty alg", `{"kty":"AKP","alg":"","pub":"AAAA"}`, "alg is missing"},
+		{"an alg of another kty", `{"kty":"AKP","alg":"ES256","pub":"AAAA"}`, `alg "ES256" is not supported for kty AKP`},
+		{"another case", `{"kty":"AKP","alg":"ml-dsa-44","pub":"AAAA"}`, `alg "ml-dsa-44" is not supported`},
+		{"another algorithm", `{"kty":"AKP","alg":"SLH-DSA-SHA2-128s","pub":"AAAA"}`, "is not supported for kty AKP"},
+		{"no pub", `{"kty":"AKP","alg":"ML-DSA-44"}`, "pub is missing"},
+		{"an empty pub", `{"kty":"AKP","alg":"ML-DSA-44","pub":""}`, "pub is missing"},
+		{"pub is no string", `{"kty":"AKP","alg":"ML-DSA-44","pub":1}`, "pub is not a string"},
+		{"pub with padding", `{"kty":"AKP","alg":"ML-DSA-44","pub":"AA=="}`, "pub is not base64url"},
+		{"a short pub", `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`, "ML-DSA-44"},
+		{"a private key", `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA","priv":"AAAA"}`, `the private member "priv"`},
+		{"another use", `{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA","use":"enc"}`, "not for signatures"},
+	} {
+		k, err := jwk.Parse([]byte(tt.jwk), "")
+		assert.Nil(t, k, tt.name)
+		require.ErrorContains(t, err, tt.problem, tt.name)
+		assert.Less(t, len(err.Error()), 100)
+	}
+	assert.Nil(t, jwk.Algorithms("a string"))
+}
+
 func TestReadSet(t *testing.T) {
 	t.Parallel()
 	set := func(n int) []byte { return []byte(`{"a":1,"keys":[` + strings.Repeat("{},", n-1) + "{}]}") }
