@@ -9,6 +9,7 @@ require (
 	github.com/gorilla/handlers v1.5.2
 	github.com/jwtgate/jwtgate v0.0.0
 	github.com/quic-go/quic-go v0.61.0
+	github.com/spiffe/go-spiffe/v2 v2.9.0
 	github.com/stretchr/testify v1.12.1
 	github.com/zitadel/oidc/v3 v3.45.6
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.71.0
