@@ -372,7 +372,9 @@ func (r *Remote) CheckIssuers(issuers []string) error {
 		bad("Algorithms: the list is empty; leave the field out for the default")
 	}
 	for _, name := range r.Algorithms {
-		if !slices.Contains(publicKeyAlgorithms, name) {
+		if strings.HasPrefix(name, "ML-DSA-") {
+			bad("Algorithms: %q is not for keys without alg, because a key of ML-DSA has one (RFC 9964); leave it out", name)
+		} else if !slices.Contains(publicKeyAlgorithms, name) {
 			bad("Algorithms: %q is not one of %s", name, strings.Join(publicKeyAlgorithms, ", "))
 		}
 	}

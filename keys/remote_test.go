@@ -79,6 +79,7 @@ func TestRemote_RefusesSettings(t *testing.T) {
 		{"the shortest durations", &keys.Remote{FreshFor: time.Second, StaleFor: time.Second, MinInterval: time.Millisecond, Timeout: time.Millisecond}, nil, ""},
 		{"no StaleFor", &keys.Remote{StaleFor: -1}, nil, ""},
 		{"no algorithms", &keys.Remote{Algorithms: []string{}}, nil, "Algorithms: the list is empty"},
+		{"ML-DSA for keys without alg", &keys.Remote{Algorithms: []string{"ES256", "ML-DSA-44"}}, nil, `Algorithms: "ML-DSA-44" is not for keys without alg`},
 		{"symmetric algorithm", &keys.Remote{Algorithms: []string{"HS256"}}, nil, `Algorithms: "HS256" is not one of`},
 		{"Algorithms and Parse", &keys.Remote{Algorithms: []string{"RS256"}, Parse: func([]byte) ([]*jwtgate.Key, error) { return nil, nil }}, nil, "Parse"},
 	} {
