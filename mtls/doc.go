@@ -54,9 +54,8 @@
 //   - nginx replaces the header that proxy_set_header names, and removes no other. A
 //     location that has a proxy_set_header of its own inherits none, so it passes on what
 //     the client wrote.
-//   - HAProxy removes nothing by itself. http-request del-header Client-Cert has to come
-//     before http-request set-header Client-Cert :%[ssl_c_der,base64]: with the condition
-//     ssl_c_used.
+//   - HAProxy removes nothing by itself. First comes http-request del-header Client-Cert,
+//     and then http-request set-header Client-Cert ":%[ssl_c_der,base64]:" if { ssl_c_used }.
 //   - Cloudflare removes nothing by itself. A rule that removes Client-Cert has to come
 //     before the rule that sets it.
 //   - A proxy that does not know the header, such as Traefik with Client-Cert, passes it on.
