@@ -45,8 +45,8 @@
 // here. So [Verifier.URLs] is required, and these headers are never read.
 //
 // The path is that of the request line, so a mux or [http.StripPrefix] in front of the gate
-// does not matter. Only what happens before the request reaches this process does. For a
-// proxy that takes a prefix off the path, write the prefix into URLs:
+// does not matter. What a proxy does before the request reaches this process matters. If it
+// takes a prefix off the path, write the prefix into URLs:
 //
 //	client calls        https://example.com/shop/orders/42
 //	this process gets   GET /orders/42
@@ -54,14 +54,15 @@
 //
 // List each name under which clients call the service, and no other. URLs are compared by
 // RFC 3986 sections 6.2.2 and 6.2.3: letter case of scheme and host, default ports,
-// unneeded percent-encoding and dot segments do not matter. Letter case of the path, //
-// and / and %2F do.
+// unneeded percent-encoding and dot segments do not matter. The letter case of the path
+// matters, %2F is not /, and // is not /. If URLs has a path, a request for / may also have
+// that path without a slash at its end as htu: proxies pass on both as /.
 //
 // # One server or several
 //
-// A proof must be accepted only once. A single server remembers used proofs by itself,
-// bounded to a million. It forgets them when it restarts: within MaxAge, a proof from before
-// the restart would be good once more.
+// A proof must be accepted only once. A single server remembers used proofs by itself, up
+// to a million. It forgets them when it restarts: within MaxAge, a proof from before the
+// restart is good once more.
 //
 // Servers behind a load balancer need a common memory: set [Verifier.Replays] to a Redis or
 // a database. If it fails, requests are answered with 503. No request passes unchecked.

@@ -18,7 +18,7 @@ type Replays interface {
 	//
 	//	SET id 1 NX PXAT until
 	//
-	// id is a hash. It tells nothing about the proof. An error means that Use cannot find
+	// id is a hash of the client's key and the jti of the proof. An error means that Use cannot find
 	// out; the request is then answered with 503.
 	Use(ctx context.Context, id [32]byte, until time.Time) (fresh bool, err error)
 }
@@ -31,7 +31,8 @@ type Stats struct {
 	// Proofs is the number of proofs that are remembered, and Limit the most that can be.
 	Proofs, Limit int
 	// Refused is the number of requests that were answered with 503 because the memory was
-	// full or because the clock of this machine had gone back.
+	// full, or because the clock of this machine had gone back: it is then not known which
+	// proofs were used in the time that comes again.
 	Refused uint64
 }
 

@@ -18,7 +18,7 @@ import (
 
 // A Verifier checks DPoP proofs (RFC 9449). It is a [jwtgate.SchemeConfirmer]: put a
 // pointer to it into [jwtgate.Options.Confirm]. [jwtgate.New] reports mistakes in its
-// fields. A Verifier that New has not accepted refuses every proof.
+// fields. A Verifier with mistakes refuses every proof.
 //
 // The fields are read when the Verifier is used for the first time, and must not change
 // afterwards. A Verifier must not be copied after that. Its methods are safe for concurrent
@@ -45,23 +45,25 @@ type Verifier struct {
 	// NonceKeys switches nonces on (RFC 9449 section 9): random secrets of 32 bytes or more,
 	// the same on each server of a fleet. Nonces are made with the first key, and accepted if
 	// they were made with any. To replace a key, add the new one as the second on all
-	// servers, then make it the first on all, and remove the old one three minutes later.
+	// servers. Then make it the first on all. Remove the old one three minutes later.
 	//
-	// With nonces a proof must be made for each request within the last two or three minutes
-	// by the clock of this service. A client can neither make proofs in advance, nor is it
-	// refused because its clock is wrong.
+	// A nonce is good for one to two minutes by the clock of this service. So a client cannot
+	// make proofs in advance, and it is not refused because its clock is wrong.
 	NonceKeys [][]byte
 	// Replays remembers which proofs have been used. nil means the memory of this process:
 	// up to a million proofs of the last minutes. That is enough for a single server. Two
-	// servers with memories of their own would each accept the same proof once. When the
-	// memory is full, requests are answered with 503.
+	// servers with memories of their own would each accept the same proof once.
+	//
+	// The memory never forgets a proof that is still accepted. When it is full, requests are
+	// answered with 503. A client that sends thousands of good proofs a second can fill it:
+	// limit the rate of each client with other middleware.
 	Replays Replays
 	// Now returns the current time, for tests. nil means [time.Now].
 	Now func() time.Time
 
 	setup sync.Once
-	ready *checker // nil if the fields cannot be used; see problem
-	wrong error
+	ready *checker // nil if the fields cannot be used
+	wrong error    // why they cannot be used
 }
 
 const (
