@@ -187,3 +187,18 @@ func TestNonceAndCacheControl(t *testing.T) {
 		assert.Len(t, serve(handler, newRequest("GET", "/", "DPoP: "+proof)).Header()["Dpop-Nonce"], 1)
 	}
 }
+
+// acceptance 77: one line, however many gates a request passes.
+func TestOneNonceOfNestedGates(t *testing.T) {
+	t.Parallel()
+	v := &dpop.Verifier{NonceKeys: [][]byte{nonceKey(1)}}
+	gate := newGate(t, v)
+	handler := http.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for range 3 {
+		handler = gate.Optional(handler)
+	}
+	refusing := gate.Optional(gate.Handler(handler))
+	for _, h := range []http.Handler{handler, refusing} {
+		assert.Len(t, serve(h, newRequest("GET", "/")).Header()["Dpop-Nonce"], 1)
+	}
+}
