@@ -684,3 +684,30 @@ func TestConfirmByItself(t *testing.T) {
 	assert.Error(t, none.CheckConfirmer())
 	assert.ErrorIs(t, none.Confirm(newRequest("GET", "/"), nil, ""), jwtgate.ErrUnavailable)
 }
+
+// Only a client that has signed a proof is remembered, so that a stranger with a stolen token
+// cannot displace the others.
+func TestStrangersAreNotRemembered(t *testing.T) {
+	t.Parallel()
+	v := &dpop.Verifier{}
+	gate := newGate(t, v)
+	token := p256Client.token()
+	ask := func(kid string, signer *client) error {
+		d := p256Client.draft("GET", "https://api.example.com/", token)
+		d.header["kid"], d.client = kid, signer
+		return send(gate, newRequest("GET", "/", "Authorization: DPoP "+token, "DPoP: "+d.sign())).err
+	}
+	for i := range 50 {
+		assert.Error(t, ask(fmt.Sprint(i), otherClient))
+	}
+	assert.Zero(t, dpop.Remembered(v))
+	for range 2 {
+		assert.NoError(t, ask("1", p256Client))
+		assert.Equal(t, 1, dpop.Remembered(v))
+	}
+	// Nor is a long header, which would need much memory.
+	d := p256Client.draft("GET", "https://api.example.com/", token)
+	d.header["x"] = strings.Repeat("x", 2<<10)
+	assert.NoError(t, send(gate, newRequest("GET", "/", "Authorization: DPoP "+token, "DPoP: "+d.sign())).err)
+	assert.Equal(t, 1, dpop.Remembered(v))
+}
