@@ -17,11 +17,14 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/dpop"
 	"github.com/jwtgate/jwtgate/examples/frameworks/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -30,13 +33,15 @@ import (
 const leeway = 30 * time.Second
 
 // newHandler returns the service. Clients know it as resource, a URL with the path /mcp.
-// It verifies tokens of issuer with keys from source.
-func newHandler(source jwtgate.KeySource, issuer, resource string, options *mcp.StreamableHTTPOptions) (http.Handler, error) {
+// It verifies tokens of issuer with keys from source. With confirm, it accepts only tokens
+// that are bound to a key.
+func newHandler(source jwtgate.KeySource, issuer, resource string, options *mcp.StreamableHTTPOptions, confirm ...jwtgate.Confirmer) (http.Handler, error) {
 	gate, err := jwtgate.New(jwtgate.Options{
 		Keys:      source,
 		Issuers:   []string{issuer},
 		Audiences: []string{resource}, // tokens for other services are refused (RFC 8707)
 		Leeway:    leeway,
+		Confirm:   confirm,
 		Resource:  resource,
 		Metadata: map[string]any{
 			"resource_name":    "Notes",
@@ -116,11 +121,23 @@ func main() {
 	resource := flag.String("resource", "", "`URL` by which clients know the server; http://ADDRESS/mcp if empty")
 	issuer := flag.String("issuer", "", "`URL` of the issuer of the tokens; the program prints tokens of its own if empty")
 	stateless := flag.Bool("stateless", false, "have no sessions")
+	bound := flag.Bool("dpop", false, "accept only tokens that are bound to a DPoP key")
 	flag.Parse()
-	if *resource == "" {
-		*resource = "http://" + *addr + "/mcp"
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
 	}
+	if *resource == "" {
+		*resource = "http://" + listener.Addr().String() + "/mcp"
+	}
+	fmt.Printf("The MCP server is %s\n\n", *resource)
 
+	var confirm []jwtgate.Confirmer
+	if *bound {
+		nonceKey := make([]byte, 32)
+		rand.Read(nonceKey) // never fails
+		confirm = append(confirm, &dpop.Verifier{URLs: []string{strings.TrimSuffix(*resource, "/mcp")}, NonceKeys: [][]byte{nonceKey}})
+	}
 	var source jwtgate.KeySource = &keys.Remote{}
 	if *issuer == "" {
 		secret := make([]byte, 32)
@@ -129,12 +146,12 @@ func main() {
 		*issuer = demo.Issuer
 		printCurl(*resource, secret)
 	}
-	handler, err := newHandler(source, *issuer, *resource, &mcp.StreamableHTTPOptions{Stateless: *stateless})
+	handler, err := newHandler(source, *issuer, *resource, &mcp.StreamableHTTPOptions{Stateless: *stateless}, confirm...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: *addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	log.Fatal(server.ListenAndServe())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.Serve(listener))
 }
 
 // printCurl prints calls of a tool: without a token, with a token that lacks a scope, and
