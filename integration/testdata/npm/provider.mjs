@@ -26,7 +26,7 @@ const provider = new Provider(issuer, {
 		},
 	],
 	clientDefaults: { id_token_signed_response_alg: 'ES256' },
-	enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+	enabledJWA: { idTokenSigningAlgValues: ['ES256'], dPoPSigningAlgValues: ['ES256', 'Ed25519', 'PS256'] },
 	acrValues: ['pwd', 'mfa'],
 	findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
 	// RFC 9068 section 2.2.1.
