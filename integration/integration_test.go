@@ -1,8 +1,9 @@
 // Package integration_test tests jwtgate end to end against a third-party identity
 // provider, the OpenID provider of zitadel/oidc. Both the provider and the API listen
 // on loopback. The tokens come from the provider's token endpoint, and the gate
-// discovers the provider's keys. It also tests the gate over HTTP/3, and between
-// middleware of others. Run it with
+// discovers the provider's keys. It also tests the gate over HTTP/3, between middleware of
+// others, with curl, in a browser, with the clients of MCP, and with packages of npm.
+// Tests that need a program that is not installed are skipped. Run it with
 //
 //	go -C integration test ./...
 package integration_test
