@@ -104,7 +104,7 @@ func curl(t *testing.T, args ...string) string {
 }
 
 // TestCertificatesWithCurl sends tokens that are bound to certificates with curl.
-// acceptance 85
+// acceptance 85, 86
 func TestCertificatesWithCurl(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -156,6 +156,7 @@ func derOf(t *testing.T, c certificate) []byte {
 
 // TestCertificateBoundTokensOfNPM is about tokens that oidc-provider has bound to a
 // certificate.
+// acceptance 85
 func TestCertificateBoundTokensOfNPM(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

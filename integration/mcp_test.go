@@ -39,6 +39,7 @@ const redirectURI = "http://127.0.0.1:9/callback"
 // TestMCPClientGo signs in with the client of MCP's Go SDK. The client has no token, and
 // learns all it needs from the answers of the server. It signs its user in once more when a
 // tool needs more scopes.
+// acceptance 64, 68
 func TestMCPClientGo(t *testing.T) {
 	t.Parallel()
 	issuer := startNodeProvider(t, npmDir(t))

@@ -24,6 +24,7 @@ type challenge struct {
 
 // TestClientsOfNPM tests gates with tokens of oidc-provider, which the packages oauth4webapi
 // and dpop use. See testdata/npm/client.mjs for the requests.
+// acceptance 66, 67, 69, 74, 75, 77, 79-81, 87
 func TestClientsOfNPM(t *testing.T) {
 	t.Parallel()
 	dir := npmDir(t)

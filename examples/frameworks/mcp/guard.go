@@ -49,7 +49,8 @@ func addTool[In, Out any](g *guard, server *mcp.Server, tool *mcp.Tool, call mcp
 // is not the one who began the session. Without bind, whoever learns the ID of a session
 // could read its messages, answer its questions and end it.
 //
-// bind also ends a stream when its token expires.
+// bind also ends a stream when its token expires. It needs tokens that do: leave
+// Options.AllowNoExpiry out.
 func (g *guard) bind(next http.Handler) http.Handler {
 	userOf := func(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo, error) {
 		token, ok := jwtgate.FromContext(ctx)
@@ -57,9 +58,10 @@ func (g *guard) bind(next http.Handler) http.Handler {
 			return nil, auth.ErrInvalidToken
 		}
 		return &auth.TokenInfo{
-			// Two issuers may have the same subject. The SDK binds no session if UserID is
-			// empty.
-			UserID:     fmt.Sprintf("%q %q", token.Issuer, token.Subject),
+			// Two issuers may have the same subject, and a service that acts for a user is not
+			// the user. The client may change: clients register again when the user signs in
+			// again. The SDK binds no session if UserID is empty.
+			UserID:     fmt.Sprintf("%q %q %q", token.Issuer, token.Subject, token.Actor),
 			Scopes:     token.Scopes,
 			Expiration: token.Expires,
 			Extra:      map[string]any{"token": token},
@@ -69,7 +71,11 @@ func (g *guard) bind(next http.Handler) http.Handler {
 	// refuse tokens that the gate has accepted, with a 401 that has no challenge.
 	bound := auth.RequireBearerToken(userOf, &auth.RequireBearerTokenOptions{ClockSkew: g.leeway})(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, _ := jwtgate.FromContext(r.Context())
+		token, ok := jwtgate.FromContext(r.Context())
+		if !ok {
+			g.gate.Deny(w, r, jwtgate.ErrNoToken)
+			return
+		}
 		ctx, cancel := context.WithDeadline(r.Context(), token.Expires.Add(g.leeway))
 		defer cancel()
 		r = r.Clone(ctx)

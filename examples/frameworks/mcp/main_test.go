@@ -154,6 +154,7 @@ var modes = map[string]*mcp.StreamableHTTPOptions{
 }
 
 // TestDiscovery tests what a client without a token learns.
+// acceptance 64, 66, 67
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	s := startExample(t, nil)
@@ -225,6 +226,7 @@ func TestTools(t *testing.T) {
 }
 
 // TestStepUp tests the refusal from which a client learns the scopes that a tool needs.
+// acceptance 67, 68
 func TestStepUp(t *testing.T) {
 	t.Parallel()
 	for mode, options := range modes {
@@ -252,8 +254,9 @@ func TestSessionsAreBound(t *testing.T) {
 	s := startExample(t, nil)
 	alice := client{service: s, token: s.token("alice", "notes:write"), version: v2025November}.initialize(t)
 	for name, other := range map[string]map[string]any{
-		"another subject": {"sub": "bob"},
-		"a subject that looks like another issuer's": {"sub": demo.Issuer + `" "alice`},
+		"another subject":                  {"sub": "bob"},
+		"a subject with an issuer":         {"sub": demo.Issuer + `" "alice`},
+		"a service that acts for the user": {"act": map[string]string{"sub": "mallory"}},
 	} {
 		claims := map[string]any{"aud": s.url, "scope": "notes:write"}
 		for k, v := range other {
@@ -405,10 +408,10 @@ func TestCheck(t *testing.T) {
 		mux := http.NewServeMux()
 		mux.Handle("/mcp", gate.Handler(g.bind(sdk)))
 		mux.Handle("/unbound", gate.Handler(sdk))
+		mux.Handle("/unguarded", g.bind(sdk))
 		return mux, err
 	})
-	unbound := s
-	unbound.url = strings.TrimSuffix(s.url, "/mcp") + "/unbound"
+	at := func(path string) service { return service{url: strings.TrimSuffix(s.url, "/mcp") + path} }
 	for _, test := range []struct {
 		name, scope, body string
 		service           service
@@ -418,7 +421,7 @@ func TestCheck(t *testing.T) {
 		{"no rules", "", callOf("list_notes"), s, `"subject":"alice"`},
 		{"scope missing", "notes:read", callOf("add_note"), s, `the access token does not grant what the tool \"add_note\" needs`},
 		{"tool added in another way", "notes:write", strings.Replace(callOf("add_note"), "add_note", "forgotten", 1), s, `unknown tool \"forgotten\"`},
-		{"bind left out", "notes:write", callOf("list_notes"), unbound, "the call has no token"},
+		{"bind left out", "notes:write", callOf("list_notes"), at("/unbound"), "the call has no token"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -428,6 +431,10 @@ func TestCheck(t *testing.T) {
 			assert.Contains(t, text, test.want)
 		})
 	}
+	t.Run("gate left out", func(t *testing.T) {
+		c := client{service: at("/unguarded"), token: s.token("alice", "notes:write"), version: v2025November}
+		assert.Equal(t, http.StatusUnauthorized, c.send(t, "POST", callOf("list_notes")).StatusCode)
+	})
 }
 
 // TestLeeway tests that the SDK does not refuse a token that the gate accepts.
