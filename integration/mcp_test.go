@@ -19,15 +19,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startMCPServer builds and starts examples/frameworks/mcp, and returns the URL of the
-// server. Like TestPlayground, its tests do not see changes of the program's sources.
-func startMCPServer(t *testing.T, args ...string) string {
+// buildMCPServer builds examples/frameworks/mcp and returns the path of the program. As with
+// TestPlayground, go test does not see changes of the program's sources.
+func buildMCPServer(t *testing.T) (program string) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "mcp.exe")
+	program = filepath.Join(t.TempDir(), "mcp.exe")
 	build := exec.Command("go", "build", "-o", program, "./mcp")
 	build.Dir = "../examples/frameworks"
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+	return program
+}
+
+// startMCPServer starts the program and returns the URL of the server.
+func startMCPServer(t *testing.T, program string, args ...string) string {
+	t.Helper()
 	line := startProgram(t, exec.Command(program, append([]string{"-addr", "127.0.0.1:0"}, args...)...), "http://")
 	return line[strings.Index(line, "http://"):]
 }
@@ -42,24 +48,26 @@ const redirectURI = "http://127.0.0.1:9/callback"
 // acceptance 64, 68
 func TestMCPClientGo(t *testing.T) {
 	t.Parallel()
-	issuer := startNodeProvider(t, npmDir(t))
+	issuer, program := startNodeProvider(t, npmDir(t)), buildMCPServer(t)
 	for mode, args := range map[string][]string{"with sessions": nil, "stateless": {"-stateless"}} {
 		for _, registered := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, registered %t", mode, registered), func(t *testing.T) {
 				t.Parallel()
-				server := startMCPServer(t, append(args, "-issuer", issuer)...)
+				server := startMCPServer(t, program, append(args, "-issuer", issuer)...)
 				var asked []string // the scopes of each authorization request
 				config := &auth.AuthorizationCodeHandlerConfig{
 					RedirectURL: redirectURI,
 					AuthorizationCodeFetcher: func(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
 						request, err := url.Parse(args.URL)
-						require.NoError(t, err)
+						if err != nil {
+							return nil, err
+						}
 						assert.Equal(t, server, request.Query().Get("resource"))
 						scopes := strings.Fields(request.Query().Get("scope"))
 						slices.Sort(scopes) // the client sends them in any order
 						asked = append(asked, strings.Join(scopes, " "))
-						got := signIn(t, args.URL)
-						return &auth.AuthorizationResult{Code: got.Get("code"), State: got.Get("state"), Iss: got.Get("iss")}, nil
+						got, err := signIn(ctx, args.URL)
+						return &auth.AuthorizationResult{Code: got.Get("code"), State: got.Get("state"), Iss: got.Get("iss")}, err
 					},
 				}
 				if registered {
@@ -98,10 +106,11 @@ func TestMCPClientGo(t *testing.T) {
 
 // signIn follows the redirects of an authorization request as a browser does, and returns
 // the query of the last one, to redirectURI.
-func signIn(t *testing.T, address string) (answer url.Values) {
-	t.Helper()
+func signIn(ctx context.Context, address string) (answer url.Values, err error) {
 	jar, err := cookiejar.New(nil)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if strings.HasPrefix(r.URL.String(), redirectURI+"?") {
 			answer = r.URL.Query()
@@ -109,11 +118,19 @@ func signIn(t *testing.T, address string) (answer url.Values) {
 		}
 		return nil
 	}}
-	response, err := browser.Get(address)
-	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := browser.Do(request)
+	if err != nil {
+		return nil, err
+	}
 	defer response.Body.Close()
-	require.NotNil(t, answer, "%s", response.Status)
-	return answer
+	if answer == nil {
+		return nil, fmt.Errorf("status %d of %s", response.StatusCode, response.Request.URL)
+	}
+	return answer, nil
 }
 
 // TestMCPClientTypeScript does the same as TestMCPClientGo with the client of MCP's
@@ -121,7 +138,7 @@ func signIn(t *testing.T, address string) (answer url.Values) {
 func TestMCPClientTypeScript(t *testing.T) {
 	t.Parallel()
 	dir := npmDir(t)
-	issuer := startNodeProvider(t, dir)
+	issuer, program := startNodeProvider(t, dir), buildMCPServer(t)
 	for _, test := range []struct {
 		name   string
 		args   []string
@@ -135,7 +152,7 @@ func TestMCPClientTypeScript(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := startMCPServer(t, append(test.args, "-issuer", issuer)...)
+			server := startMCPServer(t, program, append(test.args, "-issuer", issuer)...)
 			type signIn struct{ Scope, Resource string }
 			type noteList struct {
 				Subject string
