@@ -458,6 +458,7 @@ func TestStreamEnds(t *testing.T) {
 	line, err := bufio.NewReader(response.Body).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, ": ok\n", line)
+	defer time.AfterFunc(time.Minute, func() { _ = response.Body.Close() }).Stop() // a stream without an end fails the test
 	_, err = io.ReadAll(response.Body) // until the stream ends
 	require.NoError(t, err)
 }
@@ -488,6 +489,29 @@ func TestWhatToolsSee(t *testing.T) {
 	status, _ := result(t, alice.send(t, "POST", callOf("list_notes")))
 	require.Equal(t, http.StatusOK, status)
 	assert.Equal(t, sight{[]string{"new"}, "Bearer checked-by-the-gate"}, <-seen)
+}
+
+// A scheme accepts all tokens that are bound to a DPoP key, without a proof.
+type scheme struct{}
+
+func (scheme) Method() string                                      { return "jkt" }
+func (scheme) Confirm(*http.Request, *jwtgate.Token, string) error { return nil }
+func (scheme) Scheme() string                                      { return "DPoP" }
+func (scheme) Challenge() map[string]string                        { return nil }
+func (scheme) SetHeader(http.Header, *http.Request)                {}
+
+// TestOtherScheme tests that the SDK lets tokens pass that come under another scheme than
+// Bearer.
+func TestOtherScheme(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(resource string) (http.Handler, error) {
+		return newHandler(keys.HS256(secret), demo.Issuer, resource, modes["stateless"], scheme{})
+	})
+	token := demo.Token(secret, map[string]any{"aud": s.url, "scope": "notes:read", "cnf": map[string]string{"jkt": "thumbprint"}})
+	for authorization, want := range map[string]int{"DPoP " + token: http.StatusOK, "Bearer " + token: http.StatusUnauthorized} {
+		c := client{service: s, version: v2025November, header: map[string]string{"Authorization": authorization}}
+		assert.Equal(t, want, c.send(t, "POST", callOf("list_notes")).StatusCode)
+	}
 }
 
 func TestLongBody(t *testing.T) {
