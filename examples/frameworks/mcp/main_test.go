@@ -459,7 +459,7 @@ func TestStreamEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ": ok\n", line)
 	defer time.AfterFunc(time.Minute, func() { _ = response.Body.Close() }).Stop() // a stream without an end fails the test
-	_, err = io.ReadAll(response.Body) // until the stream ends
+	_, err = io.ReadAll(response.Body)                                             // until the stream ends
 	require.NoError(t, err)
 }
 
