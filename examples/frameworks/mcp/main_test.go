@@ -458,8 +458,9 @@ func TestStreamEnds(t *testing.T) {
 	line, err := bufio.NewReader(response.Body).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, ": ok\n", line)
-	defer time.AfterFunc(time.Minute, func() { _ = response.Body.Close() }).Stop() // a stream without an end fails the test
-	_, err = io.ReadAll(response.Body)                                             // until the stream ends
+	// A stream without an end fails the test.
+	defer time.AfterFunc(time.Minute, func() { _ = response.Body.Close() }).Stop()
+	_, err = io.ReadAll(response.Body)
 	require.NoError(t, err)
 }
 
