@@ -94,6 +94,9 @@ func (c *challenger) used(r *http.Request) int {
 // further returns those of Error.Params that a challenge can have, in the order of their
 // names.
 func (s *challengeScheme) further(e *Error) (text string) {
+	if len(e.Params) == 0 {
+		return "" // sorting nothing would allocate
+	}
 	for _, name := range slices.Sorted(maps.Keys(e.Params)) {
 		if !slices.Contains(ownParameters, strings.ToLower(name)) && !strings.Contains(strings.ToLower(s.end), ", "+strings.ToLower(name)+"=") {
 			text += parameter(name, e.Params[name])
