@@ -14,12 +14,13 @@ import (
 // A program collects the parts of the Go code for a form.
 type program struct {
 	imports []string        // packages of the standard library; duplicates are allowed
+	modules []string        // other packages
 	fields  strings.Builder // of jwtgate.Options
 }
 
 // code returns the Go code for the gate that the form describes.
 func code(f form) (string, error) {
-	p := &program{imports: []string{"net/http"}}
+	p := &program{imports: []string{"net/http"}, modules: []string{"github.com/jwtgate/jwtgate"}}
 	p.keys(f)
 	p.list("Issuers", lines(f.Issuers))
 	p.flag("AnyIssuer", f.AnyIssuer)
@@ -37,6 +38,10 @@ func code(f form) (string, error) {
 	d, _ := f.durations()
 	p.duration("Leeway", d.leeway)
 	p.duration("MaxAge", d.maxAge)
+	if f.Confirm == "dpop" {
+		p.modules = append(p.modules, "github.com/jwtgate/jwtgate/dpop")
+		p.confirm(f)
+	}
 	switch f.Extract {
 	case "cookie":
 		p.field("Extract", "jwtgate.Cookie("+strconv.Quote(f.ExtractName)+")", "")
@@ -68,10 +73,11 @@ func code(f form) (string, error) {
 	for _, path := range p.imports { // gofmt sorts them and removes duplicates
 		fmt.Fprintf(&b, "%q\n", path)
 	}
-	b.WriteString(`
-"github.com/jwtgate/jwtgate"
-"github.com/jwtgate/jwtgate/keys"
-)
+	b.WriteByte('\n')
+	for _, path := range append(p.modules, "github.com/jwtgate/jwtgate/keys") {
+		fmt.Fprintf(&b, "%q\n", path)
+	}
+	b.WriteString(`)
 
 // guard returns next behind a gate.
 func guard(next http.Handler) (http.Handler, error) {
@@ -141,6 +147,17 @@ func (p *program) keys(f form) {
 		p.imports = append(p.imports, "os")
 		p.field("Keys", constructor+`([]byte(os.Getenv("JWT_SECRET")))`, "")
 	}
+}
+
+// confirm writes the checker of proofs.
+func (p *program) confirm(f form) {
+	fields := "URLs: []string{" + quoted(lines(f.URLs)) + "},\n"
+	if f.Nonces { // secrets do not belong in code
+		p.imports = append(p.imports, "os")
+		fields += `NonceKeys: [][]byte{[]byte(os.Getenv("DPOP_NONCE_KEY"))},` + "\n"
+	}
+	p.field("Confirm", "[]jwtgate.Confirmer{&dpop.Verifier{\n"+fields+"}}", "")
+	p.flag("AllowUnbound", f.AllowUnbound)
 }
 
 func (p *program) field(name, value, comment string) {

@@ -60,6 +60,13 @@ var changes = map[string]func(*form){
 		f.Extract, f.ExtractName, f.Request = "cookie", "__Host-session", "GET / HTTP/1.1\nHost: a\nCookie: __Host-session={token}"
 	},
 	"no token68": func(f *form) { f.Request += " more" },
+	"DPoP": func(f *form) {
+		f.Confirm, f.URLs, f.Request = "dpop", "https://api.example.com\nhttps://example.com/api", "GET / HTTP/1.1\nHost: a\nAuthorization: DPoP {token}"
+		f.Claims = strings.Replace(f.Claims, "{", `{"cnf": {"jkt": "x"},`, 1)
+	},
+	"DPoP nonces": func(f *form) {
+		f.Confirm, f.Nonces, f.AllowUnbound = "dpop", true, true
+	},
 	"Header": func(f *form) { // the request has no such header
 		f.Extract, f.ExtractName = "header", "`!#$%&'*+"
 	},
@@ -107,7 +114,7 @@ func TestCode(t *testing.T) {
 	var requests []string
 	want := map[string]answer{}
 	for i, name := range names {
-		f := presets(now)[0].Form
+		f := ours().presets(now)[0].Form
 		// The code with keys.Remote is only compiled: running it would fetch keys.
 		discovered := f
 		changes[name](&discovered)
@@ -155,7 +162,8 @@ func TestCode(t *testing.T) {
 	invoke := func(arguments ...string) []byte {
 		command := exec.Command("go", arguments...)
 		command.Dir = dir
-		command.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "JWT_SECRET="+string(ours().secret))
+		command.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "JWT_SECRET="+string(ours().secret),
+			"DPOP_NONCE_KEY="+string(ours().nonceKey))
 		out, err := command.Output()
 		var stderr []byte
 		if exit, ok := err.(*exec.ExitError); ok {
@@ -233,7 +241,7 @@ func main() {
 // The code has the fields that were set and no others.
 func TestCodeIsShort(t *testing.T) {
 	t.Parallel()
-	f := presets(time.Now())[0].Form
+	f := ours().presets(time.Now())[0].Form
 	f.Scopes, f.Leeway = "orders:read orders:write", "1m"
 	got, err := code(f)
 	require.NoError(t, err)
@@ -267,19 +275,23 @@ func guard(next http.Handler) (http.Handler, error) {
 func TestCodeHasNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"secret", "hs256", "hs384", "hs512", "pem", "jwks"} {
-		f := presets(time.Now())[0].Form
+		f := ours().presets(time.Now())[0].Form
 		f.Source, f.Material = source, strings.Repeat("the secret", 10)
 		got, err := code(f)
 		require.NoError(t, err)
 		assert.NotContains(t, got, "the secret", source)
 		assert.NotContains(t, got, string(ours().secret), source)
+		f.Confirm, f.Nonces = "dpop", true
+		got, err = code(f)
+		require.NoError(t, err)
+		assert.NotContains(t, got, string(ours().nonceKey), source)
 	}
 }
 
 // The code for tokens in cookies protects against requests from other sites (CSRF).
 func TestCodeForCookie(t *testing.T) {
 	t.Parallel()
-	f := presets(time.Now())[0].Form
+	f := ours().presets(time.Now())[0].Form
 	for extract, want := range map[string]bool{"": false, "header": false, "cookie": true} {
 		f.Extract, f.ExtractName = extract, "session"
 		got, err := code(f)
@@ -292,7 +304,7 @@ func TestCodeForCookie(t *testing.T) {
 // page says so, although the page's own gate accepts the token.
 func TestCodeProblem(t *testing.T) {
 	t.Parallel()
-	f := presets(time.Now())[0].Form
+	f := ours().presets(time.Now())[0].Form
 	f.Issuers = "http://auth.example.com/"
 	f.Claims = strings.Replace(f.Claims, "https://auth", "http://auth", 1)
 	r := ours().try(f, time.Now())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/dpop"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -19,7 +20,7 @@ type form struct {
 	Signature string `json:"signature"` // see issuer.mint
 	Header    string `json:"header"`
 	Claims    string `json:"claims"`
-	Request   string `json:"request"` // request line and header; {token} is replaced by the token
+	Request   string `json:"request"` // request line and header; {token} and {proof} are replaced
 
 	Source   string `json:"source"`   // see issuer.source
 	Material string `json:"material"` // the pasted keys
@@ -45,6 +46,16 @@ type form struct {
 	Scopes     string `json:"scopes"`   // separated by spaces
 	RoleClaim  string `json:"roleClaim"`
 	RoleValues string `json:"roleValues"`
+
+	Confirm      string `json:"confirm"` // "" for none, or "dpop"
+	URLs         string `json:"urls"`    // one per line
+	Nonces       bool   `json:"nonces"`
+	AllowUnbound bool   `json:"allowUnbound"`
+	Twice        bool   `json:"twice"` // send the request twice; the result is that of the second
+	Proof        string `json:"proof"` // signed by the page, with the fields below
+	ProofKey     string `json:"proofKey"`
+	ProofHeader  string `json:"proofHeader"`
+	ProofClaims  string `json:"proofClaims"`
 
 	Extract     string `json:"extract"` // "" for Bearer, "cookie" or "header"
 	ExtractName string `json:"extractName"`
@@ -139,9 +150,18 @@ func (i *issuer) source(f form) (jwtgate.KeySource, error) {
 	return nil, fmt.Errorf("source: unknown choice %q", f.Source)
 }
 
+// verifier returns the checker of proofs that the form chooses.
+func (i *issuer) verifier(f form, now func() time.Time) *dpop.Verifier {
+	v := &dpop.Verifier{URLs: lines(f.URLs), Now: now}
+	if f.Nonces {
+		v.NonceKeys = [][]byte{i.nonceKey}
+	}
+	return v
+}
+
 // options returns the gate's options and the rules for Require. The error joins the
 // problems of all fields that cannot be turned into an option.
-func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Options, required []jwtgate.Rule, err error) {
+func (i *issuer) options(f form, source jwtgate.KeySource, now time.Time) (o jwtgate.Options, required []jwtgate.Rule, err error) {
 	d, errs := f.durations()
 	o = jwtgate.Options{
 		Keys:           source,
@@ -170,9 +190,19 @@ func (f form) options(source jwtgate.KeySource, now time.Time) (o jwtgate.Option
 		}()
 		construct()
 	}
+	switch f.Confirm {
+	case "":
+	case "dpop":
+		o.Confirm = []jwtgate.Confirmer{i.verifier(f, o.Now)}
+		o.AllowUnbound = f.AllowUnbound
+	default:
+		errs = append(errs, fmt.Errorf("confirm: unknown choice %q", f.Confirm))
+	}
 	switch f.Extract {
 	case "":
-		o.Extract = jwtgate.Bearer
+		if o.Confirm == nil { // with DPoP the gate reads the Authorization header itself
+			o.Extract = jwtgate.Bearer
+		}
 	case "cookie":
 		attempt(func() { o.Extract = jwtgate.Cookie(f.ExtractName) })
 	case "header":

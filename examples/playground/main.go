@@ -4,7 +4,8 @@
 //	go run ./examples/playground
 //
 // Then open http://127.0.0.1:8080/ in a browser. The page signs tokens with keys that
-// are made when the program starts, or takes a pasted token and pasted keys.
+// are made when the program starts, or takes a pasted token and pasted keys. The page
+// itself is a DPoP client: it makes a key that never leaves the browser, and proofs.
 //
 // The page sends its fields to /api. Any program on this machine can do the same.
 // Missing fields are empty:
@@ -98,28 +99,41 @@ func newHandler(issuer *issuer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(page))
 	mux.HandleFunc("GET /presets", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, presets(time.Now()))
+		writeJSON(w, issuer.presets(time.Now()))
 	})
 	mux.HandleFunc("POST /api", func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			http.Error(w, "the body must be application/json", http.StatusUnsupportedMediaType)
-			return
+		if f, ok := readForm(w, r); ok {
+			writeJSON(w, issuer.try(f, time.Now()))
 		}
-		var f form
-		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-		decoder.DisallowUnknownFields()
-		var tooLarge *http.MaxBytesError
-		switch err := decoder.Decode(&f); {
-		case errors.As(err, &tooLarge):
-			http.Error(w, "the body has more than "+strconv.Itoa(maxBody)+" bytes", http.StatusRequestEntityTooLarge)
-			return
-		case err != nil:
-			http.Error(w, "the body is not a form: "+err.Error(), http.StatusBadRequest)
-			return
+	})
+	// The page needs the token before the proof: the proof has its hash.
+	mux.HandleFunc("POST /mint", func(w http.ResponseWriter, r *http.Request) {
+		if f, ok := readForm(w, r); ok {
+			token, _ := issuer.mint(f) // /api shows the error
+			writeJSON(w, map[string]string{"token": token})
 		}
-		writeJSON(w, issuer.try(f, time.Now()))
 	})
 	return secured(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// readForm returns the form in the body of r. If there is none, it answers the request.
+func readForm(w http.ResponseWriter, r *http.Request) (f form, ok bool) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		http.Error(w, "the body must be application/json", http.StatusUnsupportedMediaType)
+		return f, false
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	var tooLarge *http.MaxBytesError
+	switch err := decoder.Decode(&f); {
+	case errors.As(err, &tooLarge):
+		http.Error(w, "the body has more than "+strconv.Itoa(maxBody)+" bytes", http.StatusRequestEntityTooLarge)
+		return f, false
+	case err != nil:
+		http.Error(w, "the body is not a form: "+err.Error(), http.StatusBadRequest)
+		return f, false
+	}
+	return f, true
 }
 
 func writeJSON(w http.ResponseWriter, content any) {

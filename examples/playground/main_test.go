@@ -5,6 +5,10 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -78,6 +82,61 @@ func ask(t *testing.T, server *httptest.Server, f form) result {
 	return r
 }
 
+// clientKeys are keys of a client, as the page has them.
+var clientKeys = sync.OnceValue(func() map[string]*ecdsa.PrivateKey {
+	keys := map[string]*ecdsa.PrivateKey{}
+	for _, name := range []string{"page", "other"} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		keys[name] = key
+	}
+	return keys
+})
+
+// publicJWK returns the public key as JSON, in the form of which the thumbprint is made
+// (RFC 7638), and the thumbprint.
+func publicJWK(t *testing.T, key *ecdsa.PrivateKey) (jwk, thumbprint string) {
+	t.Helper()
+	point, err := key.PublicKey.Bytes()
+	require.NoError(t, err)
+	encode := base64.RawURLEncoding.EncodeToString
+	jwk = fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":%q,"y":%q}`, encode(point[1:33]), encode(point[33:]))
+	sum := sha256.Sum256([]byte(jwk))
+	return jwk, encode(sum[:])
+}
+
+// prove fills in what the page fills in: the thumbprint, the token and the proof.
+func prove(t *testing.T, server *httptest.Server, f form) form {
+	t.Helper()
+	_, thumbprint := publicJWK(t, clientKeys()["page"])
+	f.Claims = strings.ReplaceAll(f.Claims, "{jkt}", thumbprint)
+	if f.Confirm == "" || !strings.Contains(f.Request, "{proof}") {
+		return f
+	}
+	if f.Mode == "mint" {
+		body, err := json.Marshal(f)
+		require.NoError(t, err)
+		status, _, text := send(t, "POST", server.URL+"/mint", http.Header{"Content-Type": {"application/json"}}, string(body))
+		require.Equal(t, http.StatusOK, status, text)
+		var minted struct{ Token string }
+		require.NoError(t, json.Unmarshal([]byte(text), &minted))
+		f.Mode, f.Token = "paste", minted.Token
+	}
+	key := clientKeys()[f.ProofKey]
+	jwk, _ := publicJWK(t, key)
+	hash := sha256.Sum256([]byte(f.Token))
+	encode := base64.RawURLEncoding.EncodeToString
+	fill := strings.NewReplacer("{jwk}", jwk, "{jti}", rand.Text(), "{iat}", fmt.Sprint(time.Now().Unix()),
+		"{ath}", encode(hash[:]), "{nonce}", ours().nonceAt(time.Now()))
+	input := encode([]byte(fill.Replace(f.ProofHeader))) + "." + encode([]byte(fill.Replace(f.ProofClaims)))
+	signature, err := jwt.SigningMethodES256.Sign(input, key)
+	require.NoError(t, err)
+	f.Proof = input + "." + encode(signature)
+	return f
+}
+
 func presetForms(t *testing.T, server *httptest.Server) map[string]form {
 	t.Helper()
 	_, _, text := send(t, "GET", server.URL+"/presets", nil, "")
@@ -137,6 +196,20 @@ func TestPresets(t *testing.T) {
 		{"missing", 401, "extract", refused, "ErrNoToken"},
 		{"scope", 403, "require", refused, "ErrForbidden"},
 		{"outage", 503, "validate", unsure, "ErrUnavailable"},
+
+		{"proof", 200, "handler", passed, ""},
+		{"query", 200, "handler", passed, ""},
+		{"no-proof", 401, "confirm", refused, "ErrProof"},
+		{"bearer", 401, "extract", refused, "ErrClaim"},
+		{"replay", 401, "confirm", refused, "ErrProof"},
+		{"method", 401, "confirm", refused, "ErrProof"},
+		{"url", 401, "confirm", refused, "ErrProof"},
+		{"ath", 401, "confirm", refused, "ErrProof"},
+		{"key", 401, "confirm", refused, "ErrClaim"},
+		{"old", 401, "confirm", refused, "ErrProof"},
+		{"nonce", 200, "handler", passed, ""},
+		{"no-nonce", 401, "confirm", refused, "ErrProof"},
+		{"old-nonce", 401, "confirm", refused, "ErrProof"},
 	}
 	require.Len(t, tests, len(forms))
 	for _, test := range tests {
@@ -144,7 +217,7 @@ func TestPresets(t *testing.T) {
 			t.Parallel()
 			f, ok := forms[test.id]
 			require.True(t, ok)
-			r := ask(t, server, f)
+			r := ask(t, server, prove(t, server, f))
 			assertEnds(t, r, test.step, test.state)
 			assert.Equal(t, test.status, r.Status)
 			assert.True(t, strings.HasPrefix(r.Answer, fmt.Sprintf("HTTP/1.1 %d ", test.status)), r.Answer)
@@ -175,12 +248,22 @@ func TestPresetsHaveOneFault(t *testing.T) {
 		"loose":     func(f *form) { f.Signature = "right" },
 		"scope":     func(f *form) { f.Scopes = "orders:read" },
 		"outage":    func(f *form) { f.Validate = "passes" },
+		"no-proof":  func(f *form) { f.Request += "\nDPoP: {proof}" },
+		"bearer":    func(f *form) { f.Request, f.Claims, f.AllowUnbound = forms["good"].Request, forms["good"].Claims, true },
+		"replay":    func(f *form) { f.Twice = false },
+		"method":    func(f *form) { f.Request = strings.Replace(f.Request, "GET", "POST", 1) },
+		"url":       func(f *form) { f.URLs += "\nhttps://billing.example.com" },
+		"ath":       func(f *form) { f.ProofClaims = forms["proof"].ProofClaims },
+		"key":       func(f *form) { f.ProofKey = "page" },
+		"old":       func(f *form) { f.Clock = "-10m" },
+		"no-nonce":  func(f *form) { f.Nonces = false },
+		"old-nonce": func(f *form) { f.Clock = "-5m" },
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			f := forms[id]
 			change(&f)
-			assertEnds(t, ask(t, server, f), "handler", passed)
+			assertEnds(t, ask(t, server, prove(t, server, f)), "handler", passed)
 		})
 	}
 }
@@ -276,7 +359,9 @@ func TestSteps(t *testing.T) {
 		{"no sub, AllowNoSubject", all(without("sub"), func(f *form) { f.AllowNoSubject = true }), 200, "handler", passed},
 		{"no id", func(f *form) { f.SubjectClaim = "id" }, 401, "subject", refused},
 		{"id", all(claim(`"id": 7`), func(f *form) { f.SubjectClaim = "id" }), 200, "handler", passed},
-		{"bound to a key", claim(`"cnf": {}`), 401, "subject", refused},
+		{"bound to a key", claim(`"cnf": {"jkt": "x"}`), 401, "subject", refused},
+		{"bound to a certificate", claim(`"cnf": {"x5t#S256": "x"}`), 401, "subject", refused},
+		{"cnf without a member", claim(`"cnf": {}`), 401, "claims", refused},
 		{"RFC 9068, typ", func(f *form) { f.RFC9068 = true }, 401, "type", refused},
 		{"RFC 9068, client_id", func(f *form) { f.RFC9068, f.Header = true, `{"alg":"ES256","typ":"at+jwt"}` }, 401, "subject", refused},
 
@@ -326,12 +411,75 @@ func TestBodyThatNeverComes(t *testing.T) {
 	issuer := ours()
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
-		f := presets(now)[0].Form
+		f := ours().presets(now)[0].Form
 		f.Request += "\nContent-Length: 5"
 		r := issuer.try(f, now)
 		assertEnds(t, *r, "handler", passed)
 		assert.Equal(t, 200, r.Status, r.Answer)
 	})
+}
+
+// The result of a refused proof has the challenge, the nonce and the record of the log.
+func TestProofs(t *testing.T) {
+	t.Parallel()
+	server := serve(t)
+	forms := presetForms(t, server)
+	for id, want := range map[string]struct{ code, reason, err string }{
+		"no-proof":  {"invalid_dpop_proof", "proof", "the request has no header DPoP"},
+		"bearer":    {"invalid_token", "claim", "the token came under the scheme Bearer"},
+		"replay":    {"invalid_dpop_proof", "proof", "has been used before"},
+		"method":    {"invalid_dpop_proof", "proof", `htm is "POST"`},
+		"url":       {"invalid_dpop_proof", "proof", `htu is "https://billing.example.com/orders", wanted is "https://api.example.com/orders"`},
+		"ath":       {"invalid_dpop_proof", "proof", "ath is "},
+		"key":       {"invalid_token", "claim", "the proof is of the key with the thumbprint "},
+		"old":       {"invalid_dpop_proof", "proof", "iat was 10m"},
+		"no-nonce":  {"use_dpop_nonce", "proof", "the proof has no nonce"},
+		"old-nonce": {"use_dpop_nonce", "proof", "nonce "},
+	} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			f := prove(t, server, forms[id])
+			r := ask(t, server, f)
+			assert.Equal(t, 401, r.Status)
+			assert.Regexp(t, `\r\nWww-Authenticate: DPoP realm="api", error="`+want.code+`", [^\r]*algs="ES256 EdDSA Ed25519 PS256"\r\n`, r.Answer)
+			assert.Equal(t, want.reason, r.Reason)
+			assert.Contains(t, r.Err, want.err)
+			assert.Regexp(t, `^level=WARN msg="jwtgate: deny" status=401 reason=`+want.reason+` error=.* decision=deny\n$`, r.Log)
+			if id != "bearer" {
+				assert.Contains(t, r.Log, "token.bound=dpop")
+			}
+			assert.NotContains(t, r.Log, r.Token)
+			assert.Equal(t, want.code == "use_dpop_nonce", r.Nonce != "")
+			assert.Equal(t, r.Nonce != "", strings.Contains(r.Answer, "\r\nDpop-Nonce: "+r.Nonce+"\r\n"))
+		})
+	}
+
+	r := ask(t, server, prove(t, server, forms["proof"]))
+	assert.Contains(t, r.Log, "token.bound=dpop")
+	confirm := func(r result) step {
+		return r.Steps[slices.IndexFunc(r.Steps, func(s step) bool { return s.ID == "confirm" })]
+	}
+	assert.Equal(t, "bound by dpop", confirm(r).Detail)
+
+	// Bearer tokens beside bound ones.
+	f := forms["good"]
+	f.Confirm, f.AllowUnbound = "dpop", true
+	r = ask(t, server, f)
+	assertEnds(t, r, "handler", passed)
+	assert.Equal(t, unset, confirm(r).State)
+	f.AllowUnbound = false
+	assertEnds(t, ask(t, server, f), "extract", refused)
+	f.Request = strings.Replace(f.Request, "Bearer", "DPoP", 1)
+	assertEnds(t, ask(t, server, f), "subject", refused)
+	f = prove(t, server, forms["bearer"])
+	f.AllowUnbound = true
+	assertEnds(t, ask(t, server, f), "subject", refused)
+	f = prove(t, server, forms["proof"])
+	f.Request += "\nAuthorization: DPoP {token}"
+	assertEnds(t, ask(t, server, f), "extract", refused)
+	f = prove(t, server, forms["proof"])
+	f.Token = f.Token[:len(f.Token)-4] + "AAAA"
+	assertEnds(t, ask(t, server, f), "signature", refused)
 }
 
 // A step without anything to check is shown as "not set", not as passed.
@@ -467,6 +615,9 @@ func TestProblems(t *testing.T) {
 		"Authorization":  {func(f *form) { f.Extract, f.ExtractName = "header", "authorization" }, []string{"jwtgate.Header: "}},
 		"durations":      {func(f *form) { f.Leeway, f.MaxAge, f.Clock = "5", "x", "1 h" }, []string{"Leeway: ", "MaxAge: ", "Now: "}},
 		"no such choice": {func(f *form) { f.Extract, f.Validate = "body", "maybe" }, []string{"extract: ", "validate: "}},
+		"no URL":         {func(f *form) { f.Confirm, f.URLs = "dpop", "" }, []string{"Options.Confirm: dpop.Verifier.URLs: "}},
+		"no such check":  {func(f *form) { f.Confirm = "mtls" }, []string{"confirm: "}},
+		"proof, cookie":  {func(f *form) { f.Confirm, f.Extract, f.ExtractName = "dpop", "cookie", "a" }, []string{"Options.Extract: "}},
 		"no such source": {func(f *form) { f.Source = "ftp" }, []string{"source: "}},
 		"no such key":    {func(f *form) { f.Key = "es-2" }, []string{"key: "}},
 		"no such way":    {func(f *form) { f.Signature = "wrong" }, []string{"signature: "}},
@@ -510,6 +661,7 @@ func TestOtherSites(t *testing.T) {
 		{"the foreign name, for the presets", "GET", "/presets", http.Header{"Host": {"evil.example"}}, 421},
 		{"a name that looks like loopback", "GET", "/", http.Header{"Host": {"127.0.0.1.evil.example" + port}}, 421},
 		{"in a URL", "GET", "/api", nil, 404},
+		{"another site, for a token", "POST", "/mint", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		{"no such page", "GET", "/../main.go", nil, 404},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,7 +11,9 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -22,6 +24,7 @@ import (
 // An issuer has keys and signs any header and claims with them, valid or not.
 type issuer struct {
 	secret    []byte
+	nonceKey  []byte            // for DPoP
 	signers   map[string]signer // by key ID
 	accepted  jwtgate.KeySource // the public keys
 	publicPEM []byte            // the public key of RS256
@@ -43,7 +46,7 @@ const (
 )
 
 func newIssuer() (*issuer, error) {
-	i := &issuer{secret: []byte(rand.Text() + rand.Text()), signers: map[string]signer{}}
+	i := &issuer{secret: []byte(rand.Text() + rand.Text()), nonceKey: []byte(rand.Text() + rand.Text()), signers: map[string]signer{}}
 	i.signers[idHS256] = signer{jwt.SigningMethodHS256, i.secret, []byte(rand.Text() + rand.Text())}
 	var public []*jwtgate.Key
 	for _, kind := range []struct {
@@ -127,4 +130,12 @@ func withPaddingBit(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(token) - 1
 	return token[:last] + string(alphabet[strings.IndexByte(alphabet, token[last])|1])
+}
+
+// nonceAt returns the nonce that a gate with NonceKeys gives to clients at a time.
+func (i *issuer) nonceAt(at time.Time) string {
+	v := i.verifier(form{URLs: "https://api.example.com", Nonces: true}, func() time.Time { return at })
+	header := http.Header{}
+	v.SetHeader(header, &http.Request{})
+	return header.Get("DPoP-Nonce")
 }

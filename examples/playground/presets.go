@@ -11,17 +11,24 @@ type preset struct {
 	ID    string `json:"id"`
 	Label string `json:"label"`
 	About string `json:"about"`
+	Group string `json:"group"`
 	Form  form   `json:"form"`
 }
 
-// presets returns the presets of the page. The first has a good token, and each of
-// the others has one fault. The times in the claims are relative to now.
-func presets(now time.Time) []preset {
+// presets returns the presets of the page. The first of each group is good. Most of the
+// others have one fault. The times in the claims are relative to now.
+func (i *issuer) presets(now time.Time) []preset {
 	const (
 		issuer   = `"iss": "https://auth.example.com/"`
 		audience = `"aud": "https://api.example.com"`
 		subject  = `"sub": "alice"`
 		scope    = `"scope": "orders:read"`
+
+		jti = `"jti": "{jti}"`
+		htm = `"htm": "GET"`
+		htu = `"htu": "https://api.example.com/orders"`
+		iat = `"iat": {iat}`
+		ath = `"ath": "{ath}"`
 	)
 	issued, expires := fmt.Sprintf(`"iat": %d`, now.Unix()), fmt.Sprintf(`"exp": %d`, now.Add(time.Hour).Unix())
 	good := form{
@@ -34,12 +41,19 @@ func presets(now time.Time) []preset {
 		Source:    "issuer",
 		Issuers:   "https://auth.example.com/",
 		Audiences: "https://api.example.com",
+
+		// For who switches Confirm on. The page replaces what is in braces.
+		URLs:        "https://api.example.com",
+		ProofKey:    "page",
+		ProofHeader: object(`"typ": "dpop+jwt"`, `"alg": "ES256"`, `"jwk": {jwk}`),
+		ProofClaims: object(jti, htm, htu, iat, ath),
 	}
+	group := "Bearer"
 	var all []preset
 	add := func(id, label, about string, change func(*form)) {
 		f := good
 		change(&f)
-		all = append(all, preset{id, label, about, f})
+		all = append(all, preset{id, label, about, group, f})
 	}
 	claims := func(members ...string) func(*form) {
 		return func(f *form) { f.Claims = object(members...) }
@@ -76,6 +90,40 @@ func presets(now time.Time) []preset {
 	})
 	add("scope", "Missing scope", "The token is good, but the route requires another scope.", func(f *form) { f.Scopes = "orders:read orders:write" })
 	add("outage", "Outage", "Validate cannot reach its database, so the gate answers 503.", func(f *form) { f.Validate = "outage" })
+
+	group = "DPoP"
+	issued = fmt.Sprintf(`"iat": %d`, now.Add(-15*time.Minute).Unix()) // a token is older than a proof
+	good.Confirm = "dpop"
+	good.Claims = object(issuer, audience, subject, scope, issued, expires, `"cnf": {"jkt": "{jkt}"}`)
+	good.Request = "GET /orders?page=2 HTTP/1.1\nHost: api.example.com\nAuthorization: DPoP {token}\nDPoP: {proof}"
+	proof := func(members ...string) func(*form) {
+		return func(f *form) { f.ProofClaims = object(members...) }
+	}
+	withNonce := func(members ...string) func(*form) {
+		return func(f *form) {
+			f.Nonces, f.ProofClaims = true, object(append([]string{jti, htm, htu, iat, ath}, members...)...)
+		}
+	}
+	add("proof", "Good proof", "The token is bound to a key of this page, and the page signs a proof for the request.", func(*form) {})
+	add("query", "Query", "htu has the query too. The gate accepts it: a proof is for the URL without the query.",
+		proof(jti, htm, `"htu": "https://api.example.com/orders?page=2"`, iat, ath))
+	add("no-proof", "No proof", "Somebody has stolen the token, and not the key.", func(f *form) {
+		f.Request = strings.Replace(f.Request, "\nDPoP: {proof}", "", 1)
+	})
+	add("bearer", "As Bearer", "Somebody sends the token as if it were not bound.", func(f *form) {
+		f.Request = "GET /orders HTTP/1.1\nHost: api.example.com\nAuthorization: Bearer {token}"
+	})
+	add("replay", "Replay", "The same request is sent twice. This is the answer to the second.", func(f *form) { f.Twice = true })
+	add("method", "Other method", "The proof is for a POST.", proof(jti, `"htm": "POST"`, htu, iat, ath))
+	add("url", "Other URL", "The proof is for another service, which has passed it on.",
+		proof(jti, htm, `"htu": "https://billing.example.com/orders"`, iat, ath))
+	add("ath", "Other token", "ath is the hash of another token.", proof(jti, htm, htu, iat, `"ath": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"`))
+	add("key", "Other key", "The proof is good, but the token is bound to another key.", func(f *form) { f.ProofKey = "other" })
+	add("old", "Old iat", "The proof was made ten minutes ago.", proof(jti, htm, htu, fmt.Sprintf(`"iat": %d`, now.Add(-10*time.Minute).Unix()), ath))
+	add("nonce", "Nonce", "The gate wants its nonces. The page takes the nonce of the last answer, and tries again if it has none.",
+		withNonce(`"nonce": "{nonce}"`))
+	add("no-nonce", "No nonce", "The gate wants its nonces. A client library tries again with the nonce of this answer.", withNonce())
+	add("old-nonce", "Old nonce", "The nonce is of five minutes ago.", withNonce(fmt.Sprintf(`"nonce": %q`, i.nonceAt(now.Add(-5*time.Minute)))))
 	return all
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -28,8 +29,10 @@ type result struct {
 	Status  int      `json:"status"`
 	Summary string   `json:"summary"`
 	Answer  string   `json:"answer"` // the HTTP response as sent
+	Nonce   string   `json:"nonce"`  // DPoP-Nonce of the answer
 	Err     string   `json:"err"`    // the error that Options.Observe got
 	Reason  string   `json:"reason"` // Error.Reason
+	Log     string   `json:"log"`    // the record of AuditLog, without the times
 	Is      []string `json:"is"`     // the sentinels that errors.Is finds
 
 	Code        string `json:"code"`
@@ -61,7 +64,7 @@ func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	options, required, err := f.options(source, now)
+	options, required, err := i.options(f, source, now)
 	if err != nil {
 		return err
 	}
@@ -69,20 +72,28 @@ func (r *result) fill(i *issuer, f form, now time.Time) (err error) {
 		return err
 	}
 
-	t := &trace{reached: map[string]bool{}, details: map[string]string{}}
+	t := &trace{}
+	t.begin()
 	handler, err := t.guard(options, required)
 	if err != nil {
 		return err
 	}
 	r.CodeProblem = codeProblem(f, options)
-	if r.Answer, err = exchange(handler, strings.ReplaceAll(f.Request, "{token}", r.Token)); err != nil {
+	request := strings.NewReplacer("{token}", r.Token, "{proof}", strings.TrimSpace(f.Proof)).Replace(f.Request)
+	if r.Answer, err = exchange(handler, request); err != nil {
 		return err
+	}
+	if f.Twice {
+		t.begin()
+		if r.Answer, err = exchange(handler, request); err != nil {
+			return err
+		}
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(strings.NewReader(r.Answer)), nil)
 	if err != nil {
 		return fmt.Errorf("the request gets no answer: %w", err)
 	}
-	r.Status = answer.StatusCode
+	r.Status, r.Nonce, r.Log = answer.StatusCode, answer.Header.Get("DPoP-Nonce"), t.log.String()
 	r.Steps = t.steps(options, required, r.Status)
 	r.Summary = answer.Status + ": " + summary(r.Steps)
 	var e *jwtgate.Error
@@ -125,6 +136,8 @@ var sentinels = []struct {
 	{"ErrType", jwtgate.ErrType},
 	{"ErrClaim", jwtgate.ErrClaim},
 	{"ErrRevoked", jwtgate.ErrRevoked},
+	{"ErrProof", jwtgate.ErrProof},
+	{"ErrAuthentication", jwtgate.ErrAuthentication},
 	{"ErrForbidden", jwtgate.ErrForbidden},
 	{"ErrCanceled", jwtgate.ErrCanceled},
 	{"ErrUnavailable", jwtgate.ErrUnavailable},
@@ -159,15 +172,15 @@ func decoded(token string) (header, claims string) {
 // record in t what happens. The hooks do not change what the gate decides.
 func (t *trace) guard(o jwtgate.Options, required []jwtgate.Rule) (http.Handler, error) {
 	extract, validate := o.Extract, o.Validate
-	o.Extract = func(r *http.Request) (string, error) {
-		t.details["request"] = r.Method + " " + r.RequestURI
-		credential, err := extract(r)
-		t.reach("extract", "")
-		if err == nil && credential != "" {
-			t.credential = credential
-			t.details["extract"] = fmt.Sprintf("%d bytes", len(credential))
+	if extract != nil {
+		o.Extract = func(r *http.Request) (string, error) {
+			credential, err := extract(r)
+			if err == nil && credential != "" {
+				t.credential = credential
+				t.details["extract"] = fmt.Sprintf("%d bytes", len(credential))
+			}
+			return credential, err
 		}
-		return credential, err
 	}
 	o.Keys = &tracedKeys{o.Keys, t}
 	// Rules run in order. Marks before and after the form's rules record how far the
@@ -187,18 +200,42 @@ func (t *trace) guard(o jwtgate.Options, required []jwtgate.Rule) (http.Handler,
 		}
 		return validate(ctx, token)
 	}
-	o.Observe = func(_ context.Context, e jwtgate.Event) { t.event = e }
+	audit := jwtgate.AuditLog(slog.New(slog.NewTextHandler(&t.log, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "duration" {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})))
+	o.Observe = func(ctx context.Context, e jwtgate.Event) {
+		t.event = e
+		audit(ctx, e)
+	}
 
 	gate, err := jwtgate.New(o)
 	if err != nil {
 		return nil, err
 	}
 	gate = gate.Require(append([]jwtgate.Rule{mark("require")}, required...)...)
-	return gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	guarded := gate.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject := jwtgate.Subject(r.Context())
 		t.reach("handler", fmt.Sprintf("jwtgate.Subject is %q", subject))
 		fmt.Fprintln(w, "hello", subject)
-	})), nil
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.details["request"] = r.Method + " " + r.RequestURI
+		t.reach("extract", "")
+		if extract == nil {
+			// The gate reads the Authorization header, and no hook sees what it finds. If it
+			// refuses the header, refusedAt knows by the error.
+			scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			if t.credential = strings.TrimLeft(credential, " "); t.credential != "" {
+				t.details["extract"] = fmt.Sprintf("%d bytes under %.10q", len(t.credential), scheme)
+			}
+		}
+		guarded.ServeHTTP(w, r)
+	}), nil
 }
 
 // A tracedKeys is a key source that records its calls in a trace.

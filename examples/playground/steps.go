@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +46,9 @@ var path = []step{
 	{ID: "times", Title: "Times", About: "exp, nbf, iat"},
 	{ID: "audience", Title: "Audience", About: "iss is the keys' issuer; aud names this service"},
 	{ID: "type", Title: "Type", About: "typ is accepted"},
-	{ID: "subject", Title: "Subject", About: "has a subject; no cnf without Confirm; RFC 9068"},
+	{ID: "subject", Title: "Subject", About: "has a subject; cnf fits Confirm and scheme; RFC 9068"},
 	{ID: "rules", Title: "Rules", About: "the rules for every token, else 401"},
-	{ID: "confirm", Title: "Confirm", About: "the sender holds the key of cnf"},
+	{ID: "confirm", Title: "Confirm", About: "a new proof, for this request, by the key in cnf"},
 	{ID: "validate", Title: "Validate", About: "revocation, tenancy: may call a database"},
 	{ID: "require", Title: "Require", About: "the rules of the route, else 403"},
 	{ID: "handler", Title: "Handler", About: "called with the token in its context"},
@@ -59,6 +60,12 @@ type trace struct {
 	details    map[string]string // by step
 	credential string
 	event      jwtgate.Event
+	log        bytes.Buffer // the record of AuditLog
+}
+
+// begin makes t ready for a request.
+func (t *trace) begin() {
+	*t = trace{reached: map[string]bool{}, details: map[string]string{}}
 }
 
 func (t *trace) reach(id, detail string) { t.reached[id], t.details[id] = true, detail }
@@ -74,9 +81,13 @@ func (t *trace) steps(o jwtgate.Options, required []jwtgate.Rule, status int) []
 		}
 	}
 	t.describe(t.event.Token)
+	bound := boundBy(t.event.Token)
+	if bound != "" {
+		t.details["confirm"] = "bound by " + bound
+	}
 	nothingToCheck := map[string]bool{
 		"issuer": o.AnyIssuer, "audience": o.AnyAudience,
-		"rules": len(o.Rules) == 0, "confirm": o.Confirm == nil, "validate": o.Validate == nil, "require": len(required) == 0,
+		"rules": len(o.Rules) == 0, "confirm": o.Confirm == nil || bound == "none", "validate": o.Validate == nil, "require": len(required) == 0,
 	}
 	steps, next := slices.Clone(path), passed
 	for i := range steps {
@@ -93,6 +104,19 @@ func (t *trace) steps(o jwtgate.Options, required []jwtgate.Rule, status int) []
 		}
 	}
 	return steps
+}
+
+// boundBy returns what a verified token is bound by, as AuditLog says it. It returns "" for
+// a nil token.
+func boundBy(token *jwtgate.Token) string {
+	if token != nil {
+		for _, a := range token.LogValue().Group() {
+			if a.Key == "bound" {
+				return a.Value.String()
+			}
+		}
+	}
+	return ""
 }
 
 // describe sets the details of the steps to the values in a verified token. A nil
@@ -130,10 +154,12 @@ func (t *trace) refusedAt(o jwtgate.Options) string {
 	case !t.reached["extract"]:
 		t.details["request"] = "net/http refuses the request before the gate sees it"
 		return "request"
-	case t.credential == "":
+	case t.credential == "", is(jwtgate.ErrNoToken, jwtgate.ErrRequest):
 		return "extract"
 	case !t.reached["keys"]:
 		switch {
+		case is(jwtgate.ErrClaim):
+			return "extract" // the scheme is Bearer, and tokens must be bound
 		case is(jwtgate.ErrAlgorithm):
 			return "header"
 		case is(jwtgate.ErrIssuer):

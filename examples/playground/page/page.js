@@ -29,6 +29,7 @@ function fill(values) {
 function hideUnused() {
   element("minting").hidden = field("mode").value !== "mint";
   element("pasting").hidden = ["issuer", "secret"].includes(field("source").value);
+  element("proving").hidden = field("confirm").value === "";
   element("naming").hidden = field("extract").value === "";
 }
 
@@ -47,18 +48,79 @@ function cancelPrevious() {
 // check sends the form to the server and shows the result.
 async function check() {
   cancelPrevious();
+  const { signal } = pending;
   try {
-    show(await ask("api", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(read()),
-      signal: pending.signal,
-    }));
+    let result = await send(signal);
+    if (/ error="use_dpop_nonce"/.test(result.answer) && field("proofClaims").value.includes("{nonce}")) {
+      result = await send(signal); // as client libraries do, with the nonce of the answer
+    }
+    show(result);
   } catch (error) {
     if (error.name !== "AbortError") {
       fail(error);
     }
   }
+}
+
+// nonce is the DPoP-Nonce of the last answer that had one.
+let nonce = "";
+
+// send sends the form to the server, with a proof if the request has one.
+async function send(signal) {
+  const values = read();
+  values.proof = "";
+  const key = await keys[values.proofKey];
+  values.claims = values.claims.replaceAll("{jkt}", (await keys.page).thumbprint);
+  if (values.confirm && values.request.includes("{proof}")) {
+    if (values.mode === "mint") {
+      // The proof has the hash of the token, so the token comes first.
+      const { token } = await post("mint", values, signal);
+      if (token) {
+        Object.assign(values, { mode: "paste", token });
+      }
+    }
+    values.proof = await prove(key, values);
+  }
+  const result = await post("api", values, signal);
+  nonce = result.nonce || nonce;
+  return { ...result, proof: values.proof };
+}
+
+function post(path, values, signal) {
+  return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values), signal });
+}
+
+// The keys of the client that this page is. The browser does not let anybody read the
+// private keys, not even this page: they are not extractable.
+const keys = { page: makeKey(), other: makeKey() };
+async function makeKey() {
+  const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"]);
+  const { crv, kty, x, y } = await crypto.subtle.exportKey("jwk", pair.publicKey);
+  const jwk = JSON.stringify({ crv, kty, x, y }); // in the form of which the thumbprint is made (RFC 7638)
+  return { privateKey: pair.privateKey, jwk, thumbprint: await hash(jwk) };
+}
+
+// prove returns a proof for the request of the form (RFC 9449 section 4.2).
+async function prove(key, values) {
+  const header = values.proofHeader.replaceAll("{jwk}", key.jwk);
+  const claims = values.proofClaims
+    .replaceAll("{jti}", crypto.randomUUID())
+    .replaceAll("{iat}", String(Math.floor(Date.now() / 1000)))
+    .replaceAll("{ath}", await hash(values.token.trim()))
+    .replaceAll("{nonce}", nonce);
+  const input = `${encode(header)}.${encode(claims)}`;
+  const signature = await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key.privateKey, new TextEncoder().encode(input));
+  return `${input}.${encode(new Uint8Array(signature))}`;
+}
+
+async function hash(text) {
+  return encode(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))));
+}
+
+// encode returns the base64url of a text or of bytes.
+function encode(data) {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 // checkSoon calls check when the user has stopped typing.
@@ -87,6 +149,8 @@ function show(result) {
     field("claims").value = result.claims;
   }
 
+  field("proof").value = result.proof;
+  element("log").textContent = result.log || "nothing";
   element("steps").replaceChildren(...result.steps.map(row));
   element("answer").textContent = result.answer || "nothing: there is no outcome";
   element("code").textContent = result.code || "// no code: see the outcome";
@@ -155,9 +219,11 @@ function placeToken() {
   if (name.value === "") {
     name.value = { cookie: "__Host-session", header: "X-Access-Token" }[kind] || "";
   }
-  const line = { "": "Authorization: Bearer {token}", cookie: `Cookie: ${name.value}={token}`, header: `${name.value}: {token}` }[kind];
+  const bound = field("confirm").value !== "";
+  const header = bound ? "Authorization: DPoP {token}\nDPoP: {proof}" : "Authorization: Bearer {token}";
+  const line = { "": header, cookie: `Cookie: ${name.value}={token}`, header: `${name.value}: {token}` }[kind];
   const request = field("request");
-  request.value = request.value.split("\n").map((old) => (old.includes("{token}") ? line : old)).join("\n");
+  request.value = request.value.split("\n").filter((old) => !old.includes("{proof}")).map((old) => (old.includes("{token}") ? line : old)).join("\n");
 }
 
 // nameKey sets alg and kid in the header to the values of the chosen key. It leaves a
@@ -189,6 +255,9 @@ form.addEventListener("input", ({ target }) => {
     case "key":
       nameKey();
       break;
+    case "confirm":
+      placeToken();
+      break;
     case "extract":
       field("extractName").value = "";
       placeToken();
@@ -213,7 +282,7 @@ element("copy").addEventListener("click", async () => {
 // markPreset marks a preset's button as pressed and the others as not pressed. null
 // marks none.
 function markPreset(pressed) {
-  for (const button of element("presets").children) {
+  for (const button of element("presets").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button === pressed));
   }
 }
@@ -242,15 +311,23 @@ new ResizeObserver(([{ target }]) => {
 async function start() {
   try {
     const presets = await ask("presets");
-    const buttons = presets.map((preset) => {
+    const groups = new Map();
+    for (const preset of presets) {
       const button = make("button", "", preset.label);
       button.type = "button";
       button.dataset.preset = preset.id;
       button.addEventListener("click", () => applyPreset(preset.id, button));
-      return button;
-    });
-    element("presets").replaceChildren(...buttons);
-    await applyPreset(presets[0].id, buttons[0]);
+      if (!groups.has(preset.group)) {
+        const group = make("div", "group");
+        group.setAttribute("role", "group");
+        group.setAttribute("aria-label", preset.group);
+        group.append(make("span", "", preset.group));
+        groups.set(preset.group, group);
+      }
+      groups.get(preset.group).append(button);
+    }
+    element("presets").replaceChildren(...groups.values());
+    await applyPreset(presets[0].id, element("presets").querySelector("button"));
   } catch (error) {
     fail(error);
   }
