@@ -19,10 +19,15 @@ type attackCase struct {
 	rule         string // the section of the RFC that decides the case
 	level        requirementLevel
 	accept       bool
-	namesServer  bool    // the token contains an address of the attackersServer
-	request      request // complete
-	template     request // request, without what the route adds
-	route        string  // the name of a route other than the first, or ""
+	status       int      // that a refusal has, checked with Target.Strict; 0 means that the status does not matter
+	nonces       nonceUse // whether the service gives DPoP nonces
+	namesServer  bool     // the token contains an address of the attackersServer
+	request      request  // complete, but without the proof
+	template     request  // request, without what the route adds
+	// script sends several requests in place of request, and returns the answer that
+	// counts. nil means that request is sent once.
+	script func(e *exchange, r request) answer
+	route  string // the name of a route other than the first, or ""
 }
 
 // path returns the name of the case in Target.Skip.
@@ -82,8 +87,14 @@ type request struct {
 	retarget       func(target string) string // changes the target; nil leaves it
 	lines          []string                   // of the header, without CRLF
 	body           string
-	protocol       string   // "" means HTTP/1.1
-	only           delivery // "" means that the request is sent in both ways
+	protocol       string // "" means HTTP/1.1
+	host           string // "" means the constant host
+	// prove returns the lines of the header that have the proof, from the draft of a good
+	// one. nil means a good proof in the usual form. Only requests of the family dpop
+	// have it.
+	prove  func(*proofDraft) []string
+	proven bool     // the lines have the proof
+	only   delivery // "" means that the request is sent in both ways
 }
 
 // on completes r with what a good request on route has and r does not choose. A request
@@ -136,7 +147,7 @@ func bearer(token string) request { return requestWith("Authorization: Bearer " 
 // bytes returns the request as a client sends it.
 func (r request) bytes() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s\r\nHost: %s\r\n", r.method, r.target, cmp.Or(r.protocol, "HTTP/1.1"), host)
+	fmt.Fprintf(&b, "%s %s %s\r\nHost: %s\r\n", r.method, r.target, cmp.Or(r.protocol, "HTTP/1.1"), cmp.Or(r.host, host))
 	chunked := false
 	for _, line := range r.lines {
 		chunked = chunked || strings.HasPrefix(line, "Transfer-Encoding:")
@@ -153,6 +164,9 @@ func (r request) bytes() []byte {
 // handler.
 func (r request) http(ctx context.Context) *http.Request {
 	got := httptest.NewRequestWithContext(ctx, r.method, r.target, strings.NewReader(r.body))
+	if r.host != "" {
+		got.Host = r.host
+	}
 	for _, line := range r.lines {
 		name, value, _ := strings.Cut(line, ":")
 		name = textproto.CanonicalMIMEHeaderKey(name)

@@ -85,6 +85,7 @@ var families = []struct {
 	{"subject", "RFC 7519 section 4.1.2", (*family).subjects},
 	{"type", "RFC 8725 sections 3.11 and 3.12; RFC 9068 section 4", (*family).types},
 	{"bound", "RFC 7800 section 3; RFC 8705 section 3; RFC 9449 section 7", (*family).bound},
+	{"dpop", "RFC 9449 section 4.3", (*family).dpop},
 	{"size", "RFC 9110 section 5.4", (*family).sizes},
 }
 

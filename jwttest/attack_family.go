@@ -45,7 +45,7 @@ func (f *family) add(c attackCase) {
 	c.request = c.template.on(f.target.firstRoute())
 	// For some targets two changes have the same result.
 	digest := sha256.Sum256(c.request.bytes())
-	if f.seen[digest] {
+	if f.seen[digest] && c.request.prove == nil && c.script == nil {
 		return
 	}
 	f.seen[digest] = true

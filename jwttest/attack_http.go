@@ -67,7 +67,6 @@ func (f *family) authorization() {
 		{"basic-with-token-as-password", required, "a good token as a password", "Basic " + basic},
 		{"digest", required, "a good token as the credentials of Digest", "Digest " + good},
 		{"negotiate", required, "a good token as the credentials of Negotiate", "Negotiate " + good},
-		{"dpop", recommended, "a good bearer token under the scheme of DPoP", "DPoP " + good},
 		{"scheme-token", required, "a scheme called Token", "Token " + good},
 		{"scheme-jwt", required, "a scheme called JWT", "JWT " + good},
 		{"scheme-longer", required, "a scheme that begins with Bearer", "BearerX " + good},
@@ -99,6 +98,9 @@ func (f *family) authorization() {
 		{"placeholder", required, "a placeholder that was not replaced", "Bearer ${TOKEN}"},
 	} {
 		f.refuseRequest(tt.level, tt.name, tt.sends, requestWith("Authorization: "+tt.value))
+	}
+	if f.target.Prover == nil {
+		f.refuseRequest(recommended, "dpop", "a good bearer token under the scheme of DPoP", requestWith("Authorization: DPoP "+good))
 	}
 
 	// RFC 9110 forbids the sender to repeat the header (MUST). RFC 6750 asks the

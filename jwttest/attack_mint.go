@@ -45,6 +45,10 @@ func newMinter(target Target) (*minter, error) {
 		member{"exp", m.fromNow(time.Hour)}, member{"iat", m.fromNow(-time.Minute)},
 		member{"jti", `"jwttest"`}, member{"client_id", `"jwttest"`})
 
+	if target.Prover != nil {
+		m.claims = m.claims.with("cnf", boundTo(target.Prover.publicJWK()))
+	}
+
 	var err error
 	if m.header, err = withMembers(m.header, target.Header); err != nil {
 		return nil, fmt.Errorf("Target.Header: %w", err)
@@ -54,6 +58,9 @@ func newMinter(target Target) (*minter, error) {
 	}
 	return m, nil
 }
+
+// boundTo returns the claim cnf for a token that is bound to a key (RFC 9449 section 6.1).
+func boundTo(key object) string { return object{{"jkt", quote(thumbprint(key))}}.String() }
 
 // withMembers returns a copy of o with the Header or the Claims of a Target. A nil
 // value removes a member.
@@ -73,21 +80,17 @@ func withMembers(o object, changes map[string]any) (object, error) {
 }
 
 // fromNow returns the NumericDate of the time d after now.
-func (m *minter) fromNow(d time.Duration) string { return strconv.FormatInt(m.now.Add(d).Unix(), 10) }
+func (m *minter) fromNow(d time.Duration) string { return numericDate(m.now.Add(d)) }
+
+// numericDate returns t as a NumericDate (RFC 7519 section 2).
+func numericDate(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // headerWith returns the header of a good token with one member replaced or added.
 // An empty value removes the member.
-func (m *minter) headerWith(name, value string) string { return replaced(m.header, name, value) }
+func (m *minter) headerWith(name, value string) string { return m.header.changed(name, value).String() }
 
 // claimsWith returns the claims of a good token, changed as by headerWith.
-func (m *minter) claimsWith(name, value string) string { return replaced(m.claims, name, value) }
-
-func replaced(o object, name, value string) string {
-	if value == "" {
-		return o.without(name).String()
-	}
-	return o.with(name, value).String()
-}
+func (m *minter) claimsWith(name, value string) string { return m.claims.changed(name, value).String() }
 
 // token returns a token with any header and claims, signed with the target's key.
 func (m *minter) token(header, claims string) string {

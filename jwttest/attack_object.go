@@ -31,6 +31,14 @@ func (o object) without(name string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return m.name == name })
 }
 
+// changed returns a copy of o with a member replaced or added. An empty value removes it.
+func (o object) changed(name, value string) object {
+	if value == "" {
+		return o.without(name)
+	}
+	return o.with(name, value)
+}
+
 // withFirst returns a copy of o with a member added at the start, even if o has a
 // member of that name.
 func (o object) withFirst(name, value string) object {

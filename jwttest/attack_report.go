@@ -19,6 +19,7 @@ type verdict int
 
 const (
 	passed verdict = iota
+	wrongStatus
 	unproved
 	refusedValid
 	noAnswer
@@ -30,11 +31,13 @@ const (
 )
 
 func (v verdict) String() string {
-	return [...]string{"PASSED", "UNPROVED", "REFUSED ALTHOUGH VALID", "NO ANSWER", "FAILED INSIDE", "GOT IN", "PANICKED", "NOT SENT", "FETCHED"}[v]
+	return [...]string{"PASSED", "WRONG STATUS", "UNPROVED", "REFUSED ALTHOUGH VALID", "NO ANSWER", "FAILED INSIDE", "GOT IN", "PANICKED", "NOT SENT", "FETCHED"}[v]
 }
 
 // explanations say what a verdict means, where its name does not.
 var explanations = map[verdict]string{
+	wrongStatus: "The service refuses the request, but clients and operators look for the cause in the wrong place.\n" +
+		"A proof or a token that is not accepted is answered with 401, and a request with two kinds of credentials with 400.",
 	unproved: "This status is no verdict on the token: 429 counts requests, and 503 says that the service cannot decide now.\n" +
 		"It is for this request only: the service still passes the plain good request. If a limit counts bad tokens,\n" +
 		"switch the limit off for the test. If the status is 503, find out what the service cannot reach, and why it\n" +
@@ -54,6 +57,8 @@ var explanations = map[verdict]string{
 // service's own fault.
 func (a answer) verdict(accept bool) verdict {
 	switch {
+	case a.forced != passed:
+		return a.forced
 	case errors.Is(a.err, errPanic):
 		return panicked
 	case errors.Is(a.err, errNotSent):
@@ -82,6 +87,7 @@ type result struct {
 	fetched bool   // the service connected to the attackersServer
 	outcome string // describes the answers in the report
 	stack   string // of a panic
+	sent    request
 }
 
 // report returns the block of lines that describes a failed case. test is the name of
@@ -95,12 +101,14 @@ func (c attackCase) report(test string, r result) string {
 	if r.verdict == panicked {
 		b.line("stack", "%s", r.stack)
 	}
-	b.request(c.request)
-	if token := tokenPattern.FindString(strings.Join(c.request.lines, "\n")); token != "" {
-		header, rest, _ := strings.Cut(token, ".")
-		claims, _, _ := strings.Cut(rest, ".")
-		b.line("header", "%s", decodedSegment(header))
-		b.line("claims", "%s", decodedSegment(claims))
+	b.request(r.sent)
+	if token := tokenPattern.FindString(strings.Join(r.sent.lines, "\n")); token != "" {
+		b.token("header", "claims", token)
+	}
+	for _, line := range r.sent.lines {
+		if proof, found := strings.CutPrefix(line, "DPoP: "); found && r.sent.proven {
+			b.token("proof", "", proof)
+		}
 	}
 	if !strings.HasSuffix(test, c.path()) {
 		test += "/" + c.path()
@@ -137,7 +145,7 @@ func (r *round) lossReport(c attackCase, good result) string {
 		names.WriteString(name)
 	}
 	b.line("unproved", "%s", cmp.Or(names.String(), "no case"))
-	b.request(c.request)
+	b.request(good.sent)
 	return b.text(fmt.Sprintf("Hostile cases that the service has refused since it last passed the good request: %d. They prove nothing,\n"+
 		"because a service that refuses every request refuses these too. ", len(r.refused)) + adviceAfterLoss(good))
 }
@@ -169,6 +177,14 @@ type reportLines struct{ strings.Builder }
 func (b *reportLines) line(label, format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", labelWidth))
 	fmt.Fprintf(b, "  %-*s%s\n", labelWidth-2, label, text)
+}
+
+// token adds the header and the claims of a token.
+func (b *reportLines) token(headerLabel, claimsLabel, token string) {
+	header, rest, _ := strings.Cut(token, ".")
+	claims, _, _ := strings.Cut(rest, ".")
+	b.line(headerLabel, "%s", decodedSegment(header))
+	b.line(claimsLabel, "%s", decodedSegment(claims))
 }
 
 // request adds the request line and the header.

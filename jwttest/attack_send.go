@@ -32,6 +32,8 @@ type answer struct {
 	gotIn  bool   // by Target.GotIn
 	err    error  // why there is no answer, or errPanic
 	stack  string // of a panic
+	header http.Header
+	forced verdict // by the script of a case; passed means that the answer decides
 }
 
 // newAnswer returns the answer of a response, and calls Target.GotIn.
@@ -41,7 +43,9 @@ func (a *attack) newAnswer(response *http.Response) answer {
 		io.Reader
 		io.Closer
 	}{io.LimitReader(response.Body, maxBodyBytes), response.Body}
-	return answer{status: response.StatusCode, gotIn: a.gotIn(response)}
+	a.answering.Lock()
+	defer a.answering.Unlock()
+	return answer{status: response.StatusCode, gotIn: a.gotIn(response), header: response.Header}
 }
 
 // maxBodyBytes is how much of an answer's body Target.GotIn can read.

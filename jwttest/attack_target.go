@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -59,6 +61,17 @@ type Target struct {
 	// GotIn can read the first megabyte of the body, and need not close it. The answer to
 	// a HEAD request has no body. GotIn is never called twice at once.
 	GotIn func(*http.Response) bool
+
+	// Prover adds the family dpop, for a service that accepts tokens bound to a DPoP key
+	// (RFC 9449). All good tokens are then bound to the Prover's key by cnf. The requests of
+	// all families come with the scheme DPoP in place of Bearer and with a proof. Attack
+	// takes nonces from the answers of the service. Do not use the Prover otherwise while
+	// Attack runs.
+	//
+	// Prover.URL is how clients call the service, without the Path of a Route. If it is empty, it
+	// is "https://example.com", which is the Host of the requests. To attack a service that
+	// also accepts tokens that are not bound, call Attack a second time, without Prover.
+	Prover *Prover
 
 	// Strict adds the cases that no RFC decides. They test that the service does what
 	// jwtgate does, for example that it refuses duplicate members. Set Strict for a service
@@ -145,10 +158,28 @@ func (t Target) check() error {
 	if err := checkKey(t.Algorithm, t.Key); err != nil {
 		return err
 	}
+	if err := t.checkProver(); err != nil {
+		return err
+	}
 	for i, route := range t.Routes {
 		if err := route.check(); err != nil {
 			return fmt.Errorf("Target.Routes[%d]: %w", i, err)
 		}
+	}
+	return nil
+}
+
+// checkProver returns an error if Prover cannot make a proof for the service.
+func (t Target) checkProver() error {
+	if t.Prover == nil {
+		return nil
+	}
+	if k, _ := t.Prover.state(); k == nil {
+		return errors.New("Target.Prover: make it with NewProver")
+	}
+	u, err := url.Parse(t.Prover.URL)
+	if err != nil || t.Prover.URL != "" && (u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
+		return fmt.Errorf("Target.Prover: its URL %q is not a scheme, a host and the start of a path", t.Prover.URL)
 	}
 	return nil
 }

@@ -12,12 +12,12 @@ import (
 
 // A Case is what tests see of an attackCase.
 type Case struct {
-	Family, Name, Rule string
-	Level              string
-	Accept             bool
-	Bytes              []byte
-	Request            func(context.Context) *http.Request // as the handler gets it when it is called directly
-	OnlyTCP            bool
+	Family, Name, Rule, Sends string
+	Level                     string
+	Accept                    bool
+	Bytes                     []byte
+	Request                   func(context.Context) *http.Request // as the handler gets it when it is called directly
+	OnlyTCP                   bool
 }
 
 // Corpus returns the cases for a target.
@@ -26,7 +26,7 @@ func Corpus(target Target) ([]Case, error) {
 	var cases []Case
 	for _, c := range all {
 		cases = append(cases, Case{
-			Family: c.family, Name: c.name, Rule: c.rule, Level: c.level.String(), Accept: c.accept,
+			Family: c.family, Name: c.name, Rule: c.rule, Sends: c.sends, Level: c.level.String(), Accept: c.accept,
 			Bytes: c.request.bytes(), Request: c.request.http, OnlyTCP: c.request.only == overTCP,
 		})
 	}
