@@ -44,6 +44,8 @@ import (
 //     that is closed without an answer.
 //   - 429 and 503 are no verdict on the token. If the service still passes good requests,
 //     Attack reports the case as UNPROVED.
+//   - A refusal in the family dpop with another status than the 401 or 400 that a gate
+//     answers is reported as WRONG STATUS, if Target.Strict is set.
 //   - Any other status from 500 is a fault of the service, which a token must not cause.
 //     Attack reports the case as FAILED INSIDE.
 //
@@ -101,7 +103,12 @@ import (
 //   - times, issuer, audience, subject, type, bound: tokens with a good signature
 //     that are expired, meant for another service, of another kind, or sent by a
 //     client that does not prove possession of the token's key
+//   - dpop: with Target.Prover, 400 requests with tokens that are bound to a DPoP key. Most
+//     of the proofs are bad: of another request, another token or another key, malformed,
+//     old, without the service's nonce, or used before, also a hundred times at once
 //   - size: requests of up to two megabytes
+//
+// With Target.Prover the requests of all families come with the scheme DPoP and a proof.
 //
 // The first route of Target.Routes gets all cases, and each other route the first hostile
 // case of each family. On twenty routes this takes about a second longer.
@@ -145,7 +152,8 @@ func runAttack(t *testing.T, handler http.Handler, target Target, s settings) {
 	if r := a.try(cases[0]); r.verdict != passed {
 		t.Fatalf("%s\n\nNothing else was tried: a service must pass this plain good request first. If it refuses every token,\n"+
 			"its refusals of bad tokens prove nothing. Check that the Target fits the service: Key, Algorithm and KeyID;\n"+
-			"Issuer and Audience; the Header and Claims that the service requires; Routes; GotIn; Now.", cases[0].report(t.Name(), r))
+			"Issuer and Audience; the Header and Claims that the service requires; Routes; GotIn; Now;\n"+
+			"with Prover, its URL and its algorithm.", cases[0].report(t.Name(), r))
 	}
 	var summary []string
 	for family, cases := range byFamily(cases) {

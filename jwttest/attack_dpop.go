@@ -570,7 +570,7 @@ func (f *proofs) htu() {
 	refuse(required, "slash-behind", "a path with a slash at the end", origin+strings.TrimSuffix(path, "/")+"//")
 	refuse(required, "slash-at-the-end", "a path with a slash at the end", origin+strings.TrimSuffix(path, "/")+"/")
 	refuse(required, "double-slash", "a path with two slashes at the start", origin+"/"+path)
-	refuse(required, "encoded-slash", "a path with an encoded slash", origin+"/"+strings.ReplaceAll(path[1:]+"/", "/", "%2F"))
+	refuse(required, "encoded-slash", "a path with an encoded slash", origin+"/"+strings.ReplaceAll(path[1:], "/", "%2F"))
 	refuse(required, "encoded-slash-at-the-start", "a path with an encoded slash at the start", origin+"/%2F"+path[1:])
 	refuse(required, "path-in-upper-case", "the path in upper case", origin+strings.ToUpper(path))
 	refuse(required, "path-in-lower-case", "the path in lower case", origin+strings.ToLower(path))

@@ -46,6 +46,8 @@ func newMinter(target Target) (*minter, error) {
 		member{"jti", `"jwttest"`}, member{"client_id", `"jwttest"`})
 
 	if target.Prover != nil {
+		// The nonces of another service, or of another Attack, are not for this one.
+		m.target.Prover = target.Prover.withoutNonce()
 		m.claims = m.claims.with("cnf", boundTo(target.Prover.publicJWK()))
 	}
 

@@ -95,7 +95,11 @@ type result struct {
 func (c attackCase) report(test string, r result) string {
 	var b reportLines
 	fmt.Fprintf(&b, "%v: %s\n", r.verdict, c.title())
-	b.line("sends", "%s", c.sends)
+	how := ""
+	if r.sent.proven && c.request.prove == nil {
+		how = " (with the scheme DPoP in place of Bearer, and with a proof)"
+	}
+	b.line("sends", "%s%s", c.sends, how)
 	b.line("rule", "%s (%v)", c.rule, c.level)
 	b.line("status", "%s", r.outcome)
 	if r.verdict == panicked {

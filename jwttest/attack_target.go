@@ -65,8 +65,8 @@ type Target struct {
 	// Prover adds the family dpop, for a service that accepts tokens bound to a DPoP key
 	// (RFC 9449). All good tokens are then bound to the Prover's key by cnf. The requests of
 	// all families come with the scheme DPoP in place of Bearer and with a proof. Attack
-	// takes nonces from the answers of the service. Do not use the Prover otherwise while
-	// Attack runs.
+	// takes nonces from the answers of the service. It uses the key, the URL and the clock of
+	// the Prover, and does not change it.
 	//
 	// Prover.URL is how clients call the service, without the Path of a Route. If it is empty, it
 	// is "https://example.com", which is the Host of the requests. To attack a service that

@@ -400,6 +400,9 @@ func TestAttackTarget(t *testing.T) {
 		{"header value with a line break", func(t *jwttest.Target) {
 			t.Routes = []jwttest.Route{{Header: http.Header{"X-A": {"b\r\nAuthorization: c"}}}}
 		}, "X-A"},
+		{"Prover that is not made", func(t *jwttest.Target) { t.Prover = &jwttest.Prover{} }, "Target.Prover: make it with NewProver"},
+		{"URL of a Prover with a query", proverAt("https://api.example.com?a=b"), `Target.Prover: its URL "https://api.example.com?a=b"`},
+		{"URL of a Prover without a host", proverAt("/api"), `Target.Prover: its URL "/api"`},
 		{"no such family", func(t *jwttest.Target) { *t = attackTarget("HS256"); t.Skip = []string{"time"} }, `"time"`},
 		{"no such case", func(t *jwttest.Target) { *t = attackTarget("HS256"); t.Skip = []string{"times/exp"} }, `"times/exp"`},
 	} {
@@ -430,6 +433,14 @@ func TestAttackTarget(t *testing.T) {
 		assert.Contains(t, []string{"MUST", "SHOULD"}, c.Level, c.Name)
 		assert.NotContains(t, []string{"issuer", "audience", "subject", "size"}, c.Family)
 		assert.NotContains(t, []string{"times/exp-missing", "times/nbf-1e300"}, c.Family+"/"+c.Name)
+	}
+}
+
+// proverAt returns a change of a Target: a Prover with a URL.
+func proverAt(url string) func(*jwttest.Target) {
+	return func(target *jwttest.Target) {
+		target.Prover = jwttest.NewProver(&fakeT{})
+		target.Prover.URL = url
 	}
 }
 
@@ -613,7 +624,7 @@ func TestAttackFindsHoles(t *testing.T) {
 }
 
 // anyFinding matches the first line of a report.
-var anyFinding = regexp.MustCompile(`(?m)^ +(?:\S+: )?(?:GOT IN|REFUSED ALTHOUGH VALID|FETCHED|PANICKED|UNPROVED|FAILED INSIDE|NO ANSWER|NOT SENT|NOTHING PROVED): `)
+var anyFinding = regexp.MustCompile(`(?m)^ +(?:\S+: )?(?:GOT IN|REFUSED ALTHOUGH VALID|FETCHED|PANICKED|UNPROVED|FAILED INSIDE|NO ANSWER|NOT SENT|NOTHING PROVED|WRONG STATUS): `)
 
 var finding = regexp.MustCompile(`^ +(?:\S+: )?((?:GOT IN|REFUSED ALTHOUGH VALID|FETCHED|PANICKED): \S+)$`)
 

@@ -89,6 +89,10 @@ func (f *family) isAccessToken() bool {
 // of possession of that key.
 func (f *family) bound() {
 	key := jwk(publicKey(attackersKey("ES256"))).String()
+	proven := "without a proof"
+	if f.target.Prover != nil {
+		proven = "with a proof of another key"
+	}
 	for _, tt := range []struct{ name, cnf string }{
 		{"jkt", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`},
 		{"x5t", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`},
@@ -107,10 +111,10 @@ func (f *family) bound() {
 		{"array", `[{"jkt":"a"}]`},
 		{"empty-array", `[]`},
 	} {
-		f.refuse(jwtgateOnly, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", without a proof", f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
+		f.refuse(jwtgateOnly, tt.name, "a token bound to a key by cnf "+abbreviated(tt.cnf)+", "+proven, f.tokenWithClaims(f.claimsWith("cnf", tt.cnf)))
 	}
 	token := f.tokenWithClaims(f.claimsWith("cnf", `{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`))
-	f.refuseRequest(jwtgateOnly, "jkt-under-dpop", "a token bound to a key, with the DPoP scheme and without a proof", requestWith("Authorization: DPoP "+token))
+	f.refuseRequest(jwtgateOnly, "jkt-under-dpop", "a token bound to a key, with the DPoP scheme and "+proven, requestWith("Authorization: DPoP "+token))
 	proof := f.forged(object{{"typ", `"dpop+jwt"`}, {"jwk", key}}, "ES256", attackersKey("ES256"))
 	f.refuseRequest(jwtgateOnly, "jkt-with-other-proof", "a token bound to a key, with a proof made with another key", requestWith("Authorization: Bearer "+token, "DPoP: "+proof))
 	certificate := f.tokenWithClaims(f.claimsWith("cnf", `{"x5t#S256":"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}`))

@@ -5,6 +5,8 @@
 //     test a handler without its gate.
 //   - [Issuer] is an identity provider on loopback, to test a handler behind its
 //     gate with real tokens, key rotations and outages.
+//   - [Prover] is a client with a DPoP key, to test a service that accepts only tokens
+//     that are bound to a key.
 //   - [TestKeySource] tests an implementation of [jwtgate.KeySource].
 //   - [Attack] sends hostile requests to a handler.
 //
@@ -81,6 +83,24 @@
 // between fetches, as [keys.Remote] describes: give it a short MinInterval if the
 // test rotates more than once.
 //
+// # Tokens bound to a DPoP key
+//
+// A [Prover] is a client with a key. Bind a token to the key, and let the Prover set the
+// headers of each request (RFC 9449):
+//
+//	prover := jwttest.NewProver(t)
+//	prover.URL = "https://api.example.com" // one of dpop.Verifier.URLs
+//	token := issuer.Token(map[string]any{"cnf": prover.Confirmation()})
+//
+//	r := httptest.NewRequest("GET", "/orders", nil)
+//	prover.Prove(r, token)
+//	w := httptest.NewRecorder()
+//	service.ServeHTTP(w, r)
+//
+// If the service gives nonces, call [Prover.TakeNonce] with the header of each answer, and
+// repeat a request that got 401 and a new nonce. [Prover.Transport] does all this for an
+// [http.Client].
+//
 // # A key source
 //
 // [TestKeySource] tests that a source keeps the promises of [jwtgate.KeySource].
@@ -103,6 +123,9 @@
 //			Strict: true, // the service is behind a jwtgate.Gate
 //		})
 //	}
+//
+// To attack a service that accepts DPoP-bound tokens, set Target.Prover. Attack then sends
+// bound tokens with proofs, and adds 400 requests whose proofs are bad or unusual.
 //
 // Switch rate limits off for such a test: Attack sends thousands of requests, and fails if
 // the service stops answering. For GraphQL, and for a handler that serves anonymous

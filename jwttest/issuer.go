@@ -131,7 +131,8 @@ func (i *Issuer) keySource() jwtgate.KeySource {
 //   - A [time.Time] becomes a NumericDate, as exp, nbf and iat need it.
 //
 // By default iss is URL, aud is Audience, sub is "alice", iat is now, exp is in
-// an hour, and jti is different in each token.
+// an hour, and jti is different in each token. For a token that is bound to a DPoP key, set
+// cnf to [Prover.Confirmation].
 func (i *Issuer) Token(claims map[string]any) string {
 	i.t.Helper()
 	return i.Sign(nil, claims)

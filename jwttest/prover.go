@@ -161,6 +161,12 @@ func (p *Prover) state() (k *signingKey, nonce string) {
 	return p.key, p.nonce
 }
 
+// withoutNonce returns a copy of p that has seen no answer.
+func (p *Prover) withoutNonce() *Prover {
+	k, _ := p.state()
+	return &Prover{URL: p.URL, Now: p.Now, t: p.t, key: k}
+}
+
 // publicJWK returns the public key.
 func (p *Prover) publicJWK() object {
 	k, _ := p.state()
