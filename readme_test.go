@@ -50,6 +50,9 @@ var (
 	newService         func(issuer, audience string) http.Handler
 	newVault           func(testing.TB) jwtgate.KeySource
 	issuer             *jwttest.Issuer
+	prover             *jwttest.Prover
+	server             *httptest.Server
+	token              string
 	claims             map[string]any
 	key                any
 )
