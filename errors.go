@@ -168,9 +168,10 @@ var ErrRevoked = errors.New("token revoked")
 // access tokens.
 var ErrAuthentication = errors.New("stronger authentication needed")
 
-// ErrProof: the proof that the sender of a bound token holds its key is not accepted, as
-// by package dpop (RFC 9449 section 4.3). Status 401 with the code invalid_dpop_proof or
-// use_dpop_nonce, reason proof.
+// ErrProof: the proof that the sender of a bound token holds its key is not accepted: a
+// DPoP proof (RFC 9449 section 4.3), or the certificate of a TLS client (RFC 8705 section
+// 3). Status 401, reason proof. For DPoP the code is invalid_dpop_proof or use_dpop_nonce,
+// and otherwise invalid_token.
 //
 // In the log: proof not accepted: htu is "https://api.example.com/orders", wanted is
 // "https://shop.example.com/orders"
@@ -178,7 +179,8 @@ var ErrAuthentication = errors.New("stronger authentication needed")
 // What to do: fix the client. If htu differs in the host or in the start of the path for
 // all clients, list in dpop.Verifier.URLs how they call this service. If iat is off,
 // compare the clocks. The code use_dpop_nonce is no fault: the client tries again with
-// the nonce of the answer.
+// the nonce of the answer. If the certificate differs, the client has renewed it and needs
+// a new token, or a proxy does not pass it on.
 var ErrProof = errors.New("proof not accepted")
 
 // ErrForbidden: the token is valid and does not grant what a rule of
