@@ -103,9 +103,10 @@ import (
 //   - times, issuer, audience, subject, type, bound: tokens with a good signature
 //     that are expired, meant for another service, of another kind, or sent by a
 //     client that does not prove possession of the token's key
-//   - dpop: with Target.Prover, 400 requests with tokens that are bound to a DPoP key. Most
-//     of the proofs are bad: of another request, another token or another key, malformed,
-//     old, without the service's nonce, or used before, also a hundred times at once
+//   - dpop: with Target.Prover, tokens that are bound to a DPoP key, with more than 300 bad
+//     proofs: for another request or another token, by another key, malformed, old, without
+//     the service's nonce, or used before; one is sent a hundred times at once. Good proofs
+//     in unusual forms are among them
 //   - size: requests of up to two megabytes
 //
 // With Target.Prover the requests of all families come with the scheme DPoP and a proof.

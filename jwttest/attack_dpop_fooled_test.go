@@ -36,6 +36,7 @@ type dpopByHand struct {
 	anyAlgorithm bool // a secret may be the jwk
 	unsigned     bool // the signature is not verified
 	privateKeys  bool // jwk may be a private key
+	fetches      bool // requests the address in jku
 	anyMethod    bool
 	methodFolds  bool // letter case of htm does not matter
 	anyAge       bool
@@ -108,6 +109,11 @@ func (h dpopByHand) checkProof(r *http.Request, proof, token string, access jwt.
 		members, _ := t.Header["jwk"].(map[string]any)
 		if _, ok := t.Header["crit"]; ok {
 			return nil, errors.New("crit is not supported")
+		}
+		if address, ok := t.Header["jku"].(string); ok && h.fetches && members == nil {
+			if response, err := http.Get(address); err == nil {
+				response.Body.Close()
+			}
 		}
 		if typ, _ := t.Header["typ"].(string); typ != "dpop+jwt" && !h.anyTyp {
 			return nil, fmt.Errorf("typ is %q", typ)
@@ -370,6 +376,7 @@ func TestAttackFindsDPoPHoles(t *testing.T) {
 		{"any nonce", target, dpopByHand{nonce: nonce, nonceGood: func(got any) bool { return got != nil }}, []string{
 			"GOT IN: dpop/nonce-random", "GOT IN: dpop/nonce-last-changed",
 		}, []string{"nonce"}},
+		{"keys at any address", target, dpopByHand{fetches: true}, []string{"FETCHED: dpop/jwk-jku"}, []string{"jwk"}},
 		{"points of small order", all, dpopByHand{}, []string{"GOT IN: dpop/jwk-small-order-0"}, []string{"jwk"}},
 		{"403 for a bad proof", strict, dpopByHand{refusal: http.StatusForbidden}, []string{"WRONG STATUS: dpop/header-missing"}, nil},
 	} {

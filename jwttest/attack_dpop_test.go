@@ -37,9 +37,7 @@ func reaching() (http.Handler, func(*http.Response) bool) {
 
 // A gate with a dpop.Verifier withstands all cases, in each way to configure it.
 //
-// acceptance 69, acceptance 70, acceptance 71, acceptance 72, acceptance 73, acceptance 74,
-// acceptance 75, acceptance 76, acceptance 77, acceptance 78, acceptance 79, acceptance 80,
-// acceptance 81, acceptance 82, acceptance 83
+// acceptance 69-81 and 83
 func TestAttackOnDPoP(t *testing.T) {
 	t.Parallel()
 	nonceKeys := [][]byte{[]byte(strings.Repeat("nonce key ", 4))}
@@ -141,8 +139,8 @@ func TestAttackCorpusOfDPoP(t *testing.T) {
 	} {
 		assert.GreaterOrEqual(t, hostile[class], 8, class)
 	}
-	assert.GreaterOrEqual(t, total, 80)
-	assert.GreaterOrEqual(t, good, 20)
+	assert.GreaterOrEqual(t, total, 300)
+	assert.GreaterOrEqual(t, good, 40)
 	t.Logf("%d hostile and %d good: %v", total, good, hostile)
 
 	target := dpopTarget(t, "dpop")

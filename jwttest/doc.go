@@ -125,7 +125,7 @@
 //	}
 //
 // To attack a service that accepts DPoP-bound tokens, set Target.Prover. Attack then sends
-// bound tokens with proofs, and adds 400 requests whose proofs are bad or unusual.
+// bound tokens with proofs, and adds more than 300 requests with bad proofs.
 //
 // Switch rate limits off for such a test: Attack sends thousands of requests, and fails if
 // the service stops answering. For GraphQL, and for a handler that serves anonymous

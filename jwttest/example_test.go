@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/dpop"
 	"github.com/jwtgate/jwtgate/jwttest"
 	"github.com/jwtgate/jwtgate/keys"
 )
@@ -364,6 +365,34 @@ func ExampleAttack() {
 		Audience:  "https://api.example.com",
 		Routes:    []jwttest.Route{{Path: "/me"}},
 		Strict:    true, // the service is behind a gate, which is stricter than the RFCs
+	})
+}
+
+// The service accepts only tokens that are bound to a DPoP key. The Prover is a client
+// with such a key, and its URL is one of those of the Verifier.
+func ExampleAttack_dPoP() {
+	var t *testing.T // the parameter of your test function
+
+	secret := []byte("a secret of this test, 32 bytes.")
+	gate, err := jwtgate.New(jwtgate.Options{
+		Keys:      keys.HS256(secret),
+		Issuers:   []string{"https://auth.example.com/"},
+		Audiences: []string{"https://api.example.com"},
+		Confirm:   []jwtgate.Confirmer{&dpop.Verifier{URLs: []string{"https://api.example.com"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prover := jwttest.NewProver(t)
+	prover.URL = "https://api.example.com"
+	jwttest.Attack(t, gate.Handler(whoami), jwttest.Target{
+		Key:       secret,
+		Algorithm: "HS256",
+		Issuer:    "https://auth.example.com/",
+		Audience:  "https://api.example.com",
+		Routes:    []jwttest.Route{{Path: "/me"}},
+		Prover:    prover,
+		Strict:    true,
 	})
 }
 
