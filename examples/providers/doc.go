@@ -27,7 +27,8 @@
 //   - [GitHubActions] for the jobs of a repository
 //   - [SPIFFE] for the workloads of a trust domain, by their JWT-SVIDs
 //
-// For clients whose tokens are bound to their certificates, as in open banking: [FAPI].
+// For clients whose tokens are bound to their certificates or DPoP keys, as in open banking:
+// [FAPI].
 //
 // For another provider, look at one of its tokens and at its discovery document. Nearly
 // all providers have it at the issuer's URL followed by /.well-known/openid-configuration;

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/dpop"
 	"github.com/jwtgate/jwtgate/keys"
 	"github.com/jwtgate/jwtgate/mtls"
 )
@@ -12,11 +13,12 @@ import (
 // accepts: signed with PS256, ES256 or Ed25519 (section 5.4.1), and bound to their client
 // (section 5.3.4). Serve with [FAPITLS]:
 //
-//	gate, err := jwtgate.New(providers.FAPI("https://auth.example.com", "https://api.example.com"))
+//	gate, err := jwtgate.New(providers.FAPI("https://auth.example.com", "https://api.example.com", "https://api.example.com"))
 //	server := &http.Server{Handler: gate.Handler(orders), TLSConfig: providers.FAPITLS()}
 //
-// The recipe binds tokens to the certificate of the client. A proxy that ends TLS needs
-// another Verifier (see package mtls).
+// A token is bound to the certificate of its client or to a DPoP key of it. url is how
+// clients call the service (see dpop.Verifier.URLs). Behind a proxy that ends TLS, set
+// mtls.Verifier.Thumbprint. Several servers need dpop.Verifier.Replays.
 //
 // The profile also wants the resource server to look at the revocation status of a token
 // (section 5.3.4). Only the issuer knows it: let Options.Validate ask, or keep a list of
@@ -24,7 +26,7 @@ import (
 //
 // Leeway stays at 30 seconds. The profile accepts times up to 10 seconds ahead and refuses
 // those beyond 60 seconds (section 5.3.2.1, for authorization servers).
-func FAPI(issuer, audience string) jwtgate.Options {
+func FAPI(issuer, audience, url string) jwtgate.Options {
 	algorithms := []string{"PS256", "ES256", "Ed25519"}
 	return jwtgate.Options{
 		// A key without alg would be for RS256, which the profile does not allow.
@@ -32,7 +34,10 @@ func FAPI(issuer, audience string) jwtgate.Options {
 		Issuers:    []string{issuer},
 		Audiences:  []string{audience},
 		Algorithms: algorithms,
-		Confirm:    []jwtgate.Confirmer{mtls.Verifier{}},
+		Confirm: []jwtgate.Confirmer{
+			mtls.Verifier{},
+			&dpop.Verifier{URLs: []string{url}, Algorithms: algorithms},
+		},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/examples/providers"
+	"github.com/jwtgate/jwtgate/jwttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -33,7 +34,8 @@ func TestFAPI(t *testing.T) {
 	point, err := ec.PublicKey.Bytes()
 	require.NoError(t, err)
 	encode := base64.RawURLEncoding.EncodeToString
-	options := online(t, providers.FAPI(bank, api), map[string]any{
+	server := httptest.NewUnstartedServer(nil)
+	options := online(t, providers.FAPI(bank, api, "https://"+server.Listener.Addr().String()), map[string]any{
 		bank + "/.well-known/openid-configuration": map[string]any{"issuer": bank, "jwks_uri": bank + "/jwks"},
 		bank + "/jwks": jwks(
 			jwk(ours(), map[string]any{"kid": "rsa"}), // without alg
@@ -62,7 +64,7 @@ func TestFAPI(t *testing.T) {
 	options.OnDeny = func(w http.ResponseWriter, _ *http.Request, e *jwtgate.Error) { w.Header().Set("Reason", e.Reason()) }
 	gate, err := jwtgate.New(options)
 	require.NoError(t, err)
-	server := httptest.NewUnstartedServer(gate.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	server.Config.Handler = gate.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	server.TLS = providers.FAPITLS()
 	server.TLS.Certificates = []tls.Certificate{authority().issue(t, nil)}
 	server.StartTLS()
@@ -112,6 +114,19 @@ func TestFAPI(t *testing.T) {
 		})
 	}
 
+	t.Run("DPoP", func(t *testing.T) {
+		for algorithm, status := range map[string]int{"ES256": 200, "Ed25519": 200, "PS256": 200, "RS256": 401} {
+			prover := jwttest.NewProver(t)
+			prover.SetAlgorithm(algorithm)
+			bound := signed(jwt.SigningMethodES256, ec, "ec", jwt.MapClaims{"cnf": prover.Confirmation()})
+			c := client(nil, tls.VersionTLS13)
+			c.Transport = prover.Transport(c.Transport, bound)
+			response, err := c.Get(server.URL + "/accounts?page=2")
+			require.NoError(t, err)
+			response.Body.Close()
+			assert.Equal(t, status, response.StatusCode, algorithm)
+		}
+	})
 	t.Run("in the query", func(t *testing.T) {
 		response, err := client(&own, tls.VersionTLS13).Get(server.URL + "?access_token=" + good)
 		require.NoError(t, err)
