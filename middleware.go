@@ -235,7 +235,9 @@ func (g *Gate) Require(rules ...Rule) *Gate {
 //
 // Prefer [Gate.Handler] where you can wrap an [http.Handler]. If you replace the
 // request's context yourself, net/http does not delete the temporary files of an
-// upload, the handler may miss trailers, and middleware outside does not see Pattern.
+// upload, the handler may miss trailers, and middleware outside does not see Pattern. The
+// answer of the handler lacks the headers of a [SchemeConfirmer], such as a new DPoP-Nonce.
+// Clients then get it with the next refusal.
 func (g *Gate) Check(r *http.Request) (*Token, error) {
 	d, e := g.decide(r, byCheck)
 	if e != nil {
@@ -271,9 +273,9 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 	return c.token(), nil
 }
 
-// Deny refuses a request with the status that err means (see [Error]). It sends a
-// Bearer challenge with 400, 401 and 403 (RFC 6750 section 3), and Retry-After with
-// 503. The short JSON body tells the client no more than the error code does.
+// Deny refuses a request with the status that err means (see [Error]). With 400, 401 and
+// 403 it sends a challenge for each scheme under which the gate accepts tokens: Bearer (RFC
+// 6750 section 3), and those of [Options.Confirm]. With 503 it sends Retry-After. The short JSON body tells the client no more than the error code does.
 // Options.OnDeny may replace the body. Deny keeps a WWW-Authenticate header that is
 // set already, beside its own challenge. It removes Content-Length, ETag and
 // Last-Modified, which belong to another body.
