@@ -27,6 +27,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -73,6 +74,69 @@ func TestPlayground(t *testing.T) {
 			assert.Contains(t, b.text(t, "#answer"), "HTTP/1.1 "+status+"\r\n", test.preset)
 			assert.Equal(t, test.preset, eval[string](t, b, `document.querySelector("[aria-pressed=true]").dataset.preset`))
 		}
+	})
+
+	// The page signs the proofs.
+	t.Run("proofs", func(t *testing.T) {
+		b.run(t, chromedp.ActionFunc(func(ctx context.Context) error {
+			_, err := page.AddScriptToEvaluateOnNewDocument(recordsKeys).Do(ctx)
+			return err
+		}))
+		b.open(t)
+		for _, test := range []struct{ preset, summary, step, challenge, reason, why string }{
+			{"bound", "200 OK: every step passed", "handler", "", "", ""},
+			{"query", "200 OK: every step passed", "handler", "", "", ""},
+			{"no-proof", "401 Unauthorized: refused at Confirm", "confirm", "invalid_dpop_proof", "proof", "the request has no header DPoP"},
+			{"bearer", "401 Unauthorized: refused at Extract", "extract", "invalid_token", "claim", "the token came under the scheme Bearer"},
+			{"replay", "401 Unauthorized: refused at Confirm", "confirm", "invalid_dpop_proof", "proof", "has been used before"},
+			{"method", "401 Unauthorized: refused at Confirm", "confirm", "invalid_dpop_proof", "proof", `htm is "POST"`},
+			{"url", "401 Unauthorized: refused at Confirm", "confirm", "invalid_dpop_proof", "proof", `htu is "https://billing.example.com/orders"`},
+			{"other-token", "401 Unauthorized: refused at Confirm", "confirm", "invalid_dpop_proof", "proof", "ath is "},
+			{"other-key", "401 Unauthorized: refused at Confirm", "confirm", "invalid_token", "claim", "the token is bound to"},
+			{"old", "401 Unauthorized: refused at Confirm", "confirm", "invalid_dpop_proof", "proof", "iat was 10m"},
+			// The page has no nonce yet: it gets one from the first answer, and tries again.
+			{"nonce", "200 OK: every step passed", "handler", "", "", ""},
+			{"no-nonce", "401 Unauthorized: refused at Confirm", "confirm", "use_dpop_nonce", "proof", "the proof has no nonce"},
+			{"old-nonce", "401 Unauthorized: refused at Confirm", "confirm", "use_dpop_nonce", "proof", "nonce "},
+			{"nonce", "200 OK: every step passed", "handler", "", "", ""},
+			{"good", "200 OK: every step passed", "handler", "", "", ""},
+		} {
+			b.click(t, test.preset)
+			got := b.outcome(t)
+			assert.Equal(t, []string{test.summary, test.step}, []string{got.Summary, got.Step}, test.preset)
+			answer, logged := b.text(t, "#answer"), b.text(t, "#log")
+			assert.Equal(t, test.preset != "no-proof" && test.preset != "bearer" && test.preset != "good",
+				strings.HasPrefix(eval[string](t, b, `document.querySelector("#proof").value`), "ew"), test.preset)
+			assert.Equal(t, test.challenge == "use_dpop_nonce", strings.Contains(answer, "\r\nDpop-Nonce: "), test.preset)
+			if test.challenge == "" {
+				assert.Contains(t, logged, `msg="jwtgate: allow"`, test.preset)
+				continue
+			}
+			assert.Contains(t, answer, "\r\nWww-Authenticate: DPoP realm=\"api\", error=\""+test.challenge+`"`, test.preset)
+			assert.Contains(t, b.text(t, "#why"), test.why, test.preset)
+			assert.Contains(t, b.text(t, "#labels"), "Reason: "+test.reason, test.preset)
+			assert.Contains(t, logged, "status=401 reason="+test.reason, test.preset)
+		}
+		// The page has two keys.
+		assert.Equal(t, []bool{false, false}, eval[[]bool](t, b, "madeKeys"), "extractable")
+
+		// Whoever switches Confirm on by hand gets the lines of the request, and the proof.
+		b.tabTo(t, "#confirm")
+		b.press(t, "d")
+		assert.Equal(t, outcome{"401 Unauthorized: refused at Subject", "subject", "refused", "refused"}, b.outcome(t), "the token is not bound")
+		assert.Contains(t, eval[string](t, b, `document.querySelector("#request").value`), "Authorization: DPoP {token}\nDPoP: {proof}")
+		assert.Contains(t, b.text(t, "#code"), "&dpop.Verifier{")
+		b.tabTo(t, "[name=allowUnbound]")
+		b.press(t, " ")
+		b.tabTo(t, "#request")
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, "GET / HTTP/1.1\nHost: a\nAuthorization: Bearer {token}")
+		assert.Equal(t, outcome{"200 OK: every step passed", "handler", "passed", "passed"}, b.outcome(t))
+		b.tabBackTo(t, "#confirm")
+		b.press(t, "n")
+		assert.Equal(t, "handler", b.outcome(t).Step)
+		assert.False(t, eval[bool](t, b, `document.querySelector("#proof").checkVisibility()`))
+		assert.NotContains(t, b.text(t, "#code"), "dpop")
 	})
 
 	t.Run("keyboard alone", func(t *testing.T) {
@@ -191,13 +255,17 @@ func TestPlayground(t *testing.T) {
 		b.outcome(t)
 		assert.True(t, eval[bool](t, b, `document.querySelector("#material").checkVisibility() && document.querySelector("#extractName").checkVisibility()`))
 		b.testControls(t)
+		b.click(t, "nonce")
+		b.outcome(t)
+		assert.True(t, eval[bool](t, b, `document.querySelector("#proofClaims").checkVisibility()`))
+		b.testControls(t)
 	})
 
 	for _, width := range []int64{320, 360, 768, 1280} {
 		t.Run(fmt.Sprintf("%d px", width), func(t *testing.T) {
 			b.run(t, chromedp.EmulateViewport(width, 800))
 			b.open(t)
-			for _, preset := range []string{"good", "confusion", "audience"} {
+			for _, preset := range []string{"good", "confusion", "audience", "bound", "url", "no-nonce"} {
 				b.click(t, preset)
 				b.outcome(t)
 				assert.Empty(t, eval[[]string](t, b, overflowing), preset)
@@ -219,7 +287,7 @@ func TestPlayground(t *testing.T) {
 			dark := eval[float64](t, b, `luminance(colour(getComputedStyle(document.body).backgroundColor))`) < 0.5
 			assert.Equal(t, scheme == "dark", dark)
 			seen := map[string]bool{}
-			for _, preset := range []string{"good", "expired", "outage", "scope"} {
+			for _, preset := range []string{"good", "expired", "outage", "scope", "bound", "no-nonce"} {
 				b.click(t, preset)
 				b.outcome(t)
 				assert.Empty(t, eval[[]string](t, b, "faint()"), preset)
@@ -582,6 +650,17 @@ const overflowing = `(() => {
 	}
 	return wide.map((e) => e.tagName + " " + e.className + " " + e.id);
 })()`
+
+// recordsKeys is a script that records for each private key whether it can be read.
+const recordsKeys = `
+globalThis.madeKeys = [];
+const generateKey = crypto.subtle.generateKey.bind(crypto.subtle);
+crypto.subtle.generateKey = async (...asked) => {
+	const pair = await generateKey(...asked);
+	madeKeys.push(pair.privateKey.extractable);
+	return pair;
+};
+`
 
 // measures declares JavaScript functions that the tests call in the page.
 const measures = `

@@ -197,15 +197,15 @@ func TestPresets(t *testing.T) {
 		{"scope", 403, "require", refused, "ErrForbidden"},
 		{"outage", 503, "validate", unsure, "ErrUnavailable"},
 
-		{"proof", 200, "handler", passed, ""},
+		{"bound", 200, "handler", passed, ""},
 		{"query", 200, "handler", passed, ""},
 		{"no-proof", 401, "confirm", refused, "ErrProof"},
 		{"bearer", 401, "extract", refused, "ErrClaim"},
 		{"replay", 401, "confirm", refused, "ErrProof"},
 		{"method", 401, "confirm", refused, "ErrProof"},
 		{"url", 401, "confirm", refused, "ErrProof"},
-		{"ath", 401, "confirm", refused, "ErrProof"},
-		{"key", 401, "confirm", refused, "ErrClaim"},
+		{"other-token", 401, "confirm", refused, "ErrProof"},
+		{"other-key", 401, "confirm", refused, "ErrClaim"},
 		{"old", 401, "confirm", refused, "ErrProof"},
 		{"nonce", 200, "handler", passed, ""},
 		{"no-nonce", 401, "confirm", refused, "ErrProof"},
@@ -238,26 +238,26 @@ func TestPresetsHaveOneFault(t *testing.T) {
 	server := serve(t)
 	forms := presetForms(t, server)
 	for id, change := range map[string]func(*form){
-		"expired":   func(f *form) { f.Clock = "-90m" },
-		"audience":  func(f *form) { f.Audiences += "\nhttps://billing.example.com" },
-		"confusion": func(f *form) { f.Header, f.Signature = strings.Replace(f.Header, "HS256", "RS256", 1), "right" },
-		"duplicate": func(f *form) { f.Claims = strings.Replace(f.Claims, `"sub": "root",`, "", 1) },
-		"no-exp":    func(f *form) { f.AllowNoExpiry = true },
-		"kid":       func(f *form) { f.Header = strings.Replace(f.Header, "es-2", "es-1", 1) },
-		"tampered":  func(f *form) { f.Signature = "right" },
-		"loose":     func(f *form) { f.Signature = "right" },
-		"scope":     func(f *form) { f.Scopes = "orders:read" },
-		"outage":    func(f *form) { f.Validate = "passes" },
-		"no-proof":  func(f *form) { f.Request += "\nDPoP: {proof}" },
-		"bearer":    func(f *form) { f.Request, f.Claims, f.AllowUnbound = forms["good"].Request, forms["good"].Claims, true },
-		"replay":    func(f *form) { f.Twice = false },
-		"method":    func(f *form) { f.Request = strings.Replace(f.Request, "GET", "POST", 1) },
-		"url":       func(f *form) { f.URLs += "\nhttps://billing.example.com" },
-		"ath":       func(f *form) { f.ProofClaims = forms["proof"].ProofClaims },
-		"key":       func(f *form) { f.ProofKey = "page" },
-		"old":       func(f *form) { f.Clock = "-10m" },
-		"no-nonce":  func(f *form) { f.Nonces = false },
-		"old-nonce": func(f *form) { f.Clock = "-5m" },
+		"expired":     func(f *form) { f.Clock = "-90m" },
+		"audience":    func(f *form) { f.Audiences += "\nhttps://billing.example.com" },
+		"confusion":   func(f *form) { f.Header, f.Signature = strings.Replace(f.Header, "HS256", "RS256", 1), "right" },
+		"duplicate":   func(f *form) { f.Claims = strings.Replace(f.Claims, `"sub": "root",`, "", 1) },
+		"no-exp":      func(f *form) { f.AllowNoExpiry = true },
+		"kid":         func(f *form) { f.Header = strings.Replace(f.Header, "es-2", "es-1", 1) },
+		"tampered":    func(f *form) { f.Signature = "right" },
+		"loose":       func(f *form) { f.Signature = "right" },
+		"scope":       func(f *form) { f.Scopes = "orders:read" },
+		"outage":      func(f *form) { f.Validate = "passes" },
+		"no-proof":    func(f *form) { f.Request += "\nDPoP: {proof}" },
+		"bearer":      func(f *form) { f.Request, f.Claims, f.AllowUnbound = forms["good"].Request, forms["good"].Claims, true },
+		"replay":      func(f *form) { f.Twice = false },
+		"method":      func(f *form) { f.Request = strings.Replace(f.Request, "GET", "POST", 1) },
+		"url":         func(f *form) { f.URLs += "\nhttps://billing.example.com" },
+		"other-token": func(f *form) { f.ProofClaims = forms["bound"].ProofClaims },
+		"other-key":   func(f *form) { f.ProofKey = "page" },
+		"old":         func(f *form) { f.Clock = "-10m" },
+		"no-nonce":    func(f *form) { f.Nonces = false },
+		"old-nonce":   func(f *form) { f.Clock = "-5m" },
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
@@ -425,16 +425,16 @@ func TestProofs(t *testing.T) {
 	server := serve(t)
 	forms := presetForms(t, server)
 	for id, want := range map[string]struct{ code, reason, err string }{
-		"no-proof":  {"invalid_dpop_proof", "proof", "the request has no header DPoP"},
-		"bearer":    {"invalid_token", "claim", "the token came under the scheme Bearer"},
-		"replay":    {"invalid_dpop_proof", "proof", "has been used before"},
-		"method":    {"invalid_dpop_proof", "proof", `htm is "POST"`},
-		"url":       {"invalid_dpop_proof", "proof", `htu is "https://billing.example.com/orders", wanted is "https://api.example.com/orders"`},
-		"ath":       {"invalid_dpop_proof", "proof", "ath is "},
-		"key":       {"invalid_token", "claim", "the proof is of the key with the thumbprint "},
-		"old":       {"invalid_dpop_proof", "proof", "iat was 10m"},
-		"no-nonce":  {"use_dpop_nonce", "proof", "the proof has no nonce"},
-		"old-nonce": {"use_dpop_nonce", "proof", "nonce "},
+		"no-proof":    {"invalid_dpop_proof", "proof", "the request has no header DPoP"},
+		"bearer":      {"invalid_token", "claim", "the token came under the scheme Bearer"},
+		"replay":      {"invalid_dpop_proof", "proof", "has been used before"},
+		"method":      {"invalid_dpop_proof", "proof", `htm is "POST"`},
+		"url":         {"invalid_dpop_proof", "proof", `htu is "https://billing.example.com/orders", wanted is "https://api.example.com/orders"`},
+		"other-token": {"invalid_dpop_proof", "proof", "ath is "},
+		"other-key":   {"invalid_token", "claim", "the proof is of the key with the thumbprint "},
+		"old":         {"invalid_dpop_proof", "proof", "iat was 10m"},
+		"no-nonce":    {"use_dpop_nonce", "proof", "the proof has no nonce"},
+		"old-nonce":   {"use_dpop_nonce", "proof", "nonce "},
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
@@ -454,7 +454,7 @@ func TestProofs(t *testing.T) {
 		})
 	}
 
-	r := ask(t, server, prove(t, server, forms["proof"]))
+	r := ask(t, server, prove(t, server, forms["bound"]))
 	assert.Contains(t, r.Log, "token.bound=dpop")
 	confirm := func(r result) step {
 		return r.Steps[slices.IndexFunc(r.Steps, func(s step) bool { return s.ID == "confirm" })]
@@ -474,10 +474,10 @@ func TestProofs(t *testing.T) {
 	f = prove(t, server, forms["bearer"])
 	f.AllowUnbound = true
 	assertEnds(t, ask(t, server, f), "subject", refused)
-	f = prove(t, server, forms["proof"])
+	f = prove(t, server, forms["bound"])
 	f.Request += "\nAuthorization: DPoP {token}"
 	assertEnds(t, ask(t, server, f), "extract", refused)
-	f = prove(t, server, forms["proof"])
+	f = prove(t, server, forms["bound"])
 	f.Token = f.Token[:len(f.Token)-4] + "AAAA"
 	assertEnds(t, ask(t, server, f), "signature", refused)
 }

@@ -104,7 +104,7 @@ func (i *issuer) presets(now time.Time) []preset {
 			f.Nonces, f.ProofClaims = true, object(append([]string{jti, htm, htu, iat, ath}, members...)...)
 		}
 	}
-	add("proof", "Good proof", "The token is bound to a key of this page, and the page signs a proof for the request.", func(*form) {})
+	add("bound", "Good proof", "The token is bound to a key of this page, and the page signs a proof for the request.", func(*form) {})
 	add("query", "Query", "htu has the query too. The gate accepts it: a proof is for the URL without the query.",
 		proof(jti, htm, `"htu": "https://api.example.com/orders?page=2"`, iat, ath))
 	add("no-proof", "No proof", "Somebody has stolen the token, and not the key.", func(f *form) {
@@ -117,8 +117,8 @@ func (i *issuer) presets(now time.Time) []preset {
 	add("method", "Other method", "The proof is for a POST.", proof(jti, `"htm": "POST"`, htu, iat, ath))
 	add("url", "Other URL", "The proof is for another service, which has passed it on.",
 		proof(jti, htm, `"htu": "https://billing.example.com/orders"`, iat, ath))
-	add("ath", "Other token", "ath is the hash of another token.", proof(jti, htm, htu, iat, `"ath": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"`))
-	add("key", "Other key", "The proof is good, but the token is bound to another key.", func(f *form) { f.ProofKey = "other" })
+	add("other-token", "Other token", "ath is the hash of another token.", proof(jti, htm, htu, iat, `"ath": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"`))
+	add("other-key", "Other key", "The proof is good, but the token is bound to another key.", func(f *form) { f.ProofKey = "other" })
 	add("old", "Old iat", "The proof was made ten minutes ago.", proof(jti, htm, htu, fmt.Sprintf(`"iat": %d`, now.Add(-10*time.Minute).Unix()), ath))
 	add("nonce", "Nonce", "The gate wants its nonces. The page takes the nonce of the last answer, and tries again if it has none.",
 		withNonce(`"nonce": "{nonce}"`))

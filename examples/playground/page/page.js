@@ -321,10 +321,10 @@ async function start() {
         const group = make("div", "group");
         group.setAttribute("role", "group");
         group.setAttribute("aria-label", preset.group);
-        group.append(make("span", "", preset.group));
+        group.append(make("span", "", preset.group), make("div", ""));
         groups.set(preset.group, group);
       }
-      groups.get(preset.group).append(button);
+      groups.get(preset.group).lastChild.append(button);
     }
     element("presets").replaceChildren(...groups.values());
     await applyPreset(presets[0].id, element("presets").querySelector("button"));
