@@ -59,7 +59,8 @@
 //   - tell the users of several issuers apart by their subjects: two people may have
 //     the same sub, so store users under both results of [Identity]
 //   - revoke tokens: use Options.Validate
-//   - detect stolen bearer tokens: use key-bound tokens and Options.Confirm
+//   - detect stolen bearer tokens: use tokens that are bound to a key, and a Verifier of
+//     package dpop or package mtls in Options.Confirm
 //   - protect cookies against CSRF: use [http.CrossOriginProtection]
 //   - limit rates: use other middleware
 //

@@ -46,7 +46,7 @@ var path = []step{
 	{ID: "times", Title: "Times", About: "exp, nbf, iat"},
 	{ID: "audience", Title: "Audience", About: "iss is the keys' issuer; aud names this service"},
 	{ID: "type", Title: "Type", About: "typ is accepted"},
-	{ID: "subject", Title: "Subject", About: "has a subject; cnf fits Confirm and scheme; RFC 9068"},
+	{ID: "subject", Title: "Subject", About: "has a subject; cnf fits Confirm; RFC 9068"},
 	{ID: "rules", Title: "Rules", About: "the rules for every token, else 401"},
 	{ID: "confirm", Title: "Confirm", About: "a new proof, for this request, by the key in cnf"},
 	{ID: "validate", Title: "Validate", About: "revocation, tenancy: may call a database"},
