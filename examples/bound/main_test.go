@@ -35,7 +35,8 @@ type service struct {
 	issuer  *jwttest.Issuer
 	replays *redisReplays
 	servers [2]*server
-	client  *client
+	client  *jwttest.Prover
+	nonce   string // that the client uses
 	token   string // bound to the key of client
 	now     time.Time
 }
@@ -65,11 +66,9 @@ func serve(t *testing.T, addr string, patience time.Duration, nonceKeys ...[]byt
 		t.Cleanup(s.servers[i].Close)
 		s.start(i, nonceKeys...)
 	}
-	var err error
-	s.client, err = newClient()
-	require.NoError(t, err)
-	t.Cleanup(s.client.http.CloseIdleConnections)
-	s.token = s.tokenFor(s.client)
+	s.client = jwttest.NewProver(t)
+	s.client.URL = serviceURL
+	s.token = s.issuer.Token(map[string]any{"cnf": s.client.Confirmation()})
 	return s
 }
 
@@ -91,20 +90,17 @@ func (s *service) start(i int, nonceKeys ...[]byte) {
 	s.servers[i].handler.Store(&handler)
 }
 
-// tokenFor returns a token that is bound to the key of a client.
-func (s *service) tokenFor(c *client) string {
-	s.t.Helper()
-	thumbprint, err := c.thumbprint()
-	require.NoError(s.t, err)
-	return s.issuer.Token(map[string]any{"cnf": map[string]any{"jkt": thumbprint}})
+// take makes the client use a nonce.
+func (s *service) take(nonce string) {
+	s.nonce = nonce
+	s.client.TakeNonce(http.Header{"Dpop-Nonce": {nonce}})
 }
 
 // proof returns a new proof of the client for GET /orders.
 func (s *service) proof() string {
-	s.t.Helper()
-	proof, err := s.client.proof("GET", serviceURL+"/orders", s.token)
-	require.NoError(s.t, err)
-	return proof
+	r := httptest.NewRequest("GET", "/orders", nil)
+	s.client.Prove(r, s.token)
+	return r.Header.Get("DPoP")
 }
 
 // An answer is the answer to a request.
@@ -130,7 +126,7 @@ func (s *service) sendAs(i int, authorization, proof string) answer {
 	if proof != "" {
 		r.Header.Set("DPoP", proof)
 	}
-	response, err := s.client.http.Do(r)
+	response, err := s.servers[i].Client().Do(r)
 	if !assert.NoError(s.t, err) {
 		return answer{}
 	}
@@ -151,7 +147,8 @@ func (s *service) read(response *http.Response) answer {
 // get sends GET /orders like a client library, which tries again with a new nonce.
 func (s *service) get(i int) answer {
 	s.t.Helper()
-	response, err := s.client.get(s.t.Context(), s.servers[i].URL, "/orders", s.token)
+	client := &http.Client{Transport: s.client.Transport(s.servers[i].Client().Transport, s.token), Timeout: time.Minute}
+	response, err := client.Get(s.servers[i].URL + "/orders")
 	require.NoError(s.t, err)
 	return s.read(response)
 }
@@ -159,7 +156,10 @@ func (s *service) get(i int) answer {
 // signIn gets the client its first nonce.
 func (s *service) signIn(i int) {
 	s.t.Helper()
-	require.Equal(s.t, http.StatusOK, s.get(i).status)
+	a := s.send(i, s.proof())
+	require.Equal(s.t, "use_dpop_nonce", a.code)
+	s.take(a.nonce)
+	require.Equal(s.t, http.StatusOK, s.send(i, s.proof()).status)
 }
 
 // reason returns the reason of the latest decision of server i.
@@ -216,7 +216,7 @@ func TestTwoServers(t *testing.T) { // acceptance 77, 79
 	assert.Equal(t, "use_dpop_nonce", first.code)
 	require.NotEmpty(t, first.nonce)
 
-	s.client.nonce = first.nonce
+	s.take(first.nonce)
 	proof := s.proof()
 	passed := s.send(1, proof)
 	assert.Equal(t, http.StatusOK, passed.status)
@@ -280,24 +280,26 @@ func TestSameIDOfTwoClients(t *testing.T) { // acceptance 79
 	t.Parallel()
 	s := serve(t, startRedis(t).addr, longPatience, oldKey)
 	s.signIn(0)
-	other, err := newClient()
-	require.NoError(t, err)
-	withID := func(c *client, token string) string {
-		proof, err := c.proof("GET", serviceURL+"/orders", token)
+	tokens, proofs := [2]string{}, [2]string{}
+	for i := range tokens {
+		c, err := newClient()
 		require.NoError(t, err)
-		parsed, _, err := jwt.NewParser().ParseUnverified(proof, jwt.MapClaims{})
+		c.nonce = s.nonce
+		thumbprint, err := c.thumbprint()
 		require.NoError(t, err)
-		parsed.Claims.(jwt.MapClaims)["jti"] = "1"
-		proof, err = parsed.SignedString(c.key)
+		tokens[i] = "DPoP " + s.issuer.Token(map[string]any{"cnf": map[string]any{"jkt": thumbprint}})
+		proof, err := c.proof("GET", serviceURL+"/orders", strings.TrimPrefix(tokens[i], "DPoP "))
 		require.NoError(t, err)
-		return proof
+		changed, _, err := jwt.NewParser().ParseUnverified(proof, jwt.MapClaims{})
+		require.NoError(t, err)
+		changed.Claims.(jwt.MapClaims)["jti"] = "1"
+		proofs[i], err = changed.SignedString(c.key)
+		require.NoError(t, err)
 	}
-	other.nonce = s.client.nonce
-	token := s.tokenFor(other)
-	assert.Equal(t, http.StatusOK, s.send(0, withID(s.client, s.token)).status)
-	assert.Equal(t, http.StatusOK, s.sendAs(1, "DPoP "+token, withID(other, token)).status)
-	assert.Equal(t, http.StatusUnauthorized, s.send(1, withID(s.client, s.token)).status)
-	assert.Equal(t, http.StatusUnauthorized, s.sendAs(0, "DPoP "+token, withID(other, token)).status)
+	for _, want := range []int{http.StatusOK, http.StatusUnauthorized} {
+		assert.Equal(t, want, s.sendAs(0, tokens[0], proofs[0]).status)
+		assert.Equal(t, want, s.sendAs(1, tokens[1], proofs[1]).status)
+	}
 }
 
 // The nonce key is replaced on one server after the other, as in README.md. No request is
@@ -306,7 +308,7 @@ func TestNonceKeyRotation(t *testing.T) { // acceptance 77
 	t.Parallel()
 	s := serve(t, startRedis(t).addr, longPatience, oldKey)
 	s.signIn(0)
-	madeWithOldKey := s.client.nonce
+	madeWithOldKey := s.nonce
 	// The client uses the newest nonce of the last server for the next one.
 	each := func(what string) {
 		t.Helper()
@@ -314,7 +316,7 @@ func TestNonceKeyRotation(t *testing.T) { // acceptance 77
 			a := s.send(i, s.proof())
 			assert.Equal(t, http.StatusOK, a.status, "%s: server %d: %s", what, i, a.code)
 			if a.nonce != "" {
-				s.client.nonce = a.nonce
+				s.take(a.nonce)
 			}
 		}
 	}
@@ -325,21 +327,21 @@ func TestNonceKeyRotation(t *testing.T) { // acceptance 77
 			each("on the way")
 		}
 	}
-	assert.NotEqual(t, madeWithOldKey, s.client.nonce, "the servers gave the client a nonce of the new key")
-	newest := s.client.nonce
+	assert.NotEqual(t, madeWithOldKey, s.nonce, "the servers gave the client a nonce of the new key")
+	newest := s.nonce
 
 	// A client that comes back with an old nonce is accepted while the old key is there.
-	s.client.nonce = madeWithOldKey
+	s.take(madeWithOldKey)
 	a := s.send(0, s.proof())
 	assert.Equal(t, http.StatusOK, a.status)
 	assert.Equal(t, newest, a.nonce, "the answer has the newest nonce")
 
-	s.client.nonce = newest
+	s.take(newest)
 	for i := range s.servers {
 		s.start(i, newKey)
 		each("the old key is removed")
 	}
-	s.client.nonce = madeWithOldKey
+	s.take(madeWithOldKey)
 	for i := range s.servers {
 		a := s.send(i, s.proof())
 		assert.Equal(t, http.StatusUnauthorized, a.status)
@@ -365,7 +367,7 @@ func TestRedisDies(t *testing.T) { // acceptance 82
 	redis := startRedis(t)
 	s := serve(t, redis.addr, longPatience, oldKey)
 	s.signIn(0)
-	s.signIn(1)
+	require.Equal(t, http.StatusOK, s.get(1).status)
 	used := s.proof()
 	require.Equal(t, http.StatusOK, s.send(0, used).status)
 	before := s.passed()
@@ -406,7 +408,7 @@ func TestRedisDies(t *testing.T) { // acceptance 82
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, hangingServer(t), 50*time.Millisecond, oldKey)
-	s.client.nonce = s.send(0, s.proof()).nonce
+	s.take(s.send(0, s.proof()).nonce)
 	// Send more requests than the pool has connections.
 	var group sync.WaitGroup
 	for i := range 100 {
@@ -480,10 +482,13 @@ func TestClientHasGone(t *testing.T) {
 	t.Parallel()
 	// go-redis does not notice that a client has gone: it waits for as long as patience.
 	s := serve(t, hangingServer(t), time.Second, oldKey)
-	s.client.nonce = s.send(0, s.proof()).nonce
+	s.take(s.send(0, s.proof()).nonce)
 	ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer leave()
-	_, err := s.client.send(ctx, s.servers[0].URL, "/orders", "DPoP "+s.token, s.proof())
+	r, err := http.NewRequestWithContext(ctx, "GET", s.servers[0].URL+"/orders", nil)
+	require.NoError(t, err)
+	s.client.Prove(r, s.token)
+	_, err = s.servers[0].Client().Do(r)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Eventually(t, func() bool { return s.reason(0) == "canceled" }, time.Minute, time.Millisecond)
 	assert.NotContains(t, s.servers[0].logged.String(), "level=ERROR")
