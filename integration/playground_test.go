@@ -120,7 +120,7 @@ func TestPlayground(t *testing.T) {
 		// The page has two keys.
 		assert.Equal(t, []bool{false, false}, eval[[]bool](t, b, "madeKeys"), "extractable")
 
-		// Whoever switches Confirm on by hand gets the lines of the request, and the proof.
+		// A user who switches Confirm on gets the lines of the request, and the proof.
 		b.tabTo(t, "#confirm")
 		b.press(t, "d")
 		assert.Equal(t, outcome{"401 Unauthorized: refused at Subject", "subject", "refused", "refused"}, b.outcome(t), "the token is not bound")

@@ -1,5 +1,5 @@
 // Bound accepts only tokens that are bound to a key of their client (DPoP, RFC 9449): a
-// stolen token is of no use without that key. The service has two servers. They share the
+// stolen token does not work without that key. The service has two servers. They share the
 // nonce keys, and a Redis that remembers which proofs have been used.
 //
 //	redis-server --port 6379 --bind 127.0.0.1 --save "" --appendonly no

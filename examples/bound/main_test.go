@@ -435,7 +435,7 @@ func TestRedisClosesConnections(t *testing.T) {
 	assert.EqualValues(t, 1, connections.Load())
 }
 
-// An entry stays in Redis as long as a proof is accepted, and not for ever. The clock of
+// An entry stays in Redis as long as a proof is accepted, and no longer. The clock of
 // Redis does not matter.
 func TestEntries(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func (i *issuer) presets(now time.Time) []preset {
 		Issuers:   "https://auth.example.com/",
 		Audiences: "https://api.example.com",
 
-		// For who switches Confirm on. The page replaces what is in braces.
+		// For users who switch Confirm on. The page replaces what is in braces.
 		URLs:        "https://api.example.com",
 		ProofKey:    "page",
 		ProofHeader: object(`"typ": "dpop+jwt"`, `"alg": "ES256"`, `"jwk": {jwk}`),
