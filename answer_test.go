@@ -292,6 +292,9 @@ func TestScopeInChallenge(t *testing.T) {
 	assert.Equal(t, 403, status)
 	assert.Contains(t, challenge, `scope="orders:read orders:write admin eu gold", error=`)
 
+	status, _ = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "orders:read orders:write admin eu"}))
+	assert.Equal(t, 403, status, "AllOf")
+
 	status, _ = scope("Authorization: Bearer " + hs256Token(map[string]any{"scope": "admin orders:read orders:write us"}))
 	assert.Equal(t, 200, status)
 
