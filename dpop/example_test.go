@@ -79,7 +79,7 @@ func Example_proxy() {
 }
 
 // A database is a Replays that all servers of a fleet share. With Redis, Use is the one
-// command SET id 1 NX PXAT until.
+// command SET id 1 NX PX milliseconds.
 type database struct {
 	mu   sync.Mutex
 	used map[[32]byte]time.Time

@@ -14,12 +14,15 @@ type Replays interface {
 	// Use records that a proof is used, and reports whether it is used for the first time.
 	// Of several calls with one id, on all servers, exactly one may return true. Use must
 	// remember id until the given time. In Redis that is one command, whose answer is OK or
-	// nothing:
+	// nothing, with the milliseconds until that time:
 	//
-	//	SET id 1 NX PXAT until
+	//	SET id 1 NX PX milliseconds
 	//
-	// id is a hash of the client's key and the jti of the proof. An error means that Use cannot find
-	// out; the request is then answered with 503.
+	// With PXAT and the time itself, a Redis whose clock is ahead would forget the proof too
+	// early.
+	//
+	// id is a hash of the client's key and the jti of the proof. An error means that Use
+	// cannot find out; the request is then answered with 503.
 	Use(ctx context.Context, id [32]byte, until time.Time) (fresh bool, err error)
 }
 
