@@ -91,7 +91,7 @@ func TestSnippets(t *testing.T) {
 	for _, m := range goBlock.FindAllStringSubmatch(string(must(os.ReadFile("README.md"))), -1) {
 		add("README.md", prelude, m[1])
 	}
-	require.GreaterOrEqual(t, len(snippets), 5)
+	require.GreaterOrEqual(t, len(snippets), 4)
 	for _, file := range slices.Concat(must(filepath.Glob("*.go")), must(filepath.Glob("keys/*.go")), must(filepath.Glob("dpop/*.go")), must(filepath.Glob("mtls/*.go")),
 		must(filepath.Glob("examples/providers/*.go")), must(filepath.Glob("jwttest/*.go"))) {
 		if strings.HasSuffix(file, "_test.go") {
@@ -180,30 +180,36 @@ func TestFirstProgramsLogRefusals(t *testing.T) {
 	}
 }
 
-// TestFreshModule follows the section "Use it" of the README: it saves the program in an empty
-// directory and runs the commands, with go vet in place of go run.
+// TestFreshModule follows the section "Use it" of the README as it is typed: the commands, the
+// program and the other commands, in an empty directory, with go vet in place of go run.
 func TestFreshModule(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("runs go mod tidy and go vet")
 	}
-	readme := string(must(os.ReadFile("README.md")))
-	program := regexp.MustCompile("(?s)```go\n(package main.*?)```").FindStringSubmatch(readme)
-	commands := regexp.MustCompile("(?s)```sh\n(go mod init.*?)go run .\n```").FindStringSubmatch(readme)
-	require.NotNil(t, program)
-	require.NotNil(t, commands)
-
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(program[1]), 0o644))
-	root := must(filepath.Abs("."))
-	for line := range strings.Lines(commands[1] + "go vet ./...\n") {
-		words := strings.Fields(line)
-		for i := range words {
-			words[i] = strings.ReplaceAll(words[i], "../jwtgate", root)
+	_, use, found := strings.Cut(string(must(os.ReadFile("README.md"))), "## Use it")
+	require.True(t, found)
+	use, _, _ = strings.Cut(use, "\n## ")
+	blocks := regexp.MustCompile("(?s)```(sh|go)\n(.*?)```").FindAllStringSubmatch(use, -1)
+	dir, root := t.TempDir(), must(filepath.Abs("."))
+	saved := 0
+	for _, block := range blocks {
+		if block[1] == "go" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(block[2]), 0o644))
+			saved++
+			continue
 		}
-		command := exec.Command(words[0], words[1:]...)
-		command.Dir = dir
-		out, err := command.CombinedOutput()
-		require.NoError(t, err, "%s%s", line, out)
+		for line := range strings.Lines(strings.ReplaceAll(block[2], "go run .", "go vet ./...")) {
+			words := strings.Fields(line)
+			for i := range words {
+				words[i] = strings.ReplaceAll(words[i], "../jwtgate", root)
+			}
+			command := exec.Command(words[0], words[1:]...)
+			command.Dir = dir
+			out, err := command.CombinedOutput()
+			require.NoError(t, err, "%s%s", line, out)
+		}
 	}
+	require.Equal(t, 1, saved)
+	require.Len(t, blocks, 3)
 }

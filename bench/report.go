@@ -17,7 +17,7 @@ var libraries = []library{
 	{"bare", "bare cryptography"},
 	{"bare-reset", "bare HMAC, keyed once"},
 	{"jwtgate", "jwtgate"},
-	{"jwtgate-cached", "jwtgate, token remembered"},
+	{"jwtgate-cached", "jwtgate with CacheSize"},
 	{"golang-jwt", "golang-jwt by hand"},
 	{"echo-jwt", "echo-jwt in echo"},
 	{"go-jose", "go-jose by hand"},
