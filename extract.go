@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jwtgate/jwtgate/internal/charset"
+	"github.com/jwtgate/jwtgate/internal/headermap"
 	"github.com/jwtgate/jwtgate/internal/jws"
 )
 
@@ -333,10 +334,8 @@ func (h *headerReader) read(r *http.Request) (string, error) {
 func (h *headerReader) lines(r *http.Request) ([]string, error) {
 	lines := r.Header[h.name]
 	if len(lines) == 0 {
-		for key := range r.Header {
-			if len(key) == len(h.name) && key != h.name && strings.EqualFold(key, h.name) {
-				return nil, h.misspelled(key)
-			}
+		if key := headermap.Misspelled(r.Header, h.name); key != "" {
+			return nil, h.misspelled(key)
 		}
 		return nil, nil
 	}

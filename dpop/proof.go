@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/headermap"
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
@@ -52,10 +53,8 @@ func refusedText(text string) error { return refused(func() string { return text
 // 9449 section 4.3).
 func proofText(r *http.Request) (string, error) {
 	lines := r.Header[headerName]
-	for key := range r.Header {
-		if len(key) == len(headerName) && key != headerName && strings.EqualFold(key, headerName) {
-			return "", refusedText("the header map must have the key Dpop, as http.Header.Set writes it, but an adapter wrote " + logtext.Quote(key))
-		}
+	if key := headermap.Misspelled(r.Header, headerName); key != "" {
+		return "", refusedText("the header map must have the key Dpop, as http.Header.Set writes it, but an adapter wrote " + logtext.Quote(key))
 	}
 	switch {
 	case len(lines) == 0:

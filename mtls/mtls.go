@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/headermap"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
@@ -205,12 +206,10 @@ func cutPair(text string) (p pair, rest string, ok bool) {
 // line of it, and no other spelling of the name in the map, as an adapter between a server
 // and the gate may write it.
 func header(r *http.Request, name string) (string, error) {
-	for key := range r.Header {
-		if len(key) == len(name) && key != name && strings.EqualFold(key, name) {
-			return "", &refusal{func() string {
-				return "the header map must have the key " + name + ", as http.Header.Set writes it, but an adapter wrote " + logtext.Quote(key)
-			}}
-		}
+	if key := headermap.Misspelled(r.Header, name); key != "" {
+		return "", &refusal{func() string {
+			return "the header map must have the key " + name + ", as http.Header.Set writes it, but an adapter wrote " + logtext.Quote(key)
+		}}
 	}
 	switch lines := r.Header[name]; {
 	case len(lines) > 1:
