@@ -305,7 +305,7 @@ func (c *checker) check(r *http.Request, jkt string) error {
 	}
 	if client.thumbprint != jkt {
 		// RFC 9449 section 7.1: the token is wrong for this client, not the proof.
-		return fmt.Errorf("the proof is of the key with the thumbprint %s, and the token is bound to %s", client.thumbprint, logtext.QuoteUpTo(jkt, 64))
+		return fmt.Errorf("%w: the proof is of the key with the thumbprint %s, and the token is bound to %s", jwtgate.ErrClaim, client.thumbprint, logtext.QuoteUpTo(jkt, 64))
 	}
 	if err := c.checkSignature(r.Context(), text, p, client, now); err != nil {
 		return err
