@@ -227,6 +227,10 @@ func TestPresets(t *testing.T) {
 			} else {
 				assert.Contains(t, r.Is, test.is)
 				assert.NotEmpty(t, r.Err)
+				// The row of the path says what came and what was wanted, as the log does.
+				detail := r.Steps[slices.IndexFunc(r.Steps, func(s step) bool { return s.ID == test.step })].Detail
+				assert.NotEmpty(t, detail)
+				assert.True(t, strings.HasSuffix(r.Err, detail), "%q is not the end of %q", detail, r.Err)
 			}
 		})
 	}

@@ -85,6 +85,13 @@ func (t *trace) steps(o jwtgate.Options, required []jwtgate.Rule, status int) []
 	if bound != "" {
 		t.details["confirm"] = "bound by " + bound
 	}
+	var e *jwtgate.Error
+	if errors.As(t.event.Err, &e) {
+		t.details[end] = e.Err.Error()
+		for _, s := range sentinels { // their texts say what the title of the step says
+			t.details[end] = strings.TrimPrefix(t.details[end], s.err.Error()+": ")
+		}
+	}
 	nothingToCheck := map[string]bool{
 		"issuer": o.AnyIssuer, "audience": o.AnyAudience,
 		"rules": len(o.Rules) == 0, "confirm": o.Confirm == nil || bound == "none", "validate": o.Validate == nil, "require": len(required) == 0,
