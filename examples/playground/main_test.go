@@ -573,10 +573,15 @@ func TestToken(t *testing.T) {
 	assert.Equal(t, r.Token, again.Token)
 	assert.Equal(t, f.Claims, again.Claims)
 
-	f.Token = "no token"
-	again = ask(t, server, f)
-	assert.Equal(t, "no token", again.Token)
-	assert.Empty(t, again.Claims)
+	for _, text := range []string{"no token", "Bearer " + r.Token, "Authorization: DPoP " + r.Token, "AA.AA.AA", "_w.gICA.AA"} {
+		f.Token = text
+		again = ask(t, server, f)
+		assert.Equal(t, text, again.Token)
+		assert.Empty(t, again.Header, text)
+		if !strings.HasSuffix(text, r.Token) {
+			assert.Empty(t, again.Claims, text)
+		}
+	}
 }
 
 // The errors of New are shown unchanged, and no step is shown as reached.

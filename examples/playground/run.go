@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jwtgate/jwtgate"
 )
@@ -22,7 +25,7 @@ import (
 type result struct {
 	Problems []string `json:"problems"` // why there is no outcome, such as the errors of New
 	Token    string   `json:"token"`    // as in the request
-	Header   string   `json:"header"`   // of the token, up to the first byte that is not base64url
+	Header   string   `json:"header"`   // of the token; see decoded
 	Claims   string   `json:"claims"`   // of the token, likewise
 
 	Steps   []step   `json:"steps"`
@@ -158,11 +161,15 @@ func messages(err error) (all []string) {
 }
 
 // decoded returns the header and the claims of a token for display. It is more lenient
-// than a gate.
+// than a gate: it decodes up to the first byte that is not base64url. If that gives no
+// text, for example because "Bearer " is before the token, decoded returns "".
 func decoded(token string) (header, claims string) {
 	parts := append(strings.Split(token, "."), "")
 	text := func(part string) string {
-		decoded, _ := base64.RawURLEncoding.DecodeString(part) // up to the first error
+		decoded, _ := base64.RawURLEncoding.DecodeString(part)
+		if !utf8.Valid(decoded) || bytes.ContainsFunc(decoded, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }) {
+			return ""
+		}
 		return string(decoded)
 	}
 	return text(parts[0]), text(parts[1])
