@@ -48,6 +48,7 @@ func TestPlayground(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t, startPlayground(t))
 
+	driven := map[string]bool{} // presets
 	t.Run("presets", func(t *testing.T) {
 		b.open(t)
 		assert.Equal(t, outcome{"200 OK: every step passed", "handler", "passed", "passed"}, b.outcome(t), "the first preset")
@@ -73,6 +74,8 @@ func TestPlayground(t *testing.T) {
 			status, _, _ := strings.Cut(test.summary, ":")
 			assert.Contains(t, b.text(t, "#answer"), "HTTP/1.1 "+status+"\r\n", test.preset)
 			assert.Equal(t, test.preset, eval[string](t, b, `document.querySelector("[aria-pressed=true]").dataset.preset`))
+			b.testRow(t, test.preset)
+			driven[test.preset] = true
 		}
 	})
 
@@ -104,6 +107,8 @@ func TestPlayground(t *testing.T) {
 			b.click(t, test.preset)
 			got := b.outcome(t)
 			assert.Equal(t, []string{test.summary, test.step}, []string{got.Summary, got.Step}, test.preset)
+			b.testRow(t, test.preset)
+			driven[test.preset] = true
 			answer, logged := b.text(t, "#answer"), b.text(t, "#log")
 			assert.Equal(t, test.preset != "no-proof" && test.preset != "bearer" && test.preset != "good",
 				strings.HasPrefix(eval[string](t, b, `document.querySelector("#proof").value`), "ew"), test.preset)
@@ -116,6 +121,9 @@ func TestPlayground(t *testing.T) {
 			assert.Contains(t, b.text(t, "#why"), test.why, test.preset)
 			assert.Contains(t, b.text(t, "#labels"), "Reason: "+test.reason, test.preset)
 			assert.Contains(t, logged, "status=401 reason="+test.reason, test.preset)
+		}
+		for _, preset := range eval[[]string](t, b, `[...document.querySelectorAll("[data-preset]")].map((e) => e.dataset.preset)`) {
+			assert.True(t, driven[preset], "no test uses the preset %s", preset)
 		}
 		// The page has two keys.
 		assert.Equal(t, []bool{false, false}, eval[[]bool](t, b, "madeKeys"), "extractable")
@@ -137,6 +145,36 @@ func TestPlayground(t *testing.T) {
 		assert.Equal(t, "handler", b.outcome(t).Step)
 		assert.False(t, eval[bool](t, b, `document.querySelector("#proof").checkVisibility()`))
 		assert.NotContains(t, b.text(t, "#code"), "dpop")
+	})
+
+	// The sentence about a preset does not stay beside the verdict on something else.
+	t.Run("edited preset", func(t *testing.T) {
+		b.open(t)
+		assert.Equal(t, "The gate accepts it.", b.text(t, "#preset-about"))
+		b.click(t, "expired")
+		b.outcome(t)
+		assert.Equal(t, "exp is an hour ago.", b.text(t, "#preset-about"))
+		b.tabTo(t, "#clock")
+		b.press(t, "-90m")
+		assert.Equal(t, "handler", b.outcome(t).Step)
+		assert.Empty(t, b.text(t, "#preset-about"))
+		b.click(t, "expired")
+		b.outcome(t)
+		assert.Equal(t, "exp is an hour ago.", b.text(t, "#preset-about"))
+	})
+
+	// An edit that comes before the answer to a click on a preset wins.
+	t.Run("edit during a preset", func(t *testing.T) {
+		b.open(t)
+		b.run(t, chromedp.Evaluate(`{
+			document.querySelector("[data-preset=expired]").click();
+			const realm = document.querySelector("#realm");
+			realm.value = "edited";
+			realm.dispatchEvent(new Event("input", { bubbles: true }));
+		}`, nil))
+		assert.Equal(t, "handler", b.outcome(t).Step)
+		assert.Contains(t, b.text(t, "#code"), `Realm:     "edited"`)
+		assert.Empty(t, b.text(t, "#preset-about"))
 	})
 
 	t.Run("keyboard alone", func(t *testing.T) {
@@ -193,12 +231,135 @@ func TestPlayground(t *testing.T) {
 		assert.Equal(t, "header", b.outcome(t).Step)
 		assert.Equal(t, `{"sub":"eve"}`, eval[string](t, b, `document.querySelector("#claims").value`))
 
+		// Users also copy the scheme or the whole line.
+		for _, scheme := range []string{"Bearer ", "bearer\n", "Authorization: Bearer ", "authorization:dpop  "} {
+			b.press(t, "a", input.ModifierCtrl)
+			b.run(t, input.InsertText(scheme+"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJldmUifQ.AA"))
+			assert.Equal(t, "issuer", b.outcome(t).Step, scheme)
+			assert.Equal(t, []string{`{"alg":"ES256"}`, `{"sub":"eve"}`, "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJldmUifQ.AA"},
+				eval[[]string](t, b, `["header", "claims", "token"].map((id) => document.getElementById(id).value)`), scheme)
+		}
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, "Bearer of news")
+		b.outcome(t)
+		assert.Equal(t, []string{"", ""}, eval[[]string](t, b, `["header", "claims"].map((id) => document.getElementById(id).value)`), "no text")
+		b.press(t, "a", input.ModifierCtrl)
+		b.press(t, "e30.eyJzdWIiOiJldmUifQ.AA")
+		b.outcome(t)
+
 		b.tabBackTo(t, "#header")
 		b.press(t, kb.End, input.ModifierCtrl)
 		b.press(t, " ")
 		b.outcome(t)
 		assert.Equal(t, "mint", eval[string](t, b, `document.querySelector("[name=mode]:checked").value`))
 		assert.True(t, strings.HasPrefix(eval[string](t, b, `document.querySelector("#token").value`), "e30g."), "the page signs the token again")
+	})
+
+	// The box of a token shows all of it, in three colours.
+	t.Run("parts", func(t *testing.T) {
+		b.open(t)
+		for _, width := range []int64{320, 768, 1280} {
+			b.run(t, chromedp.EmulateViewport(width, 800))
+			b.click(t, "bound")
+			b.outcome(t)
+			for _, id := range []string{"token", "proof"} {
+				b.testParts(t, id)
+			}
+		}
+		b.tabTo(t, "#token")
+		for _, text := range []string{"", "a", "a.b", "..", "a.b.c.d.e", "a.b.c\n", "\n\n", " a\n.b", "é.<b>.c", strings.Repeat("a.", 30)} {
+			b.press(t, "a", input.ModifierCtrl)
+			b.press(t, kb.Backspace)
+			b.run(t, input.InsertText(text))
+			b.testParts(t, "token")
+			b.outcome(t)
+		}
+		b.press(t, "a", input.ModifierCtrl)
+		b.run(t, input.InsertText("a."+strings.Repeat("b", 9000)+".c"))
+		b.outcome(t)
+		assert.Less(t, eval[int](t, b, `document.querySelector(".coloured").offsetHeight`), 500, "a long token scrolls")
+		b.testParts(t, "token")
+	})
+
+	// Nothing lies over the form but the first line of the verdict on a narrow screen, and
+	// not over a control with the focus, or over its label.
+	t.Run("uncovered", func(t *testing.T) {
+		for _, width := range []int64{360, 768, 1280} {
+			b.run(t, chromedp.EmulateViewport(width, 700))
+			b.open(t)
+			b.click(t, "other-key")
+			b.outcome(t)
+			b.run(t, chromedp.Evaluate("document.querySelectorAll('details').forEach((group) => group.open = true)", nil))
+			assert.Less(t, eval[int](t, b, `document.querySelector("#head").offsetHeight`), 80)
+			assert.Empty(t, eval[[]string](t, b, `controls().concat(...document.querySelectorAll("h2:not(.unseen)")).reverse().filter((e) => {
+				e.focus();
+				e.scrollIntoView({ block: "nearest" });
+				return [e, ...e.labels ?? []].some(isCovered);
+			}).map(nameOf)`), width)
+			b.run(t, chromedp.Evaluate(`document.querySelector("#copy").scrollIntoView({ block: "end" });
+				scrollTo(0, document.documentElement.scrollHeight)`, nil))
+			if width == 1280 {
+				assert.Empty(t, eval[[]string](t, b, `[...document.querySelectorAll("label, summary, button, #steps li, #summary")].filter((e) => {
+					const { top, bottom } = e.getBoundingClientRect();
+					const rest = e.closest(".rest")?.getBoundingClientRect() ?? { top: 0, bottom: innerHeight };
+					return e.checkVisibility() && top >= rest.top && bottom <= rest.bottom && isCovered(e);
+				}).map(nameOf)`), "at the end")
+				assert.True(t, eval[bool](t, b, `document.querySelector("#head").getBoundingClientRect().top >= 0`), "the verdict stays in the window")
+			}
+		}
+		b.run(t, chromedp.EmulateViewport(1280, 900))
+	})
+
+	// On a phone only those groups of options are open in which the preset has its fault.
+	t.Run("folded", func(t *testing.T) {
+		b.run(t, chromedp.EmulateViewport(360, 700))
+		b.open(t)
+		const open = `[...document.querySelectorAll("details[open] > summary")].map((e) => e.id)`
+		for _, test := range []struct {
+			preset string
+			open   []string
+			height int
+		}{
+			{"good", []string{}, 3600},
+			{"scope", []string{"requires"}, 4300},
+			{"two", []string{"message"}, 4000},
+			{"bound", []string{}, 3900},
+			{"url", []string{"binding"}, 5300},
+			{"audience", []string{}, 3700},
+		} {
+			b.click(t, test.preset)
+			b.outcome(t)
+			assert.Equal(t, test.open, eval[[]string](t, b, open), test.preset)
+			assert.Less(t, eval[int](t, b, "document.documentElement.scrollHeight"), test.height, test.preset)
+		}
+		b.tabTo(t, "#checks")
+		b.press(t, kb.Enter)
+		b.tabTo(t, "#clock")
+		b.press(t, "1s")
+		b.outcome(t)
+		assert.Equal(t, []string{"checks"}, eval[[]string](t, b, open), "an edit folds nothing")
+
+		b.run(t, chromedp.EmulateViewport(1280, 900))
+		b.open(t)
+		assert.Equal(t, []string{"trust", "checks", "requires", "binding", "message"}, eval[[]string](t, b, open))
+		b.tabTo(t, "#requires")
+		b.press(t, kb.Enter)
+		b.click(t, "expired")
+		b.outcome(t)
+		assert.Equal(t, []string{"trust", "checks", "binding", "message"}, eval[[]string](t, b, open), "what the user closes stays closed")
+		b.click(t, "scope")
+		b.outcome(t)
+		assert.Equal(t, []string{"trust", "checks", "requires", "binding", "message"}, eval[[]string](t, b, open))
+	})
+
+	t.Run("words", func(t *testing.T) {
+		for selector, want := range map[string]string{
+			"label[for=issuers]": "Issuers one per line", "label[for=audiences]": "Audiences one per line", "label[for=urls]": "URLs of the service one per line",
+			"label[for=ruleValues]": "Rules: values one per line", "label[for=roleValues]": "Require: values one per line",
+			"label[for=clock]": "Clock offset", "#answer-title": "What the client is told",
+		} {
+			assert.Equal(t, want, b.text(t, selector))
+		}
 	})
 
 	t.Run("problems", func(t *testing.T) {
@@ -247,6 +408,7 @@ func TestPlayground(t *testing.T) {
 		b.outcome(t)
 		b.testControls(t)
 		b.run(t, chromedp.EmulateViewport(1280, 900))
+		b.open(t)
 		// Also with the controls that are hidden at first.
 		b.tabTo(t, "#source")
 		b.press(t, "a PEM")
@@ -269,6 +431,10 @@ func TestPlayground(t *testing.T) {
 				b.click(t, preset)
 				b.outcome(t)
 				assert.Empty(t, eval[[]string](t, b, overflowing), preset)
+			}
+			if width < 1000 {
+				b.tabTo(t, "#checks")
+				b.press(t, kb.Enter)
 			}
 			b.tabTo(t, "#algorithms")
 			b.press(t, "none")
@@ -574,6 +740,43 @@ func (b *browser) tab(t *testing.T, selector string, modifiers ...input.Modifier
 	require.Fail(t, "the Tab key does not reach the element", selector)
 }
 
+// testRow tests that the row of the step that refuses says what the verdict says.
+func (b *browser) testRow(t *testing.T, preset string) {
+	t.Helper()
+	detail := eval[string](t, b, `document.querySelector("#steps li:is([data-state=refused], [data-state='cannot tell']) .detail")?.textContent ?? ""`)
+	why := b.text(t, "#why")
+	assert.True(t, strings.HasSuffix(why, detail) && (detail == "") == (why == ""), "%s: the row says %q, the verdict %q", preset, detail, why)
+}
+
+// testParts tests that the box of a token shows the whole token, and each part in a colour.
+func (b *browser) testParts(t *testing.T, id string) {
+	t.Helper()
+	shown := eval[struct {
+		Value, Copy string
+		Colours     []string
+		Hidden      float64 // pixels of the text that are outside the textarea
+	}](t, b, fmt.Sprintf(`(() => {
+		const box = document.getElementById(%q);
+		const copy = box.previousElementSibling;
+		const range = document.createRange();
+		range.selectNodeContents(copy);
+		return {
+			value: box.value,
+			copy: copy.textContent,
+			colours: [...copy.children].map((part) => getComputedStyle(part).color),
+			hidden: Math.max(0, range.getBoundingClientRect().bottom - box.getBoundingClientRect().bottom, box.scrollHeight - box.clientHeight),
+		};
+	})()`, id))
+	if strings.HasSuffix(shown.Value, "\n") {
+		shown.Value += " "
+	}
+	assert.Equal(t, shown.Value, shown.Copy, id)
+	assert.Len(t, shown.Colours, min(3, strings.Count(shown.Value, ".")+1), id)
+	slices.Sort(shown.Colours)
+	assert.Len(t, slices.Compact(shown.Colours), len(shown.Colours), "colours of %s", id)
+	assert.Zero(t, shown.Hidden, id)
+}
+
 // testControls tests the controls of the page:
 //   - The Tab key reaches each control, in the order of the page and back.
 //   - The focus is visible.
@@ -644,7 +847,7 @@ func (b *browser) testControls(t *testing.T) {
 // leaves out elements that scroll.
 const overflowing = `(() => {
 	const wide = [...document.querySelectorAll("body *")].filter((e) =>
-		e.checkVisibility() && !e.closest("pre, .unseen, .sprite, .bare > legend, option") && e.getBoundingClientRect().right > innerWidth + 0.5);
+		e.checkVisibility() && !e.closest("pre, .group > div, .unseen, .sprite, .bare > legend, option") && e.getBoundingClientRect().right > innerWidth + 0.5);
 	if (document.documentElement.scrollWidth > innerWidth) {
 		wide.push(document.documentElement);
 	}
@@ -666,12 +869,20 @@ crypto.subtle.generateKey = async (...asked) => {
 const measures = `
 // controls returns the elements that the Tab key should reach.
 function controls() {
-	return [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")].filter((e) =>
+	return [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")].filter((e) =>
 		e.checkVisibility() && !e.disabled && (e.type !== "radio" || e.checked));
 }
 
 function nameOf(e) {
 	return e.id || e.dataset.preset || e.name || e.type;
+}
+
+// isCovered reports whether another element lies over the middle of e or of its last line.
+function isCovered(e) {
+	const { left, top, width, height } = e.getBoundingClientRect();
+	const y = height > 100 ? top + height - 10 : top + height / 2; // a tall control may begin above the window
+	const hit = document.elementFromPoint(left + Math.min(width / 2, 20), y);
+	return !(e.contains(hit) || hit?.contains(e));
 }
 
 // colour returns red, green, blue and alpha.
@@ -707,6 +918,9 @@ function behind(e) {
 function faint() {
 	const found = [];
 	const measure = (e, what, foreground, background, least) => {
+		if (colour(foreground)[3] === 0) {
+			return; // a copy with colours lies below
+		}
 		const ratio = contrast(colour(foreground), background);
 		if (ratio < least) {
 			found.push([what, e.tagName, e.className.baseVal ?? e.className, e.id, ratio.toFixed(2)].join(" "));

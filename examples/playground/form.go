@@ -104,7 +104,7 @@ func (f form) durations() (d durations, errs []error) {
 	}{
 		{"Leeway", f.Leeway, &d.leeway},
 		{"MaxAge", f.MaxAge, &d.maxAge},
-		{"Now", f.Clock, &d.clock},
+		{"Clock offset", f.Clock, &d.clock},
 	} {
 		if field.text == "" {
 			continue

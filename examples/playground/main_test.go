@@ -622,7 +622,7 @@ func TestProblems(t *testing.T) {
 		"what panics":    {func(f *form) { f.RuleClaim, f.RoleValues = "a", "b" }, []string{"jwtgate.Claim: ", "jwtgate.Claim: "}},
 		"name of cookie": {func(f *form) { f.Extract = "cookie" }, []string{"jwtgate.Cookie: "}},
 		"Authorization":  {func(f *form) { f.Extract, f.ExtractName = "header", "authorization" }, []string{"jwtgate.Header: "}},
-		"durations":      {func(f *form) { f.Leeway, f.MaxAge, f.Clock = "5", "x", "1 h" }, []string{"Leeway: ", "MaxAge: ", "Now: "}},
+		"durations":      {func(f *form) { f.Leeway, f.MaxAge, f.Clock = "5", "x", "1 h" }, []string{"Leeway: ", "MaxAge: ", "Clock offset: "}},
 		"no such choice": {func(f *form) { f.Extract, f.Validate = "body", "maybe" }, []string{"extract: ", "validate: "}},
 		"no URL":         {func(f *form) { f.Confirm, f.URLs = "dpop", "" }, []string{"Options.Confirm: dpop.Verifier.URLs: "}},
 		"no such check":  {func(f *form) { f.Confirm = "mtls" }, []string{"confirm: "}},

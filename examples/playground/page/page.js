@@ -23,6 +23,7 @@ function fill(values) {
     control[control.type === "checkbox" ? "checked" : "value"] = value;
   }
   hideUnused();
+  colour(field("token"));
 }
 
 // hideUnused hides the fields that the current choices do not use.
@@ -31,6 +32,16 @@ function hideUnused() {
   element("pasting").hidden = ["issuer", "secret"].includes(field("source").value);
   element("proving").hidden = field("confirm").value === "";
   element("naming").hidden = field("extract").value === "";
+}
+
+// colour shows the three parts of a JWT in three colours. The dots keep the colour of
+// the page, and so does all after the third part.
+function colour(box) {
+  const [header, claims, signature, ...more] = box.value.split(".");
+  const parts = [header, claims, signature].filter((part) => part !== undefined).map((part) => make("span", "", part));
+  const copy = box.previousElementSibling;
+  copy.replaceChildren(...parts.flatMap((part) => [".", part]).slice(1), ...more.map((part) => `.${part}`));
+  copy.append(box.value.endsWith("\n") ? " " : ""); // a line that is empty has no height
 }
 
 // Only the result of the latest request to the server is shown. cancelPrevious cancels
@@ -150,6 +161,8 @@ function show(result) {
   }
 
   field("proof").value = result.proof;
+  colour(field("token"));
+  colour(field("proof"));
   element("log").textContent = result.log || "nothing";
   element("steps").replaceChildren(...result.steps.map(row));
   element("answer").textContent = result.answer || "nothing: there is no outcome";
@@ -239,6 +252,8 @@ function nameKey() {
   }
 }
 
+const scheme = /^\s*(authorization:\s*)?(bearer|dpop)\s+(?=\S)/i;
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   check();
@@ -246,7 +261,12 @@ form.addEventListener("submit", (event) => {
 form.addEventListener("input", ({ target }) => {
   switch (target.name) {
     case "token":
+      // Users also copy the scheme. It is part of the request, not of the token.
+      if (scheme.test(target.value)) {
+        target.value = target.value.replace(scheme, "");
+      }
       field("mode").value = "paste";
+      colour(target);
       break;
     case "header":
     case "claims":
@@ -267,6 +287,7 @@ form.addEventListener("input", ({ target }) => {
       break;
   }
   markPreset(null);
+  write(element("preset-about"), ""); // the sentence is about the preset without the edit
   hideUnused();
   checkSoon();
 });
@@ -276,6 +297,15 @@ element("copy").addEventListener("click", async () => {
     element("copy").textContent = "Copied";
   } catch {
     element("copy").textContent = "Not permitted";
+  }
+});
+
+// On a narrow screen the presets scroll sideways. Browsers leave a button with the focus
+// where it is if a part of it is visible. A button that moves under the mouse gets no
+// click, so only the keyboard moves it.
+element("presets").addEventListener("focusin", ({ target }) => {
+  if (target.matches(":focus-visible")) {
+    target.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 });
 
@@ -292,21 +322,35 @@ function markPreset(pressed) {
 async function applyPreset(id, button) {
   cancelPrevious();
   try {
-    const preset = (await ask("presets")).find((each) => each.id === id);
+    const presets = await ask("presets", { signal: pending.signal });
+    const preset = presets.find((each) => each.id === id);
+    const good = presets.find((each) => each.group === preset.group);
     fill(preset.form);
+    fold((name) => preset.form[name] !== good.form[name]);
     markPreset(button);
     write(element("preset-about"), preset.about);
     await check();
   } catch (error) {
-    fail(error);
+    if (error.name !== "AbortError") {
+      fail(error);
+    }
   }
 }
 
-// The outcome sticks to the top of the window. The padding keeps the focused element
-// from scrolling under it.
+// fold opens the groups of options in which a field has changed. On a narrow screen it
+// closes the others.
+function fold(changed) {
+  const narrow = matchMedia("(max-width: 48rem)").matches;
+  for (const group of form.querySelectorAll("details")) {
+    group.open = [...group.querySelectorAll("[name]")].some(({ name }) => changed(name)) || (group.open && !narrow);
+  }
+}
+
+// The head of the outcome sticks to the top of the window. The padding keeps the
+// focused element and its label from scrolling under it.
 new ResizeObserver(([{ target }]) => {
-  document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 16}px`;
-}).observe(document.querySelector(".verdict"));
+  document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 40}px`;
+}).observe(element("head"));
 
 async function start() {
   try {
