@@ -161,6 +161,28 @@ func TestPlayground(t *testing.T) {
 		b.click(t, "expired")
 		b.outcome(t)
 		assert.Equal(t, "exp is an hour ago.", b.text(t, "#preset-about"))
+
+		// Check fills in the preset again: "The gate accepts it." would be wrong once the
+		// token has expired.
+		b.open(t)
+		b.run(t, chromedp.Evaluate(`globalThis.fetch = new Proxy(fetch, { apply(target, page, [path, ...options]) {
+			document.title += " " + path;
+			return Reflect.apply(target, page, [path, ...options]);
+		} })`, nil))
+		b.tabTo(t, "[type=submit]")
+		b.press(t, kb.Enter)
+		b.outcome(t)
+		assert.Equal(t, "jwtgate playground presets api", eval[string](t, b, "document.title"))
+	})
+
+	t.Run("copied", func(t *testing.T) {
+		b.open(t)
+		b.tabTo(t, "#copy")
+		b.press(t, kb.Enter)
+		require.Eventually(t, func() bool { return b.text(t, "#copy") != "Copy" }, hangGuard, 20*time.Millisecond)
+		b.click(t, "expired")
+		b.outcome(t)
+		assert.Equal(t, "Copy", b.text(t, "#copy"), "the code is new")
 	})
 
 	// An edit that comes before the answer to a click on a preset wins.

@@ -168,6 +168,7 @@ function show(result) {
   element("answer").textContent = result.answer || "nothing: there is no outcome";
   element("code").textContent = result.code || "// no code: see the outcome";
   element("copy").hidden = !result.code;
+  write(element("copy"), "Copy"); // in place of "Copied"
   write(element("code-problem"), result.codeProblem && `New refuses the options in this code: ${result.codeProblem}`);
 
   const last = result.steps.findLast((step) => step.state !== "not reached");
@@ -256,7 +257,12 @@ const scheme = /^\s*(authorization:\s*)?(bearer|dpop)\s+(?=\S)/i;
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  check();
+  const preset = element("presets").querySelector("[aria-pressed=true]");
+  if (preset) {
+    preset.click(); // the times in the form may have become old
+  } else {
+    check();
+  }
 });
 form.addEventListener("input", ({ target }) => {
   switch (target.name) {
