@@ -1,6 +1,7 @@
 // Routes guards the routes of one service in different ways: some are public, some
-// require a token, and some require a role or a scope. A browser application of
-// another origin may call the service (CORS).
+// require a token, and some require a role or a scope. A route is guarded unless it is
+// listed as public, so nobody can forget a gate. A browser application of another origin
+// may call the service (CORS).
 //
 //	go run ./examples/routes
 //
@@ -63,12 +64,21 @@ func newHandler(issuerKey crypto.PublicKey) (http.Handler, error) {
 	reader := signedIn.Require(jwtgate.AnyOf(jwtgate.Scope("reports:read"), isAdmin))
 	writer := signedIn.Require(jwtgate.Scope("reports:write"))
 
+	// All routes of guarded are behind signedIn. The gates inside verify no signature again.
+	guarded := http.NewServeMux()
+	guarded.HandleFunc("GET /me", me)
+	guarded.Handle("GET /admin", admin.Handler(say("admin")))
+	guarded.Handle("GET /reports", reader.Handler(say("reports")))
+	guarded.Handle("POST /reports", writer.Handler(say("written")))
+
+	// The public routes are beside them. The pattern "/" gets every other request: requests
+	// for paths that do not exist, and other methods of the public paths, need a token too.
+	// Do not compare paths with a list of public ones in a middleware instead: such a list
+	// and the mux may disagree about a path like /health/../admin.
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", say("welcome"))
-	mux.Handle("GET /me", signedIn.Handler(http.HandlerFunc(me)))
-	mux.Handle("GET /admin", admin.Handler(say("admin")))
-	mux.Handle("GET /reports", reader.Handler(say("reports")))
-	mux.Handle("POST /reports", writer.Handler(say("written")))
+	mux.Handle("GET /health", say("healthy"))
+	mux.Handle("/", signedIn.Handler(guarded))
 
 	// The CORS middleware wraps the gates. Browsers send preflight requests without a
 	// token, so a gate would refuse them. Browsers show a refusal to the application

@@ -53,6 +53,20 @@ func TestRoutes(t *testing.T) {
 		{"GET /", "", 200, "welcome \n"},
 		{"GET /", "user", 200, "welcome \n"}, // without a gate the token is ignored
 		{"GET /", "nobody", 200, "welcome \n"},
+		{"GET /health", "", 200, "healthy \n"},
+
+		// What is not listed as public is guarded.
+		{"POST /", "", 401, "unauthorized"},
+		{"POST /", "user", 404, "not found"},
+		{"DELETE /health", "", 401, "unauthorized"},
+		{"GET /health/", "", 401, "unauthorized"},
+		{"GET /health/../me", "", 401, "unauthorized"}, // after a redirect to /me
+		{"GET //me", "", 401, "unauthorized"},          // as above
+		{"GET /health%2f..%2fme", "", 401, "unauthorized"},
+		{"GET /health;/../me", "", 401, "unauthorized"},
+		{"GET /nothing", "", 401, "unauthorized"},
+		{"GET /nothing", "user", 404, "not found"},
+		{"DELETE /me", "user", 405, "Method Not Allowed"},
 
 		{"GET /me", "user", 200, "\"Ulla\" has the roles [\"user\"]\n"},
 		{"GET /me", "reader", 200, "\"\" has the roles []\n"},
@@ -120,7 +134,7 @@ func TestCORS(t *testing.T) {
 	assert.NotEqual(t, "https://evil.example", other.Header.Get("Access-Control-Allow-Origin"))
 
 	noPreflight, _ := send(t, server, http.MethodOptions, "/me", http.Header{"Origin": {frontend}})
-	assert.Equal(t, http.StatusMethodNotAllowed, noPreflight.StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, noPreflight.StatusCode)
 }
 
 // send sends a request and returns the response and its body.
