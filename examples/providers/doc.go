@@ -1,6 +1,8 @@
-// Package providers has recipes for the tokens of identity providers. A recipe is a
-// function that returns the [jwtgate.Options] for the tokens of one provider. Copy
-// the function, put in your values, and delete what you do not need.
+// Package providers is for copying: do not import it. It has recipes for the tokens of
+// identity providers. A recipe is a function that returns the [jwtgate.Options] for the
+// tokens of one provider. Copy the function with its comment, put in your values, and delete
+// what you do not need. The recipes follow what the providers do today, so their functions
+// may change in each version.
 //
 //	gate, err := jwtgate.New(providers.Auth0("example.eu.auth0.com", "https://api.example.com"))
 //	if err != nil {
@@ -17,6 +19,7 @@
 //   - [EntraID] for Microsoft's work and school accounts, of many tenants
 //   - [Cognito] for the user pools of Amazon Cognito
 //   - [Keycloak], and [Zitadel]
+//   - [Clerk], and [Supabase]
 //   - [Google] and [Firebase], whose applications send ID tokens to services.
 //     [FirebaseX509] gets the keys of Firebase from another document. It shows
 //     how to read a document that is not a JWK Set.
@@ -24,8 +27,14 @@
 // For programs:
 //
 //   - [Kubernetes] for the pods of a cluster, by their service accounts
-//   - [GitHubActions] for the jobs of a repository
+//   - [GitHubActions] for the jobs of a repository, and [GitLabCI] for those of a project
 //   - [SPIFFE] for the workloads of a trust domain, by their JWT-SVIDs
+//
+// For applications behind a proxy that signs users in and adds a header with a token:
+//
+//   - [CloudflareAccess]
+//   - [GoogleIAP]
+//   - [AWSLoadBalancer]
 //
 // For clients whose tokens are bound to their certificates or DPoP keys, as in open banking:
 // [FAPI].

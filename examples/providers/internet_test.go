@@ -81,6 +81,12 @@ func forbidden(route jwtgate.Rule, token string) visit {
 // visitAll sends each token to a handler behind a gate with the options.
 func visitAll(t *testing.T, options jwtgate.Options, visits map[string]visit) {
 	t.Helper()
+	visitAllIn(t, "Authorization", "Bearer ", options, visits)
+}
+
+// visitAllIn is visitAll with the tokens in another header, behind a prefix.
+func visitAllIn(t *testing.T, header, prefix string, options jwtgate.Options, visits map[string]visit) {
+	t.Helper()
 	// Most refusals have status 401, so the tests compare the reason too.
 	options.OnDeny = func(w http.ResponseWriter, _ *http.Request, e *jwtgate.Error) { w.Header().Set("Reason", e.Reason()) }
 	gate, err := jwtgate.New(options)
@@ -97,7 +103,7 @@ func visitAll(t *testing.T, options jwtgate.Options, visits map[string]visit) {
 				guarded = gate.Require(v.route)
 			}
 			r := httptest.NewRequest(http.MethodGet, "https://api.example.com/", nil)
-			r.Header.Set("Authorization", "Bearer "+v.token)
+			r.Header.Set(header, prefix+v.token)
 			w := httptest.NewRecorder()
 			guarded.Handler(handler).ServeHTTP(w, r)
 			assert.Equal(t, v.status, w.Code)
