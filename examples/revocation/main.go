@@ -1,5 +1,6 @@
 // Revocation revokes tokens before they expire: a single token when its user signs out,
-// or all tokens of a user. The deny list is in Redis.
+// or all tokens of a user. The deny list is in Redis. The issuer can feed it too, by
+// back-channel logout and by security events (RFC 8935): see events.go.
 //
 //	redis-server --port 6379 --bind 127.0.0.1 --save "" --appendonly no
 //	go -C examples/revocation run . -redis 127.0.0.1:6379
@@ -58,6 +59,11 @@ const (
 // newHandler returns the service. Its gates have the options o, plus what revocation
 // needs.
 func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Handler, error) {
+	mux := http.NewServeMux()
+	if err := addNotices(mux, o, list, logger); err != nil {
+		return nil, err
+	}
+
 	// Refuse tokens that cannot be revoked. A token without jti cannot be revoked
 	// individually: hasID refuses it. A token without iat cannot be compared with the time
 	// at which its user's tokens were revoked: MaxAge refuses it.
@@ -78,7 +84,6 @@ func newHandler(o jwtgate.Options, list *denyList, logger *slog.Logger) (http.Ha
 		return nil, err
 	}
 
-	mux := http.NewServeMux()
 	mux.Handle("GET /articles", open.Handler(say("articles for")))
 	mux.Handle("POST /articles", closed.Handler(say("published by")))
 	mux.Handle("GET /account", closed.Handler(say("account of")))
