@@ -117,7 +117,8 @@ func TestCertificatesWithCurl(t *testing.T) {
 	own, renewed, other := certificateFor(t, "alice", private), certificateFor(t, "alice", private), newCertificate(t, "alice")
 	bound := issuer.Token(map[string]any{"cnf": map[string]string{"x5t#S256": own.thumbprint}})
 	with := func(c certificate) []string { return []string{"--cert", c.cert, "--key", c.key} }
-	const refused = `{"error":"invalid_token","error_description":"The access token is not valid."}` + "\n401\n"
+	const notBound = `{"error":"invalid_token","error_description":"The access token is not valid."}` + "\n401\n"
+	const refused = `{"error":"invalid_token","error_description":"The proof that the sender holds the key of the access token is not valid."}` + "\n401\n"
 
 	for _, test := range []struct {
 		name  string
@@ -136,7 +137,7 @@ func TestCertificatesWithCurl(t *testing.T) {
 		{"another certificate, resumed session", bound,
 			append(with(other), "--http1.1", "--header", "Connection: close", address, address), refused + refused},
 		{"a renewed certificate for the same key", bound, append(with(renewed), address), refused},
-		{"a token that is not bound", issuer.Token(nil), append(with(own), address), refused},
+		{"a token that is not bound", issuer.Token(nil), append(with(own), address), notBound},
 		{"the header of a proxy, no certificate", bound,
 			[]string{"--header", "Client-Cert: :" + base64.StdEncoding.EncodeToString(derOf(t, own)) + ":", address}, refused},
 	} {

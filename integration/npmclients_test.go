@@ -126,7 +126,7 @@ func TestClientsOfNPM(t *testing.T) {
 		})}}, got.Scope},
 		"the scope is granted": {answer{Status: 200, Nonces: []string{}, Body: "/only/write alice"}, got.ScopeGranted},
 		"stronger authentication is needed": {answer{Status: 401, Nonces: []string{}, Challenges: []challenge{dpopChallenge(only, map[string]string{
-			"error": "insufficient_user_authentication", "error_description": badToken, "acr_values": "mfa", "max_age": "600",
+			"error": "insufficient_user_authentication", "error_description": "This request needs a user who has signed in more recently or more strongly.", "acr_values": "mfa", "max_age": "600",
 		})}}, got.Step},
 		"signed in again": {answer{Status: 200, Nonces: []string{}, Body: "/only/transfer alice"}, got.Stepped},
 		"another key":     {answer{Status: 401, Nonces: []string{"asked for"}, Challenges: []challenge{dpopChallenge(only, invalid)}}, got.OtherKey},
