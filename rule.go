@@ -162,8 +162,12 @@ func (c *claimRule) Check(_ *http.Request, t *Token) error {
 // missing says that the token lacks the claim.
 func (c *claimRule) missing() string {
 	text := "no claim " + logtext.QuoteUpTo(c.name, 64) + c.wanted()
-	if c.name[0] != '/' && strings.Contains(c.name, ".") && !strings.Contains(c.name, "/") {
-		text += "; a path into a claim starts with a slash and has slashes for dots"
+	dots, slashes := strings.Contains(c.name, "."), strings.Contains(c.name, "/")
+	if c.name[0] != '/' && dots != slashes { // a name with both is probably a URL
+		text += "; a path into a claim starts with a slash"
+		if dots {
+			text += " and has slashes for dots"
+		}
 	}
 	return text
 }

@@ -269,6 +269,7 @@ func TestRuleTexts(t *testing.T) {
 		{jwtgate.Claim("/object/a", "2"), `claim "/object/a" is 1, wanted "2"`},
 		{jwtgate.Claim("empty", "a"), `claim "empty" is [], wanted "a"`},
 		{jwtgate.Claim("x", "a"), `no claim "x", wanted "a"`},
+		{jwtgate.Claim("object/a", "1"), `no claim "object/a", wanted "1"; a path into a claim starts with a slash`},
 		{jwtgate.Claim("object.a", "1"), `no claim "object.a", wanted "1"; a path into a claim starts with a slash and has slashes for dots`},
 		{jwtgate.Claim("https://example.com/x", "1"), `no claim "https://example.com/x", wanted "1"`},
 		{jwtgate.NoClaim("token_use"), `the token has a claim that NoClaim excludes: "token_use"`},
