@@ -37,7 +37,7 @@ func Public(public ...crypto.PublicKey) jwtgate.KeySource {
 
 // publicKey returns a key without ID for the usual algorithm of its kind.
 func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
-	algorithm := "RS256" // the algorithm that the error of NewKey names for a private key
+	algorithm := "RS256"
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
 		if p == nil {
@@ -50,7 +50,9 @@ func publicKey(public crypto.PublicKey) (*jwtgate.Key, error) {
 		algorithm = algorithms[0]
 	case ed25519.PublicKey:
 		algorithm = "EdDSA"
-	case *rsa.PublicKey, *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
+	case *rsa.PublicKey:
+	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
+		return nil, fmt.Errorf("a %T was given; verifying takes the public key: pass its Public()", public)
 	case nil:
 		return nil, errors.New("the key is nil")
 	default:

@@ -261,7 +261,7 @@ func TestPublic_Refuses(t *testing.T) {
 		{"nil after a good one", []crypto.PublicKey{edPublic, nil}, "keys.Public: key 2: the key is nil"},
 		{"five keys", five(edPublic), "5 keys for EdDSA"},
 		{"RSA private key", []crypto.PublicKey{rsaKey()}, "pass its Public()"},
-		{"ECDSA private key", []crypto.PublicKey{p256Key()}, "pass its Public()"},
+		{"ECDSA private key", []crypto.PublicKey{p256Key()}, "key 1: a *ecdsa.PrivateKey was given; verifying takes the public key: pass its Public()"},
 		{"Ed25519 private key", []crypto.PublicKey{edKey()}, "pass its Public()"},
 		{"RSA key by value", []crypto.PublicKey{rsaKey().PublicKey}, "a rsa.PublicKey was given; use an *rsa.PublicKey"},
 		{"ECDSA key by value", []crypto.PublicKey{p256Key().PublicKey}, "a ecdsa.PublicKey was given"},
