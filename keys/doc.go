@@ -57,7 +57,8 @@
 //	Ed25519              EdDSA
 //	ML-DSA               ML-DSA-44, ML-DSA-65 or ML-DSA-87, since Go 1.27
 //
-// To accept two algorithms with one RSA key, make two keys of it with NewKey.
+// There is no keys.RS256 or keys.ES256: [PEM], [Public] and [JWKS] take the algorithm from
+// the key. To accept two algorithms with one RSA key, make two keys of it with NewKey.
 //
 // The following keys are refused:
 //

@@ -20,9 +20,13 @@ import (
 // 7468). It uses the keys of PUBLIC KEY, RSA PUBLIC KEY and CERTIFICATE blocks as
 // [Public] does. Any other block, such as a private key, is an error.
 //
+// There is no keys.RS256 or keys.ES256: an RSA key is for RS256, and any other key is for
+// the algorithm of its kind.
+//
 // PEM also reads a text whose line breaks were changed on its way through settings and
 // templates: it came with the two characters \n instead of line breaks, on one line, in
-// quotes, indented, or after a byte order mark.
+// quotes, indented, or after a byte order mark. Convert a string s with []byte(s). For
+// a file, use [File].
 //
 // Of a certificate only the public key is used. Its dates, its issuer and its
 // revocation are not checked.

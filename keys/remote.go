@@ -188,7 +188,8 @@ import (
 type Remote struct {
 	// URL is the address of the JWK Set. If it is empty, a fetch reads the
 	// discovery document of the issuer, which has the address, as the section
-	// Discovery describes. URL appears in logs, so it must not contain a secret.
+	// Discovery describes. The address of the issuer belongs in jwtgate.Options.Issuers, not
+	// in URL. URL appears in logs, so it must not contain a secret.
 	URL string
 	// Client makes the requests. Set it for a private CA, credentials or a proxy.
 	// nil means a client with a copy of [http.DefaultTransport] for each fetch, as it was

@@ -15,7 +15,7 @@ import (
 //
 // A secret is used byte for byte and must have at least 32 bytes. Many issuers show
 // theirs as base64 or hex text and sign with the bytes that it encodes: decode such a
-// text first.
+// text first. Convert any other string s with []byte(s).
 func HS256(secrets ...[]byte) jwtgate.KeySource { return newSecrets("HS256", secrets) }
 
 // HS384 is like [HS256]. Each secret must have at least 48 bytes.
