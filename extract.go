@@ -29,7 +29,9 @@ import (
 // case beside it.
 //
 // This package takes no tokens from the query or the body: there they end up in
-// logs and browser histories (RFC 6750 section 5.3).
+// logs and browser histories (RFC 6750 section 5.3). A page in a browser cannot set
+// the Authorization header of a WebSocket or an EventSource: use [Cookie], or for a
+// WebSocket an Extractor of your own that reads Sec-WebSocket-Protocol.
 type Extractor func(*http.Request) (string, error)
 
 // Bearer takes the token from the Authorization header (RFC 6750 section 2.1). The

@@ -45,6 +45,9 @@ type settings struct {
 // token in the request's context. It answers other requests as [Gate.Deny] does.
 // next gets the ResponseWriter unchanged. Handler panics if next is nil.
 //
+// Convert a function f with http.HandlerFunc(f). Where a router takes middleware, a
+// func(http.Handler) http.Handler, pass g.Handler itself.
+//
 // next gets a shallow copy of the request. When next returns or panics, Handler sets
 // in the request that it was given what differs in the copy: Pattern, Form, PostForm
 // and MultipartForm. So middleware outside the gate sees the route, and the server
@@ -89,7 +92,8 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 
 // Optional is like Handler, but also calls next for requests without credentials or
 // with credentials of another scheme, with no token in the context. A request with a
-// bad token is refused.
+// bad token is refused. The rules of [Gate.Require] are checked only for requests with a
+// token.
 //
 // If a cacheable response depends on the caller, next must set the Vary header.
 func (g *Gate) Optional(next http.Handler) http.Handler {
@@ -203,7 +207,8 @@ func hasToken(r *http.Request) bool {
 	return ok
 }
 
-// Require returns a gate that also requires all of rules. A request whose token
+// Require returns a gate that also requires all of rules, such as [Scope] for scopes and
+// [Claim] for roles. Guard a route with Handler of the new gate. A request whose token
 // fails a rule is answered with 403 insufficient_scope, the only code that RFC 6750
 // has for this, unless the rule's error chooses another answer.
 //
@@ -252,6 +257,7 @@ func (g *Gate) Check(r *http.Request) (*Token, error) {
 
 // Verify verifies one token, passed without its scheme. It is for tokens that do
 // not come with an HTTP request: in gRPC metadata, or in a message of a queue.
+// examples/frameworks/grpc has interceptors. [NewContext] passes the Token on to handlers.
 //
 // Verify applies all [Options] and the rules of [Gate.Require]. Rules see a request
 // with ctx whose method, URL and header are empty. ctx limits the wait for keys and is

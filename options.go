@@ -20,14 +20,18 @@ import (
 // Options say which tokens a gate accepts. [New] refuses the zero value: Keys, a
 // choice of trusted issuers and a choice of audiences are required. To leave out a
 // check, set a field whose name begins with Any or Allow.
+//
+// No field lists public paths or allows requests without a token: leave the handler of
+// a public route without a gate, or wrap it with [Gate.Optional].
 type Options struct {
 	_ struct{} // keyed literals only: fields will be added
 
 	// Keys has the keys that tokens are verified with. Required. See package keys.
 	Keys KeySource
 
-	// Issuers lists the trusted values of iss. They are compared character by
-	// character: a slash at the end matters.
+	// Issuers lists the trusted values of iss: []string{issuer} if there is one. They
+	// are compared character by character: a slash at the end matters, and a star is
+	// not a wildcard.
 	//
 	// If Keys returns one key for two issuers, as keys.Static does, each of them can
 	// sign tokens in the name of the other. keys.ByIssuer, and a keys.Remote that
@@ -47,15 +51,17 @@ type Options struct {
 	//
 	// TrustIssuer is called with an unverified string. It must only compare: no
 	// I/O, and nothing stored under that string. Compare with a list of tenants rather
-	// than a pattern. keys.Remote asks each new issuer for its keys, so an attacker who
-	// can invent names that match the pattern delays new tenants.
+	// than a pattern. Another goroutine can load the list and store it as a map in an
+	// atomic.Pointer. keys.Remote asks each new issuer for its keys, so an attacker who can
+	// invent names that match the pattern delays new tenants.
 	TrustIssuer func(issuer string) bool
 	// AnyIssuer turns the check of iss off, for tokens without iss. Keys is then
 	// asked for the keys of the issuer "".
 	AnyIssuer bool
 
-	// Audiences lists the names of this service. aud must contain one of them.
-	// Required unless AnyAudience is set.
+	// Audiences lists the names of this service: []string{audience} if there is one. aud
+	// must contain one of them, character by character. Required unless AnyAudience is
+	// set.
 	//
 	// Some issuers make ID tokens like access tokens, with the same typ, and perhaps
 	// with the same aud. If the ID tokens of your issuer have at_hash, add

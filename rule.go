@@ -15,7 +15,8 @@ import (
 )
 
 // A Rule decides whether a verified token is sufficient. It must be safe for
-// concurrent use and must do no I/O; Options.Validate may.
+// concurrent use and must do no I/O; Options.Validate may. To make a Rule of a function
+// f, write RuleFunc(f).
 //
 // The answer to a rule's error depends on where the rule is used. In
 // [Options.Rules] the error means that the token is not meant for this service:
@@ -38,7 +39,8 @@ func (f RuleFunc) Check(r *http.Request, t *Token) error { return f(r, t) }
 
 // Scope returns a rule that requires all of the given scopes. Scope panics if there
 // are none, and for a scope that is not a scope-token (RFC 6749 section 3.3), such
-// as a list in one string.
+// as a list in one string. A rule that requires one of two scopes is
+// AnyOf(Scope("a"), Scope("b")).
 //
 // The challenges for a missing token and for a missing scope list the scopes of all rules
 // of the gate, those inside [AllOf] included, and of [AnyOf] those of the first
@@ -105,7 +107,10 @@ func mergeScopes(base []string, more string) string {
 // Claim returns a rule that requires a claim with one of the given values: a role,
 // a group, a tenant. The claim is one of these values, or an array that contains one
 // of them. Strings are compared exactly. Integers, true and false are compared as they
-// are written in JSON.
+// are written in JSON: Claim("email_verified", "true").
+//
+// Claim is also the rule for roles, which each issuer writes into a claim of its own:
+// Claim("roles", "admin", "owner") requires one of two roles.
 //
 // A name that starts with a slash is a JSON Pointer (RFC 6901), such as
 // "/realm_access/roles". Any other name is the name of a top-level claim, dots and

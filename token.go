@@ -38,8 +38,9 @@ import (
 // makes them, share one Token in that case.
 //
 // For the user's ID alone, call [Subject], or [Identity] if several issuers are
-// trusted. For the fields of Token, call [FromContext]. For other claims, call
-// [Decode] or [Token.Decode].
+// trusted. For the fields of Token, call [FromContext]. For other claims, such as
+// roles or email, call [Decode] or [Token.Decode]. A Token does not have the text that
+// the client sent: the [Extractor] of the gate, such as [Bearer], returns it.
 //
 // A test of a handler can make a Token by hand and put it into a context with
 // [NewContext]. Gates trust neither hand-made Tokens nor copies.
@@ -49,7 +50,11 @@ type Token struct {
 	ID       string   // jti
 	ClientID string   // client_id, or azp if there is no client_id
 	Audience []string // aud
-	Scopes   []string // scope and scp, each a space-separated string or an array
+
+	// Scopes has the values of scope and scp, each a space-separated string or an array.
+	// To look for one, call slices.Contains(t.Scopes, "orders:write"), or give the rule
+	// [Scope] to [Gate.Require].
+	Scopes []string
 
 	// The times are zero if the token lacks the claim.
 	Expires   time.Time // exp
@@ -148,6 +153,9 @@ func (t *Token) requestToken() *requestToken {
 // ctx has no token, as in a handler without a gate, and for a token without a
 // subject, which only [Options.AllowNoSubject] lets pass.
 //
+// Pass the context of the request, r.Context(). With gin that is c.Request.Context():
+// a gin.Context is a context too, and usually has no token.
+//
 // Two issuers may give the same subject to two people. Use [Identity] if the gate
 // trusts more than one issuer.
 func Subject(ctx context.Context) string {
@@ -195,7 +203,7 @@ func Identity(ctx context.Context) (issuer, subject string) {
 }
 
 // FromContext returns the token that a gate or [NewContext] put into ctx. ok is
-// false if there is none.
+// false if there is none. Pass the context of the request, r.Context().
 func FromContext(ctx context.Context) (t *Token, ok bool) {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *tokenContext:
@@ -219,8 +227,8 @@ func Decode[T any](ctx context.Context) (T, error) {
 }
 
 // NewContext returns a copy of ctx that carries t. It is for frameworks with their
-// own handlers, which call [Gate.Check], and for tests of handlers. A nil t hides
-// the token of ctx.
+// own handlers, which call [Gate.Check] or [Gate.Verify], and for tests of handlers. A
+// nil t hides the token of ctx.
 func NewContext(ctx context.Context, t *Token) context.Context {
 	return context.WithValue(ctx, contextKey{}, t)
 }
