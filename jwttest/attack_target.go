@@ -21,7 +21,9 @@ type Target struct {
 	// Key signs the tokens with Algorithm. Algorithm is one of those of
 	// [github.com/jwtgate/jwtgate.NewKey]. Key is a []byte secret, an
 	// *rsa.PrivateKey, an *ecdsa.PrivateKey or an ed25519.PrivateKey. Make a key
-	// for the test only: reports show tokens that are signed with it.
+	// for the test only: reports show tokens that are signed with it. An [Issuer]
+	// does not give out its keys, so let the service under attack trust Key by keys.HS256
+	// or keys.Public.
 	Key       any
 	Algorithm string
 	// KeyID is the ID under which the service knows the key. It is the kid of good
