@@ -182,6 +182,9 @@ func TestRemote_OneConnection(t *testing.T) {
 // metadata, or one to the issuer whose keys are elsewhere.
 func TestRemote_LeavesNoConnectionAfterFailure(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: waits for real timeouts")
+	}
 	for _, protocol := range protocols {
 		for _, tt := range []struct {
 			name   string
@@ -282,6 +285,9 @@ func TestRemote_LateConnection(t *testing.T) {
 // an address that long.
 func TestRemote_AddressDropsPackets(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: waits for real timeouts")
+	}
 	server := newTCPServer(t, nil)
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(server.url, "http://"))
 	issuer := "http://two-addresses.test:" + port
@@ -364,6 +370,9 @@ func nameServer(addresses ...net.IP) dialFunc {
 // The error of a request without an answer says what the request was doing.
 func TestRemote_Phases(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("short: waits for real timeouts")
+	}
 	silent := must(net.Listen("tcp", "127.0.0.1:0")) // takes connections and says nothing
 	t.Cleanup(func() { silent.Close() })
 	closing := must(net.Listen("tcp", "127.0.0.1:0")) // closes connections when something has come
@@ -383,7 +392,7 @@ func TestRemote_Phases(t *testing.T) {
 	never := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	hangingDialer := &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error { return never(ctx) }}
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, never(ctx) }}
-	for _, tt := range []struct {
+	cases := []struct {
 		name, url string
 		dial      dialFunc // nil means that of http.DefaultTransport
 		want      string
@@ -402,25 +411,28 @@ func TestRemote_Phases(t *testing.T) {
 		{"waiting", "http://" + silent.Addr().String() + "/", nil, "no answer in time while waiting for the answer"},
 		{"waiting, closed", "http://" + closing.Addr().String() + "/", nil, "EOF while waiting for the answer"},
 		{"refused", "http://127.0.0.1:1/", nil, "dial tcp 127.0.0.1:1: connect: connection refused"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			transport := http.DefaultTransport.(*http.Transport).Clone()
-			if tt.dial != nil {
-				transport.DialContext = tt.dial
-			}
-			hangs := strings.HasPrefix(tt.want, "no answer")
-			remote := &keys.Remote{URL: tt.url, Timeout: hangLimit, Logger: slog.New(slog.DiscardHandler), Client: &http.Client{Transport: transport}}
-			if hangs {
-				remote.Timeout = 3 * time.Second
-			}
-			err := remote.Refresh(t.Context(), "")
-			if hangs {
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-			}
-			waitUntil(t, func() bool { return remote.Stats()[0].Failures == 1 }, "the fetch ends")
-			assert.EqualError(t, remote.Stats()[0].Err, "keys.Remote: GET "+tt.url+": "+tt.want)
-		})
+	}
+	// All of them wait at the same time.
+	remotes, errs := make([]*keys.Remote, len(cases)), make([]error, len(cases))
+	var waiting sync.WaitGroup
+	for i, tt := range cases {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		if tt.dial != nil {
+			transport.DialContext = tt.dial
+		}
+		remotes[i] = &keys.Remote{URL: tt.url, Timeout: hangLimit, Logger: slog.New(slog.DiscardHandler), Client: &http.Client{Transport: transport}}
+		if strings.HasPrefix(tt.want, "no answer") {
+			remotes[i].Timeout = 3 * time.Second
+		}
+		waiting.Go(func() { errs[i] = remotes[i].Refresh(t.Context(), "") })
+	}
+	waiting.Wait()
+	for i, tt := range cases {
+		if strings.HasPrefix(tt.want, "no answer") {
+			assert.ErrorIs(t, errs[i], context.DeadlineExceeded, tt.name)
+		}
+		waitUntil(t, func() bool { return remotes[i].Stats()[0].Failures == 1 }, "the fetch ends")
+		assert.EqualError(t, remotes[i].Stats()[0].Err, "keys.Remote: GET "+tt.url+": "+tt.want, tt.name)
 	}
 	t.Run("a transport that does not report", func(t *testing.T) {
 		t.Parallel()
