@@ -208,12 +208,6 @@ type discovery struct {
 	beside bool
 }
 
-// age returns how long ago the discovery was. While the machine is suspended, only the wall
-// clock goes on, and the wall clock may be set back.
-func (d *discovery) age(now time.Time) time.Duration {
-	return max(now.Sub(d.at), now.Round(0).Sub(d.at.Round(0)))
-}
-
 // earlier returns the earlier one of two times. The zero time counts as none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {

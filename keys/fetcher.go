@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,9 +52,7 @@ type fetchResult struct {
 	// It is negative if the clock of this host is behind. It is 0 if the clocks may agree,
 	// and if the answer does not say.
 	clockAhead time.Duration
-	// usableUntil is when the keys must not be used any more, however fresh they are. Zero
-	// means no such time. It is set if discovery has failed.
-	usableUntil time.Time
+	fromKnown  bool // the keys are from the address of an earlier discovery
 	// discoveryErr is why discovery has failed, if the keys are from the address of an
 	// earlier discovery.
 	discoveryErr error
@@ -98,7 +95,7 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, kn
 		return fetchResult{}, err
 	}
 	now := time.Now()
-	usable := known.jwksURI != "" && known.age(now) < f.freshFor+max(0, min(f.staleFor, math.MaxInt64-f.freshFor))
+	usable := known.jwksURI != "" && f.usableFor(known, now) > 0
 	if usable {
 		var address *url.URL
 		if address, err = c.parseKeysURL(id, known.jwksURI); err != nil {
@@ -107,11 +104,11 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, kn
 			c.known, c.alone = true, known.beside || origin(address) != origin(id)
 		}
 	}
-	if usable && known.fetchNext && known.age(now) < f.freshFor {
+	if usable && known.fetchNext && elapsed(known.at, now) < f.freshFor {
 		known.fetchNext = false
 		result, err = f.read(f.request(ctx, c, known.jwksURI, last), last)
 		if err == nil || ctx.Err() != nil {
-			result.usableUntil = f.usableUntil(known)
+			result.fromKnown = true
 			return result, err
 		}
 		usable = false // it has just failed
@@ -134,11 +131,11 @@ func (f *fetcher) fetchDiscovered(ctx context.Context, c client, jwksURI string,
 	return result, err
 }
 
-// usableUntil returns when keys must not be used any more that come from the address of an
-// earlier discovery: when the keys of that discovery would be stale. The issuer may have left
-// that address, and somebody else may have taken it over.
-func (f *fetcher) usableUntil(known *discovery) time.Time {
-	return known.at.Add(f.freshFor).Add(f.staleFor) // the sum may overflow a Duration
+// usableFor returns how much longer keys may be used that come from the address of an
+// earlier discovery: as long as the keys of that discovery, until they are stale. The
+// issuer may have left that address, and somebody else may have taken it over.
+func (f *fetcher) usableFor(known *discovery, now time.Time) time.Duration {
+	return f.freshFor + f.staleFor - elapsed(known.at, now)
 }
 
 // discoverBeside fetches the keys of an issuer for which an earlier discovery is known. It
@@ -214,7 +211,7 @@ func (f *fetcher) discoverBeside(ctx context.Context, c client, issuer string, l
 				d := <-discoveries
 				answer, discoveryEnds = &d, true
 			}
-			result.usableUntil, result.discoveryErr = f.usableUntil(known), answer.err
+			result.fromKnown, result.discoveryErr = true, answer.err
 			return result, nil
 		case read && answer != nil:
 			if failed := new(discoveryError); errors.As(answer.err, &failed) {

@@ -83,11 +83,11 @@ type issuerKeys struct {
 
 	counters RemoteStats // without the fields that stats sets
 
-	clock             clockLog
-	discoveryLoggedAt time.Time // when it was last logged that discovery fails; zero if it has succeeded since
+	clock     clockLog
+	discovery reminder // that discovery fails
 
-	limitedLoggedAt time.Time // when the last limitedReport was logged; zero if none was
-	limitedLogged   uint64    // LimitedLookups at that time
+	limited       reminder // of limitedReports
+	limitedLogged uint64   // LimitedLookups at the last one
 
 	last fetchResult // of the last fetch that succeeded
 
@@ -99,7 +99,6 @@ type issuerKeys struct {
 type settings struct {
 	name        string // of the Remote, for errors and logs
 	fetcher     fetcher
-	staleFor    time.Duration
 	minInterval time.Duration
 	unlimited   bool // every unknown key ID and every recheck causes a fetch
 	timeout     time.Duration
@@ -253,11 +252,11 @@ func (k *issuerKeys) answer(issuer, kid string, minFetch uint64, first bool) (
 // returns what to log about it, or nil. The caller holds mu.
 func (k *issuerKeys) countLimited(kid string, now time.Time) *limitedReport {
 	k.counters.LimitedLookups++
-	if elapsed(k.limitedLoggedAt, now) < limitedInterval {
+	if !k.limited.isDue(now, limitedInterval) {
 		return nil
 	}
 	r := &limitedReport{kid, k.unknown.whyNot(kid, now), k.counters.LimitedLookups - k.limitedLogged}
-	k.limitedLoggedAt, k.limitedLogged = now, k.counters.LimitedLookups
+	k.limitedLogged = k.counters.LimitedLookups
 	return r
 }
 
@@ -375,9 +374,9 @@ func (k *issuerKeys) finish(f *pendingFetch, result fetchResult, err error) {
 		refund, k.newcomerTokens = k.newcomerTokens, 0
 		r.clock = k.clock.check(result.clockAhead, now)
 		if result.discoveryErr == nil {
-			k.discoveryLoggedAt = time.Time{}
-		} else if elapsed(k.discoveryLoggedAt, now) >= reminderInterval {
-			k.discoveryLoggedAt, r.discoveryErr = now, k.withIssuer(result.discoveryErr)
+			k.discovery = reminder{}
+		} else if k.discovery.isDue(now, reminderInterval) {
+			r.discoveryErr = k.withIssuer(result.discoveryErr)
 		}
 	}
 	k.lastErr = err
@@ -415,9 +414,9 @@ func (k *issuerKeys) fail(result fetchResult, now time.Time) {
 // succeed makes the set that a fetch brought the current one. The caller holds mu.
 func (k *issuerKeys) succeed(f *pendingFetch, result fetchResult, now time.Time) {
 	k.failures, k.failingSince = 0, time.Time{}
-	k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.staleFor
-	if !result.usableUntil.IsZero() {
-		k.keysLast = min(k.keysLast, result.usableUntil.Sub(now))
+	k.fetchedAt, k.keysLast = now, result.freshFor+k.settings.fetcher.staleFor
+	if result.fromKnown {
+		k.keysLast = min(k.keysLast, k.settings.fetcher.usableFor(&k.discovered, now))
 	}
 	k.pause = refreshAfter(result.freshFor)
 	k.counters.URL, k.counters.ClockAhead = result.url, result.clockAhead

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
@@ -32,6 +34,20 @@ type fetchReport struct {
 
 // reminderInterval is the time between two records of the same failure.
 const reminderInterval = 15 * time.Minute
+
+// A reminder says when a record that may be repeated is due again. The zero value means
+// that there was no record.
+type reminder struct{ last time.Time }
+
+// isDue reports whether the last record is old enough for another one, which it then
+// counts as written.
+func (r *reminder) isDue(now time.Time, interval time.Duration) bool {
+	if elapsed(r.last, now) < interval {
+		return false
+	}
+	r.last = now
+	return true
+}
 
 // A loggedFailure is the last record of fetches that fail in a row. The zero value means
 // that there is none.
@@ -146,23 +162,20 @@ const maxClockDifference = 30 * time.Second
 const clockIsRight = "the clock of this host agrees with the issuer's again"
 
 // A clockLog is what the log says about the clock of this host.
-type clockLog struct {
-	at time.Time // when the last difference was logged; zero if the clocks have agreed since
-}
+type clockLog struct{ differs reminder }
 
 // check returns what is to be logged for a difference, or "".
 func (c *clockLog) check(ahead time.Duration, now time.Time) string {
 	if ahead.Abs() <= maxClockDifference {
-		if c.at.IsZero() {
+		if c.differs == (reminder{}) {
 			return ""
 		}
-		c.at = time.Time{}
+		c.differs = reminder{}
 		return clockIsRight
 	}
-	if !c.at.IsZero() && elapsed(c.at, now) < reminderInterval {
+	if !c.differs.isDue(now, reminderInterval) {
 		return ""
 	}
-	c.at = now
 	direction := "ahead by "
 	if ahead < 0 {
 		direction = "behind by "
@@ -186,14 +199,20 @@ func changes(before, after *set) (attrs []any) {
 	if before == nil {
 		return nil
 	}
-	if added := after.idsWithout(before); len(added) > 0 {
-		attrs = append(attrs, "added", listIDs(added))
-	}
-	if removed := before.idsWithout(after); len(removed) > 0 {
-		attrs = append(attrs, "removed", listIDs(removed))
-	}
-	if replaced := after.idsReplaced(before); len(replaced) > 0 {
-		attrs = append(attrs, "replaced", listIDs(replaced))
+	for _, change := range []struct {
+		name string
+		ids  []string
+	}{
+		{"added", after.idsWhere(func(id string) bool { return len(before.withID(id)) == 0 })},
+		{"removed", before.idsWhere(func(id string) bool { return len(after.withID(id)) == 0 })},
+		{"replaced", after.idsWhere(func(id string) bool {
+			old := before.withID(id)
+			return len(old) > 0 && !slices.ContainsFunc(after.withID(id), func(k *jwtgate.Key) bool { return slices.ContainsFunc(old, k.Equal) })
+		})},
+	} {
+		if len(change.ids) > 0 {
+			attrs = append(attrs, change.name, listIDs(change.ids))
+		}
 	}
 	return attrs
 }

@@ -438,8 +438,8 @@ func (r *Remote) newSettings() *settings {
 		fetcher: fetcher{
 			client: r.client(), url: r.URL, use: r.Use, algorithms: r.Algorithms, parse: r.Parse,
 			freshFor: min(atLeast(minFreshFor, r.FreshFor, defaultFreshFor), century),
+			staleFor: min(atLeast(minFreshFor, r.StaleFor, defaultStaleFor), century),
 		},
-		staleFor:    min(atLeast(minFreshFor, r.StaleFor, defaultStaleFor), century),
 		minInterval: min(atLeast(minTimeout, r.MinInterval, defaultMinInterval), century),
 		timeout:     atLeast(minTimeout, r.Timeout, defaultTimeout),
 		slots:       new(fetchSlots),
@@ -447,9 +447,8 @@ func (r *Remote) newSettings() *settings {
 	}
 	s.unlimited = r.unlimited
 	if r.StaleFor < 0 {
-		s.staleFor = 0
+		s.fetcher.staleFor = 0
 	}
-	s.fetcher.staleFor = s.staleFor
 	return s
 }
 

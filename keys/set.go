@@ -144,49 +144,27 @@ func (s *set) checkIssuers(issuers []string) error {
 	return errors.Join(errs...)
 }
 
-// idsWithout returns the IDs of the keys that are not IDs of other, in their order.
-func (s *set) idsWithout(other *set) (ids []string) {
-	listed := map[string]bool{}
+// idsWhere returns the IDs of the keys for which wanted returns true, in their order.
+func (s *set) idsWhere(wanted func(id string) bool) (ids []string) {
+	seen := map[string]bool{}
 	for _, k := range s.all {
-		id := k.ID()
-		_, shared := other.byID[id]
-		if id == "" {
-			shared = len(other.anyID) > 0
-		}
-		if !shared && !listed[id] {
-			listed[id] = true
-			ids = append(ids, id)
+		if id := k.ID(); !seen[id] {
+			seen[id] = true
+			if wanted(id) {
+				ids = append(ids, id)
+			}
 		}
 	}
 	return ids
 }
 
-// idsReplaced returns the IDs of s that are IDs of other too, and that have none of the
-// keys that they have there.
-func (s *set) idsReplaced(other *set) (ids []string) {
-	kept, listed := map[string]bool{}, map[string]bool{}
-	equal := func(k *jwtgate.Key) bool {
-		list := other.anyID
-		if k.ID() != "" {
-			list = other.byID[k.ID()]
-		}
-		return slices.ContainsFunc(list, k.Equal)
+// withID returns the keys with the given ID, which may be "". They may be followed by keys
+// without ID.
+func (s *set) withID(id string) []*jwtgate.Key {
+	if id == "" {
+		return s.anyID
 	}
-	for _, k := range s.all {
-		kept[k.ID()] = kept[k.ID()] || equal(k)
-	}
-	for _, k := range s.all {
-		id := k.ID()
-		_, shared := other.byID[id]
-		if id == "" {
-			shared = len(other.anyID) > 0
-		}
-		if shared && !kept[id] && !listed[id] {
-			listed[id] = true
-			ids = append(ids, id)
-		}
-	}
-	return ids
+	return s.byID[id]
 }
 
 // algorithms returns the algorithms of the keys, sorted.
