@@ -12,7 +12,7 @@ import (
 
 // An answerer writes the answers to refused requests.
 type answerer struct {
-	challenger challenger
+	challenges challenges
 	bindings   *bindings                                        // nil in the answerer of a Gate that New did not make
 	onDeny     func(http.ResponseWriter, *http.Request, *Error) // nil: the standard body
 }
@@ -35,17 +35,16 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 		values[1] = retryAfter(e.RetryAfter)
 		header["Retry-After"] = values[1:2:2]
 	} else {
-		challenges := a.challenger.append(values[1:1:2], r, e)
-		given := header["Www-Authenticate"]
-		for i, c := range challenges {
-			switch {
-			case len(given) == 0 && i == 0:
-				header["Www-Authenticate"] = challenges[:len(challenges):len(challenges)]
-			case len(given) > 0 && !slices.Contains(given, c):
-				given = append(slices.Clip(given), c)
-				header["Www-Authenticate"] = given
+		challenges := slices.Clip(a.challenges.append(values[1:1:2], r, e))
+		if given := slices.Clip(header["Www-Authenticate"]); len(given) > 0 {
+			for _, c := range challenges {
+				if !slices.Contains(given, c) {
+					given = append(given, c)
+				}
 			}
+			challenges = given
 		}
+		header["Www-Authenticate"] = challenges
 	}
 	if a.bindings != nil {
 		a.bindings.setHeaders(header, r)

@@ -114,33 +114,6 @@ func (a *authenticatedRule) check(t *Token) error {
 	return nil
 }
 
-// checkRules returns the answer to the first of rules that refuses t. If that is a rule
-// about scopes, and a later one wants the user to sign in again, the answer is that of
-// the later one, with the scopes, so that the client need not go to the issuer twice.
-func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOrigin) *Error {
-	for i, rule := range rules {
-		err := rule.Check(r, t)
-		if err == nil {
-			continue
-		}
-		e := toError(err, from)
-		switch {
-		case e.Code == codeInsufficientAuthentication:
-			if scopeRule(g.scopes).Check(r, t) != nil {
-				e.Scope = strings.Join(g.scopes, " ")
-			}
-		case e.Scope != "" && e.Status == http.StatusForbidden:
-			if err := authenticatedOf(rules[i:]).Check(r, t); err != nil {
-				scope := e.Scope
-				e = toError(err, from)
-				e.Scope = scope
-			}
-		}
-		return g.addScopes(e)
-	}
-	return nil
-}
-
 // authenticatedOf returns the rules of Authenticated among rules, also inside AllOf.
 func authenticatedOf(rules []Rule) (all allOf) {
 	for _, rule := range rules {

@@ -11,11 +11,9 @@ import (
 	"github.com/jwtgate/jwtgate/internal/charset"
 )
 
-// A challenger makes the challenges of refusals: one for each scheme that the gate
-// accepts tokens under (RFC 9110 section 11.6.1).
-type challenger struct {
-	schemes []challengeScheme
-}
+// challenges makes the challenges of refusals: one for each scheme that the gate accepts
+// tokens under (RFC 9110 section 11.6.1).
+type challenges []challengeScheme
 
 // A challengeScheme is a scheme with the parameters that each of its challenges has.
 type challengeScheme struct {
@@ -28,15 +26,14 @@ type challengeScheme struct {
 // replace.
 var ownParameters = []string{"realm", "scope", "error", "error_description", "resource_metadata"}
 
-// newChallenger returns the challenger of a gate. metadataURL is "" if the gate has no
+// newChallenges returns the challenges of a gate. metadataURL is "" if the gate has no
 // metadata.
-func newChallenger(realm, metadataURL string, b *bindings) challenger {
+func newChallenges(realm, metadataURL string, b *bindings) (c challenges) {
 	end := ""
 	if metadataURL != "" {
 		end = parameter("resource_metadata", metadataURL) // RFC 9728 section 5.1
 	}
 	start := ` realm="` + quotedString.Replace(realm) + `"`
-	var c challenger
 	if b != nil {
 		for _, n := range b.schemes {
 			s := challengeScheme{name: n.name, start: n.name + start, end: end}
@@ -44,11 +41,11 @@ func newChallenger(realm, metadataURL string, b *bindings) challenger {
 			for _, name := range slices.Sorted(maps.Keys(params)) {
 				s.end += parameter(name, params[name])
 			}
-			c.schemes = append(c.schemes, s)
+			c = append(c, s)
 		}
 	}
 	if b == nil || b.bearer {
-		c.schemes = append(c.schemes, challengeScheme{name: bearer, start: bearer + start, end: end})
+		c = append(c, challengeScheme{name: bearer, start: bearer + start, end: end})
 	}
 	return c
 }
@@ -56,7 +53,7 @@ func newChallenger(realm, metadataURL string, b *bindings) challenger {
 // append appends the challenges for a request that is refused to list. The error is in the
 // challenge for the scheme of the request, and in all challenges if the request has none
 // of the schemes (RFC 6750 section 3, RFC 9449 section 7.2). r may be nil.
-func (c *challenger) append(list []string, r *http.Request, e *Error) []string {
+func (c challenges) append(list []string, r *http.Request, e *Error) []string {
 	var scope, code string
 	if allowed := charset.Challenge.Filter(e.Scope); allowed != "" {
 		scope = `, scope="` + allowed + `"`
@@ -67,11 +64,11 @@ func (c *challenger) append(list []string, r *http.Request, e *Error) []string {
 		code = `, error="` + code + `", error_description="` + description + `"`
 	}
 	used := -1
-	if len(c.schemes) > 1 && code != "" && r != nil {
+	if len(c) > 1 && code != "" && r != nil {
 		used = c.used(r)
 	}
-	for i := range c.schemes {
-		s := &c.schemes[i]
+	for i := range c {
+		s := &c[i]
 		if used >= 0 && used != i {
 			list = append(list, s.start+scope+s.end)
 			continue
@@ -82,13 +79,13 @@ func (c *challenger) append(list []string, r *http.Request, e *Error) []string {
 }
 
 // used returns the index of the scheme that the credentials of r have, or -1.
-func (c *challenger) used(r *http.Request) int {
+func (c challenges) used(r *http.Request) int {
 	values := r.Header["Authorization"]
 	if len(values) != 1 {
 		return -1
 	}
 	word, _, _ := strings.Cut(values[0], " ")
-	return slices.IndexFunc(c.schemes, func(s challengeScheme) bool { return strings.EqualFold(s.name, word) })
+	return slices.IndexFunc(c, func(s challengeScheme) bool { return strings.EqualFold(s.name, word) })
 }
 
 // further returns those of Error.Params that a challenge can have, in the order of their

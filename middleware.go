@@ -281,7 +281,8 @@ func (g *Gate) Verify(ctx context.Context, token string) (*Token, error) {
 
 // Deny refuses a request with the status that err means (see [Error]). With 400, 401 and
 // 403 it sends a challenge for each scheme under which the gate accepts tokens: Bearer (RFC
-// 6750 section 3), and those of [Options.Confirm]. With 503 it sends Retry-After. The short JSON body tells the client no more than the error code does.
+// 6750 section 3), and those of [Options.Confirm]. With 503 it sends Retry-After. The short
+// JSON body tells the client no more than the error code does.
 // Options.OnDeny may replace the body. Deny keeps a WWW-Authenticate header that is
 // set already, beside its own challenge. It removes Content-Length, ETag and
 // Last-Modified, which belong to another body.
@@ -309,7 +310,7 @@ func (g *Gate) answer() *answerer {
 	if g.unusable() == nil {
 		return &g.settings.answerer
 	}
-	return &answerer{challenger: newChallenger(defaultRealm, "", nil)}
+	return &answerer{challenges: newChallenges(defaultRealm, "", nil)}
 }
 
 // Ready returns nil if there are keys for every issuer in Options.Issuers, and
@@ -529,7 +530,8 @@ func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (oute
 }
 
 // authorize verifies a credential that came under a scheme, and checks the token against
-// Options and the rules of g. If the token is verified and then refused, authorize returns both c and e.
+// Options and the rules of g. If the token is verified and then refused, authorize returns
+// both c and e.
 //
 // If there is an outer token, authorize checks its key, its times, and all that depends
 // on the request, and does not parse the credential. If c is the context of outer, the
@@ -579,6 +581,33 @@ func (g *Gate) authorize(r *http.Request, credential string, under *binding, out
 		e = g.checkRules(r, c.token(), g.rules, fromRequire)
 	}
 	return c, cached, e
+}
+
+// checkRules returns the answer to the first of rules that refuses t. If that is a rule
+// about scopes, and a later one wants the user to sign in again, the answer is that of
+// the later one, with the scopes, so that the client need not go to the issuer twice.
+func (g *Gate) checkRules(r *http.Request, t *Token, rules []Rule, from errorOrigin) *Error {
+	for i, rule := range rules {
+		err := rule.Check(r, t)
+		if err == nil {
+			continue
+		}
+		e := toError(err, from)
+		switch {
+		case e.Code == codeInsufficientAuthentication:
+			if scopeRule(g.scopes).Check(r, t) != nil {
+				e.Scope = strings.Join(g.scopes, " ")
+			}
+		case e.Scope != "" && e.Status == http.StatusForbidden:
+			if err := authenticatedOf(rules[i:]).Check(r, t); err != nil {
+				scope := e.Scope
+				e = toError(err, from)
+				e.Scope = scope
+			}
+		}
+		return g.addScopes(e)
+	}
+	return nil
 }
 
 // addScopes adds the scopes of all rules of g to e if e is about a missing scope or

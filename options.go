@@ -287,7 +287,7 @@ func newSettings(o Options) (*settings, error) {
 		s.now, v.family.now = time.Now, time.Now
 	}
 	s.resource = p.resource(o, s.bindings)
-	s.answerer.challenger = newChallenger(cmp.Or(o.Realm, defaultRealm), s.resource.metadataURL(), s.bindings)
+	s.answerer.challenges = newChallenges(cmp.Or(o.Realm, defaultRealm), s.resource.metadataURL(), s.bindings)
 
 	p.check(o)
 	if len(p) > 0 {
