@@ -10,6 +10,7 @@ import (
 
 	"github.com/jwtgate/jwtgate/internal/charset"
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
+	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
@@ -95,8 +96,8 @@ func (a *authenticatedRule) check(t *Token) error {
 	if !found {
 		return refuse(ErrAuthentication, "auth_time is missing, so it is not known when the user has signed in", "")
 	}
-	signedIn, err := date(raw)
-	if err != nil {
+	signedIn, ok := jws.Date(raw)
+	if !ok {
 		return refuseWith(ErrAuthentication, func() string { return "auth_time is " + dateText(raw) })
 	}
 	f := t.origin.verified.family

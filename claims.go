@@ -1,7 +1,6 @@
 package jwtgate
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,8 +33,7 @@ const (
 	defaultSubjectClaim = "sub"
 	maxSubjectBytes     = 1024
 	maxIssuerBytes      = 1024
-	maxDate             = 253402300799 // the last second of the year 9999
-	maxSpan             = 315360000    // ten years: a smaller date is probably a duration
+	maxSpan             = 315360000 // ten years: a smaller date is probably a duration
 )
 
 // read returns the claims of payload as a verifiedToken. The caller has verified the
@@ -398,33 +396,15 @@ func (m *claim) appendScopes(list []string) ([]string, error) {
 	return list, nil
 }
 
-// date reads a NumericDate.
+// date reads a NumericDate (RFC 7519 section 2).
 func (m *claim) date() (time.Time, error) {
 	raw := m.raw()
-	t, err := date(raw)
-	if err != nil {
+	t, ok := jws.Date(raw)
+	if !ok {
 		name := m.name
 		return t, refuseWith(ErrClaim, func() string { return name + " is " + dateText(raw) })
 	}
 	return t, nil
-}
-
-var errDate = errors.New("not a date")
-
-// date returns the time that raw means, a NumericDate (RFC 7519 section 2): the seconds
-// since 1970 as a JSON number, fractions allowed. It refuses negative numbers, and years
-// after 9999, which time.Time cannot write as JSON.
-func date(raw string) (time.Time, error) {
-	if seconds, ok := wholeSeconds(raw); ok {
-		return time.Unix(seconds, 0).UTC(), nil
-	}
-	// ParseFloat fails for every JSON value that is not a number.
-	seconds, err := strconv.ParseFloat(raw, 64)
-	if err != nil || seconds < 0 || seconds > maxDate {
-		return time.Time{}, errDate
-	}
-	whole := int64(seconds)
-	return time.Unix(whole, int64((seconds-float64(whole))*1e9)).UTC(), nil
 }
 
 // dateText says what raw, a JSON value, is in place of a date.
@@ -437,31 +417,16 @@ func dateText(raw string) string {
 	switch {
 	case err != nil:
 		return describeJSON(raw) + "; it must be a JSON number: the seconds since 1970"
-	case number > maxDate && number < 1e14:
+	case number > jws.MaxDate && number < 1e14:
 		unit = "milliseconds"
-	case number > maxDate && number < 1e17:
+	case number > jws.MaxDate && number < 1e17:
 		unit = "microseconds"
-	case number > maxDate && number < 1e20:
+	case number > jws.MaxDate && number < 1e20:
 		unit = "nanoseconds"
 	default:
 		return cutText(raw, 32) + "; it must be from 0 to 253402300799: the seconds since 1970"
 	}
 	return cutText(raw, 32) + ", which looks like " + unit + "; it must be seconds since 1970"
-}
-
-// wholeSeconds reads a number of up to eleven digits, which nearly every date is.
-func wholeSeconds(raw string) (seconds int64, ok bool) {
-	if len(raw) > 11 {
-		return 0, false
-	}
-	for i := range len(raw) {
-		digit := raw[i] - '0'
-		if digit > 9 {
-			return 0, false
-		}
-		seconds = 10*seconds + int64(digit)
-	}
-	return seconds, true
 }
 
 // actor returns sub of act, or "" if act has no sub (RFC 8693 section 4.1).

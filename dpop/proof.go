@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -144,7 +143,7 @@ func (p *proof) readClaims(payload []byte) error {
 			}
 		case "iat":
 			hasDate = true
-			p.iat, ok = date(string(m.Value))
+			p.iat, ok = jws.Date(string(m.Value))
 		}
 		if !ok && wrong == "" {
 			wrong = string(m.Name)
@@ -168,17 +167,6 @@ func (p *proof) readClaims(payload []byte) error {
 		return refusedText("iat is missing")
 	}
 	return nil
-}
-
-// date returns the time that raw, a JSON value, means: the seconds since 1970 (RFC 7519
-// section 2), up to the year 9999.
-func date(raw string) (t time.Time, ok bool) {
-	seconds, err := strconv.ParseFloat(raw, 64)
-	if err != nil || seconds < 0 || seconds > 253402300799 {
-		return t, false
-	}
-	whole := int64(seconds)
-	return time.Unix(whole, int64((seconds-float64(whole))*1e9)).UTC(), true
 }
 
 // checkClaims checks that a proof is for r and its token, and that it is new. It returns
