@@ -78,7 +78,7 @@ const (
 	certificateMethod = "x5t#S256" // RFC 8705 section 3.1
 )
 
-// anyScheme stands for the scheme of a token that did not come with a request.
+// anyScheme is the scheme of a token that did not come with a request.
 var anyScheme = &binding{}
 
 // bindings returns what o.Confirm and o.AllowUnbound mean.

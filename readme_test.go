@@ -180,8 +180,8 @@ func TestFirstProgramsLogRefusals(t *testing.T) {
 	}
 }
 
-// TestFreshModule follows the section "Use it" of the README as it is typed: the commands, the
-// program and the other commands, in an empty directory, with go vet in place of go run.
+// TestFreshModule follows the section "Use it" of the README in an empty directory. It runs the
+// commands and saves the program in the order of the text, with go vet in place of go run.
 func TestFreshModule(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -1,5 +1,5 @@
 // Package dpop checks DPoP proofs (RFC 9449): a token that is bound to a key is good only
-// for the client that holds the key. Whoever steals such a token cannot use it.
+// for the client that holds the key. A thief of the token cannot use it.
 //
 // Two fields of [jwtgate.Options] switch it on:
 //

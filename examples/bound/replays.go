@@ -58,8 +58,7 @@ func (r *redisReplays) ping(ctx context.Context) error {
 func (r *redisReplays) Use(ctx context.Context, id [32]byte, until time.Time) (fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
-	// PX and not PXAT: the entry lives as long as it should even if the clock of Redis is
-	// wrong. With PXAT, a Redis whose clock is minutes ahead would drop it at once.
+	// PX and not PXAT: the clock of Redis does not matter. With PXAT, a Redis whose clock is minutes ahead would drop it at once.
 	rest := max(time.Until(until), time.Millisecond)
 	err = r.client.Do(ctx, "SET", proofKey(id), 1, "NX", "PX", rest.Milliseconds()).Err()
 	if errors.Is(err, redis.Nil) {

@@ -16,7 +16,7 @@ import (
 const (
 	// clientID is the ID of this application at the issuer: the aud of logout tokens.
 	clientID = "news-web"
-	// eventAudience is the aud of security events, as it is registered at the issuer.
+	// eventAudience is the aud of security events. The issuer knows it from the registration.
 	eventAudience = "https://news.example.com/events"
 
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
