@@ -5,6 +5,7 @@ package jws
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -36,17 +37,17 @@ func segmentsError(token []byte) error {
 			e.NoValue = word
 		}
 	}
+	if e.Segments != 3 {
+		return e // this says enough, and the token may have thousands of segments
+	}
 	i := 0
 	for segment := range bytes.SplitSeq(token, []byte(".")) {
-		if i++; len(segment) == 0 {
+		if i++; len(segment) == 0 && e.Empty == 0 {
 			e.Empty = i
-			break
 		}
-	}
-	for i, c := range token {
-		if c != '.' && !inAlphabet(token[i:i+1]) {
-			e.Character, _ = utf8.DecodeRune(token[i:])
-			break
+		if e.Character == 0 && !inAlphabet(segment) {
+			at := slices.IndexFunc(segment, func(c byte) bool { return !inAlphabet([]byte{c}) })
+			e.Character, _ = utf8.DecodeRune(segment[at:])
 		}
 	}
 	return e

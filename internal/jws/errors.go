@@ -19,7 +19,7 @@ type SegmentsError struct {
 	Scheme    bool   // the token starts with "Bearer "
 	NoValue   string // one of noValues, if that is the whole token
 	Segments  int    // separated by dots
-	Empty     int    // which segment is empty, from 1 on; 0 if none is
+	Empty     int    // which of three segments is empty, from 1 on; 0 if none is
 	Character rune   // the first one outside the alphabet, if everything else is right
 }
 
