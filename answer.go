@@ -29,13 +29,14 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 	dropBodyHeaders(header)
 	encoding := header["Content-Encoding"]
+	code, description := describe(e)
 	values := [4]string{"no-store"} // one allocation for the values of all headers
 	header["Cache-Control"] = values[0:1:1]
 	if e.Status == http.StatusServiceUnavailable {
 		values[1] = retryAfter(e.RetryAfter)
 		header["Retry-After"] = values[1:2:2]
 	} else {
-		challenges := slices.Clip(a.challenges.append(values[1:1:2], r, e))
+		challenges := slices.Clip(a.challenges.append(values[1:1:2], r, e, code, description))
 		if given := slices.Clip(header["Www-Authenticate"]); len(given) > 0 {
 			for _, c := range challenges {
 				if !slices.Contains(given, c) {
@@ -66,7 +67,6 @@ func (a *answerer) deny(w http.ResponseWriter, r *http.Request, e *Error) {
 	w.WriteHeader(e.Status)
 	if r == nil || r.Method != http.MethodHead {
 		// JSON does not need to escape any character of these two texts.
-		code, description := describe(e)
 		_, _ = w.Write([]byte(`{"error":"` + code + `","error_description":"` + description + `"}` + "\n"))
 	}
 }

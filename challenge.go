@@ -2,7 +2,6 @@ package jwtgate
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -52,28 +51,27 @@ func newChallenges(realm, metadataURL string, b *bindings) (c challenges) {
 
 // append appends the challenges for a request that is refused to list. The error is in the
 // challenge for the scheme of the request, and in all challenges if the request has none
-// of the schemes (RFC 6750 section 3, RFC 9449 section 7.2). r may be nil.
-func (c challenges) append(list []string, r *http.Request, e *Error) []string {
-	var scope, code string
+// of the schemes (RFC 6750 section 3, RFC 9449 section 7.2). code and description are the
+// results of describe. r may be nil.
+func (c challenges) append(list []string, r *http.Request, e *Error, code, description string) []string {
+	scope := ""
 	if allowed := charset.Challenge.Filter(e.Scope); allowed != "" {
 		scope = `, scope="` + allowed + `"`
 	}
-	if e.Code != "" {
-		var description string
-		code, description = describe(e)
-		code = `, error="` + code + `", error_description="` + description + `"`
-	}
 	used := -1
-	if len(c) > 1 && code != "" && r != nil {
+	if len(c) > 1 && e.Code != "" && r != nil {
 		used = c.used(r)
 	}
 	for i := range c {
 		s := &c[i]
-		if used >= 0 && used != i {
+		switch {
+		case used >= 0 && used != i:
 			list = append(list, s.start+scope+s.end)
-			continue
+		case e.Code == "":
+			list = append(list, s.start+scope+s.end+s.further(e))
+		default:
+			list = append(list, s.start+scope+`, error="`+code+`", error_description="`+description+`"`+s.end+s.further(e))
 		}
-		list = append(list, s.start+scope+code+s.end+s.further(e))
 	}
 	return list
 }
@@ -129,12 +127,12 @@ func describe(e *Error) (code, description string) {
 	default:
 		description = "The access token is not valid."
 		switch {
-		case errors.Is(e.Err, ErrExpired):
+		case wraps(e.Err, ErrExpired):
 			// A forger learns nothing: exp is checked after the signature.
 			description = "The access token has expired."
-		case errors.Is(e.Err, ErrProof):
+		case wraps(e.Err, ErrProof):
 			description = "The proof that the sender holds the key of the access token is not valid."
-		case errors.Is(e.Err, ErrAuthentication):
+		case wraps(e.Err, ErrAuthentication):
 			description = "This request needs a user who has signed in more recently or more strongly."
 		case code == "":
 			code, description = "unauthorized", "This request needs an access token."

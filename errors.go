@@ -402,6 +402,14 @@ func toError(err error, from errorOrigin) *Error {
 	return e
 }
 
+// wraps reports whether err wraps sentinel, as errors.Is does.
+func wraps(err, sentinel error) bool {
+	if r, ok := err.(*refusal); ok { // the usual case, which needs no errors.Is
+		return r.sentinel == sentinel
+	}
+	return errors.Is(err, sentinel)
+}
+
 // canceled returns e, which may be nil. If e means 503 and ctx has been canceled, the
 // client went away, and the service has not failed. canceled then makes ErrCanceled the
 // reason. It does so whatever the error is, because database drivers have their own

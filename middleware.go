@@ -464,7 +464,7 @@ func (g *Gate) decide(r *http.Request, by caller) (decision, *Error) {
 	outer := g.outerTokenOf(r, credential, by)
 	c, cached, e := g.authorize(r, credential, under, outer)
 	e = canceled(r.Context(), e)
-	if e != nil && s.bearer && errors.Is(e.Err, ErrMalformed) && !isToken68(credential) {
+	if e != nil && s.bearer && wraps(e.Err, ErrMalformed) && !isToken68(credential) {
 		// cutBearer leaves the check for a token68 to this place, where it costs valid
 		// tokens nothing: a credential that is not a token68 is a malformed token. It
 		// is answered with 400, and other malformed tokens with 401.
