@@ -36,58 +36,57 @@ const (
 	maxSpan             = 315360000 // ten years: a smaller date is probably a duration
 )
 
-// read returns the claims of payload as a verifiedToken. The caller has verified the
-// signature of payload, and sets family and credentialHash. members are the result of
-// jsonobj.Scan.
-func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) (*verifiedToken, error) {
-	v := &verifiedToken{claims: payload, header: h}
-	t := &v.token
-	t.Type, t.Algorithm, t.KeyID = h.Type, h.Algorithm, h.KeyID
-	freeSpace := v.listSpace[:0] // the part of v.listSpace that no list uses yet
-	var authorizedParty string
-	var err error
+// facts are what check needs to know of a token beside the verifiedToken.
+type facts struct {
+	audience    []string
+	hasSub      bool // sub is a non-empty string; set under Options.RFC9068 only
+	hasClientID bool // client_id is a non-empty string
+}
+
+// read checks the JSON types of the claims of payload and returns them as a
+// verifiedToken. The caller has verified the signature of payload, and sets family, key
+// and credentialHash. members are the result of Scan. The list in the facts uses the
+// memory of space if that is large enough.
+func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header, space []string) (*verifiedToken, facts, error) {
+	t := &verifiedToken{claims: payload, header: h}
+	f := facts{audience: space[:0]}
+	var authorizedParty jsonobj.Span
+	m := claim{payload: payload}
 	for i := range members {
-		m := claim{jsonobj.Name(payload, &members[i]), payload, &members[i]}
+		m.name, m.value = jsonobj.Name(payload, &members[i]), members[i].Value
+		var err error
 		if m.name == c.subjectClaim {
-			if t.Subject, err = m.subject(c.integerSubject, !c.rfc9068); err != nil {
-				return nil, err
+			if t.subject, err = m.subject(c.integerSubject, !c.rfc9068); err != nil {
+				return nil, f, err
 			}
-			v.hasSubject = t.Subject != ""
 		}
 		switch m.name {
 		case "iss":
-			v.hasIssuer = true
-			t.Issuer, err = m.string(ErrIssuer)
+			t.issuer, err = m.string(ErrIssuer)
 		case "aud":
-			t.Audience, err = m.appendStrings(freeSpace, ErrAudience)
-			t.Audience, freeSpace = endList(t.Audience, freeSpace)
+			t.audience = m.value
+			f.audience, err = m.appendStrings(f.audience, ErrAudience)
 		case "exp":
-			t.Expires, err = m.date()
+			t.expires, err = m.date()
 		case "nbf":
-			t.NotBefore, err = m.date()
+			t.notBefore, err = m.date()
 		case "iat":
-			t.IssuedAt, err = m.date()
+			t.issuedAt, err = m.date()
 		case "jti":
-			t.ID, err = m.stringOrNull()
+			t.id, _, err = m.stringOrNull()
 		case "client_id":
-			v.hasClientID = !m.isNull()
-			t.ClientID, err = m.stringOrNull()
+			t.clientID, f.hasClientID, err = m.stringOrNull()
 		case "azp":
-			authorizedParty, err = m.stringOrNull()
-		case "scope", "scp":
-			if m.isNull() {
-				break
-			}
-			if t.Scopes == nil {
-				t.Scopes = freeSpace
-			}
-			t.Scopes, err = m.appendScopes(t.Scopes)
-			t.Scopes, freeSpace = endList(t.Scopes, freeSpace)
+			authorizedParty, _, err = m.stringOrNull()
+		case "scope":
+			t.scope, err = m.scopes(f.audience)
+		case "scp":
+			t.scp, err = m.scopes(f.audience)
 		case "sub":
 			if c.rfc9068 {
 				var sub string
 				sub, err = m.subject(false, false)
-				v.hasSub = sub != ""
+				f.hasSub = sub != ""
 			}
 		case "events":
 			// RFC 8417 section 2: a logout token is such a token too.
@@ -95,84 +94,71 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header) 
 				err = errEvents
 			}
 		case "cnf":
-			v.cnf, err = c.bindings.readConfirmation(m.raw())
+			t.cnf, err = c.bindings.readConfirmation(m.raw())
 		case "act":
-			t.Actor, err = m.actor()
+			t.act = m.value
+			_, err = m.actor()
 		}
 		if err != nil {
-			return nil, err
+			return nil, f, err
 		}
 	}
-	if !v.hasClientID {
-		t.ClientID = authorizedParty
+	if t.clientID == 0 {
+		t.clientID = authorizedParty
 	}
-	return v, nil
+	return t, f, nil
 }
 
 var errEvents = refuse(ErrType, "the token has events: it is a security event or a logout token (RFC 8417 section 2), not an access token", "")
 
-// endList returns list, or nil if list is empty, and the part of freeSpace that list
-// does not use. If a list has outgrown freeSpace, append has moved it to new memory, and
-// freeSpace is unused.
-func endList(list, freeSpace []string) (ended, rest []string) {
-	n := len(list)
-	switch {
-	case n == 0:
-		return nil, freeSpace
-	case cap(freeSpace) > 0 && &list[0] == &freeSpace[:1][0]:
-		return list[:n:n], list[n:]
-	}
-	return list, freeSpace
-}
-
-// check checks claims whose signature has been verified with a key of issuer. For a
+// check checks a token whose signature has been verified with a key of issuer. For a
 // remembered token only checkTimes is called again.
-func (c *claimChecker) check(v *verifiedToken, issuer string, now time.Time) error {
-	if err := c.checkTimes(&v.token, now); err != nil {
+func (c *claimChecker) check(t *verifiedToken, f facts, issuer string, now time.Time) error {
+	if err := c.checkTimes(t, now); err != nil {
 		return err
 	}
 	// issuer was read from the same bytes before the signature was verified, so this
 	// check cannot fail and no test reaches it. It is a second line of defence: the
 	// keys were chosen by issuer.
-	if !c.anyIssuer && (!v.hasIssuer || v.token.Issuer != issuer) {
-		return refuse(ErrIssuer, "iss is not the one whose keys were used but", v.token.Issuer)
+	if !c.anyIssuer && t.issuer != issuer {
+		return refuse(ErrIssuer, "iss is not the one whose keys were used but", t.issuer)
 	}
-	if err := c.checkAudience(&v.token); err != nil {
+	if err := c.checkAudience(f.audience); err != nil {
 		return err
 	}
-	if !v.header.typeAccepted {
-		return c.otherType(&v.header.Header)
+	if !t.header.typeAccepted {
+		return c.otherType(&t.header.Header)
 	}
-	if !v.hasSubject && !c.allowNoSubject {
+	if t.subject == "" && !c.allowNoSubject {
 		name := c.subjectClaim
 		return refuseWith(ErrClaim, func() string {
 			return "the subject, " + logtext.QuoteUpTo(name, 64) + ", is missing, null or empty; Options.SubjectClaim names the top-level claim " +
 				"that has the user's ID, Options.AllowNoSubject accepts tokens without one"
 		})
 	}
-	if v.cnf == nil && !c.bindings.allowUnbound {
+	if t.cnf == nil && !c.bindings.allowUnbound {
 		return refuse(ErrClaim, "the token is not bound to a key: it has no cnf, and Options.AllowUnbound is not set", "")
 	}
-	return c.checkRFC9068(v)
+	return c.checkRFC9068(t, f)
 }
 
 // checkTimes checks exp, nbf and iat (RFC 7519 sections 4.1.4 to 4.1.6).
-func (c *claimChecker) checkTimes(t *Token, now time.Time) error {
+func (c *claimChecker) checkTimes(t *verifiedToken, now time.Time) error {
 	switch {
-	case t.Expires.IsZero() && !c.allowNoExpiry:
+	case t.expires.IsZero() && !c.allowNoExpiry:
 		return refuse(ErrClaim, "exp is missing, and Options.AllowNoExpiry is not set", "")
 	case c.expired(t, now):
-		return c.passed("exp", t.Expires, now, "; the leeway is ", c.leeway)
-	case !t.NotBefore.IsZero() && now.Before(t.NotBefore.Add(-c.leeway)):
-		return c.ahead("nbf", t.NotBefore, now)
-	case !t.IssuedAt.IsZero() && now.Before(t.IssuedAt.Add(-c.leeway)):
-		return c.ahead("iat", t.IssuedAt, now)
+		return c.passed("exp", t.expires, now, "; the leeway is ", c.leeway)
+	case !t.notBefore.IsZero() && now.Before(t.notBefore.Add(-c.leeway)):
+		return c.ahead("nbf", t.notBefore, now)
+	case !t.issuedAt.IsZero() && now.Before(t.issuedAt.Add(-c.leeway)):
+		return c.ahead("iat", t.issuedAt, now)
 	case c.maxAge == 0:
 		return nil
-	case t.IssuedAt.IsZero():
+	case t.issuedAt.IsZero():
 		return refuse(ErrClaim, "iat is missing, and Options.MaxAge needs it", "")
-	case now.Sub(t.IssuedAt)-c.leeway > c.maxAge:
-		return c.passed("iat", t.IssuedAt, now, ", longer than MaxAge, which is ", c.maxAge)
+	case now.Sub(t.issuedAt)-c.leeway > c.maxAge:
+		return c.passed("iat", t.issuedAt, now, ", longer than MaxAge, which is ", c.maxAge)
 	}
 	return nil
 }
@@ -197,33 +183,34 @@ func (c *claimChecker) ahead(name string, at, now time.Time) error {
 }
 
 // expired reports whether exp has passed (RFC 7519 section 4.1.4).
-func (c *claimChecker) expired(t *Token, now time.Time) bool {
-	return !t.Expires.IsZero() && !now.Before(t.Expires.Add(c.leeway))
+func (c *claimChecker) expired(t *verifiedToken, now time.Time) bool {
+	return !t.expires.IsZero() && !now.Before(t.expires.Add(c.leeway))
 }
 
 // validWindow returns times such that checkTimes cannot fail inside [from, until),
 // whatever the leeway. The window is empty for a token without exp.
-func (c *claimChecker) validWindow(t *Token) (from, until time.Time) {
-	from, until = t.NotBefore, t.Expires
-	if t.IssuedAt.After(from) {
-		from = t.IssuedAt
+func (c *claimChecker) validWindow(t *verifiedToken) (from, until time.Time) {
+	from, until = t.notBefore, t.expires
+	if t.issuedAt.After(from) {
+		from = t.issuedAt
 	}
-	if tooOld := t.IssuedAt.Add(c.maxAge); c.maxAge > 0 && tooOld.Before(until) {
+	if tooOld := t.issuedAt.Add(c.maxAge); c.maxAge > 0 && tooOld.Before(until) {
 		until = tooOld
 	}
 	return from, until
 }
 
-func (c *claimChecker) checkAudience(t *Token) error {
+// checkAudience checks aud (RFC 7519 section 4.1.3).
+func (c *claimChecker) checkAudience(theirs []string) error {
 	if c.anyAudience {
 		return nil
 	}
 	for _, ours := range c.audiences {
-		if slices.Contains(t.Audience, ours) {
+		if slices.Contains(theirs, ours) {
 			return nil
 		}
 	}
-	theirs, ours := t.Audience, c.audiences
+	theirs, ours := slices.Clone(theirs), c.audiences // the next token uses the memory of theirs
 	return refuseWith(ErrAudience, func() string { return audienceText(theirs, ours) })
 }
 
@@ -278,17 +265,17 @@ func (c *claimChecker) otherType(h *jws.Header) error {
 
 // checkRFC9068 checks that client_id, iat, jti and sub are present (RFC 9068 section
 // 2.2). Their types and the claims iss, aud and exp have been checked before.
-func (c *claimChecker) checkRFC9068(v *verifiedToken) error {
+func (c *claimChecker) checkRFC9068(t *verifiedToken, f facts) error {
 	switch {
 	case !c.rfc9068:
 		return nil
-	case !v.hasClientID || v.token.ClientID == "":
+	case !f.hasClientID:
 		return refuse(ErrClaim, "client_id is missing, and Options.RFC9068 requires it", "")
-	case v.token.IssuedAt.IsZero():
+	case t.issuedAt.IsZero():
 		return refuse(ErrClaim, "iat is missing, and Options.RFC9068 requires it", "")
-	case v.token.ID == "":
+	case t.text(t.id) == "":
 		return refuse(ErrClaim, "jti is missing, and Options.RFC9068 requires it", "")
-	case !v.hasSub:
+	case !f.hasSub:
 		return refuse(ErrClaim, "sub is missing, null or empty, and Options.RFC9068 requires it", "")
 	}
 	return nil
@@ -298,14 +285,14 @@ func (c *claimChecker) checkRFC9068(v *verifiedToken) error {
 type claim struct {
 	name    string
 	payload string
-	field   *jsonobj.Field
+	value   jsonobj.Span
 }
 
 // text returns the value if it is a string.
-func (m *claim) text() (string, bool) { return jsonobj.Text(m.payload, m.field) }
+func (m *claim) text() (string, bool) { return jsonobj.Text(m.payload, m.value) }
 
 // raw returns the value as it is written in the token.
-func (m *claim) raw() string { return jsonobj.Value(m.payload, m.field) }
+func (m *claim) raw() string { return jsonobj.Raw(m.payload, m.value) }
 
 // string returns the value, or an error that wraps sentinel if it is not a string.
 func (m *claim) string(sentinel error) (string, error) {
@@ -319,12 +306,14 @@ func (m *claim) string(sentinel error) (string, error) {
 // isNull reports whether the value is null.
 func (m *claim) isNull() bool { return m.raw() == "null" }
 
-// stringOrNull is string for a claim that may be null. Null counts as absent.
-func (m *claim) stringOrNull() (string, error) {
+// stringOrNull returns where the value is, and whether it is a string that is not
+// empty. It returns the zero Span for null, which counts as absent.
+func (m *claim) stringOrNull() (value jsonobj.Span, hasText bool, err error) {
 	if m.isNull() {
-		return "", nil
+		return 0, false, nil
 	}
-	return m.string(ErrClaim)
+	s, err := m.string(ErrClaim)
+	return m.value, s != "", err
 }
 
 // refuse returns the refusal of a token because of the JSON type of the claim.
@@ -378,6 +367,19 @@ func (m *claim) appendStrings(list []string, sentinel error) ([]string, error) {
 		}
 	}
 	return list, nil
+}
+
+// scopes returns where the value of scope or scp is. It returns the zero Span for null,
+// which counts as absent. space is memory that it may overwrite.
+func (m *claim) scopes(space []string) (jsonobj.Span, error) {
+	if m.isNull() {
+		return 0, nil
+	}
+	if _, ok := m.text(); ok {
+		return m.value, nil
+	}
+	_, err := m.appendStrings(space, ErrClaim)
+	return m.value, err
 }
 
 // appendScopes appends the scopes of a space-separated string (RFC 6749 section

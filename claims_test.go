@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +42,76 @@ func TestVerifyReadsEveryClaim(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "other", got.ClientID)
 	assert.Zero(t, got.NotBefore)
+}
+
+// The lists of a Token have what the claims say, in the order of the token, for any number of
+// elements, and each request has lists of its own.
+func TestTokenLists(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		return []string{"a", "read", "orders:write", "\u00e9", `quote " and \`, ""}[random.IntN(6)]
+	}
+	list := func() []string {
+		words := make([]string, random.IntN(7))
+		for i := range words {
+			words[i] = word()
+		}
+		return words
+	}
+	anyAudience := func(o *jwtgate.Options) { o.AnyAudience, o.Audiences = true, nil }
+	cached := newGate(t, anyAudience, func(o *jwtgate.Options) { o.CacheSize = 10 })
+	uncached := newGate(t, anyAudience)
+	for range 1_000 {
+		var members []string
+		add := func(name string, value any) {
+			written := string(must(json.Marshal(value)))
+			if random.IntN(3) == 0 {
+				written = strings.ReplaceAll(written, "e", `\u0065`)
+			}
+			members = append(members, `"`+name+`":`+written)
+		}
+		for name, value := range claimsWith(map[string]any{"aud": nil, "scope": nil}) { // in random order
+			add(name, value)
+		}
+		var audience, scopes []string
+		claims := []string{"aud", "scope", "scp"}
+		random.Shuffle(len(claims), func(i, j int) { claims[i], claims[j] = claims[j], claims[i] })
+		for _, name := range claims {
+			var value any
+			var elements []string
+			switch random.IntN(4) {
+			case 0:
+				continue
+			case 1:
+				elements = list()
+				value = elements
+			default:
+				text := strings.Join(list(), " ")
+				value, elements = text, []string{text}
+				if name != "aud" {
+					elements = slices.DeleteFunc(strings.Split(text, " "), func(s string) bool { return s == "" })
+				}
+			}
+			if add(name, value); name == "aud" {
+				audience = append(audience, elements...)
+			} else {
+				scopes = append(scopes, elements...)
+			}
+		}
+		token := sign("HS256", secret, `{"alg":"HS256"}`, "{"+strings.Join(members, ",")+"}")
+		for _, gate := range []*jwtgate.Gate{uncached, cached, cached} {
+			got, err := gate.Verify(t.Context(), token)
+			require.NoError(t, err)
+			require.Equal(t, audience, got.Audience, "%s", members)
+			require.Equal(t, scopes, got.Scopes, "%s", members)
+			for _, list := range [][]string{append(got.Audience, "changed"), append(got.Scopes, "changed")} {
+				for i := range list {
+					list[i] = "changed"
+				}
+			}
+		}
+	}
 }
 
 func TestVerifyClaims(t *testing.T) {

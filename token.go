@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
@@ -122,22 +123,6 @@ func (t *Token) logValue(subject, actor string) slog.Value {
 		attrs = append(attrs, slog.String("bound", t.origin.verified.boundBy()))
 	}
 	return slog.GroupValue(attrs...)
-}
-
-// setLists sets Audience and Scopes of t to copies of audience and scopes, which are
-// stored in space if it is large enough.
-func (t *Token) setLists(space, audience, scopes []string) {
-	t.Audience, t.Scopes = nil, nil
-	n := len(audience)
-	if n+len(scopes) > len(space) {
-		space = make([]string, n+len(scopes))
-	}
-	if n > 0 {
-		t.Audience = append(space[:0:n], audience...)
-	}
-	if len(scopes) > 0 {
-		t.Scopes = append(space[n:n:n+len(scopes)], scopes...)
-	}
 }
 
 // requestToken returns the requestToken that contains t, or nil for a Token made by
@@ -253,21 +238,69 @@ type header struct {
 }
 
 // A verifiedToken is the content of a token that a gate of family verified. It is
-// immutable.
+// immutable. What only a Token needs is read when somebody asks for the Token.
 type verifiedToken struct {
 	family         *family
 	key            *Key   // verified the signature
 	credentialHash uint64 // of the whole token, keyed with hashSeed
 	header         *header
-	claims         string    // the JSON object, as it was signed
-	token          Token     // copied for each request
-	listSpace      [4]string // memory for Audience and Scopes of token, if they are short
+	cnf            *confirmation // nil if the token has no cnf
 
-	cnf         *confirmation // nil if the token has no cnf
-	hasIssuer   bool
-	hasSubject  bool
-	hasSub      bool // sub is a non-empty string; set under Options.RFC9068 only
-	hasClientID bool
+	issuer    string
+	subject   string
+	expires   time.Time
+	notBefore time.Time
+	issuedAt  time.Time
+
+	// claims is the JSON object, as it was signed. The values of the other claims are
+	// read from it. clientID is azp if there is no client_id.
+	claims                                  string
+	id, clientID, audience, scope, scp, act jsonobj.Span
+}
+
+// readInto sets the fields of t. Its lists use the memory of space if that is large
+// enough. There are no errors, because claimChecker.read has checked all types.
+func (v *verifiedToken) readInto(t *Token, space []string) {
+	t.Issuer, t.Subject, t.ID, t.ClientID = v.issuer, v.subject, v.text(v.id), v.text(v.clientID)
+	t.Expires, t.NotBefore, t.IssuedAt = v.expires, v.notBefore, v.issuedAt
+	t.Type, t.Algorithm, t.KeyID = v.header.Type, v.header.Algorithm, v.header.KeyID
+	if v.act != 0 {
+		t.Actor, _ = v.claim(v.act).actor()
+	}
+	list := space[:0]
+	if v.audience != 0 {
+		list, _ = v.claim(v.audience).appendStrings(list, nil)
+	}
+	n := len(list)
+	first, second := v.scope, v.scp
+	if second.Before(first) {
+		first, second = second, first
+	}
+	for _, scopes := range [...]jsonobj.Span{first, second} {
+		if scopes != 0 {
+			list, _ = v.claim(scopes).appendScopes(list)
+		}
+	}
+	if n > 0 {
+		t.Audience = list[:n:n]
+	}
+	if len(list) > n {
+		t.Scopes = list[n:]
+	}
+}
+
+// claim returns the claim whose value is at the given place.
+func (v *verifiedToken) claim(value jsonobj.Span) *claim {
+	return &claim{payload: v.claims, value: value}
+}
+
+// text returns the string at the given place, or "" for the zero Span.
+func (v *verifiedToken) text(value jsonobj.Span) string {
+	if value == 0 {
+		return ""
+	}
+	text, _ := jsonobj.Text(v.claims, value)
+	return text
 }
 
 // boundBy returns for a log what the token is bound to.
@@ -308,7 +341,8 @@ type requestToken struct {
 
 // A tokenContext is the context that a guarded handler gets. For a request with a
 // remembered token, the gate allocates only the tokenContext and the copy of the
-// request, and the Token if a handler asks for it.
+// request, and the Token if a handler asks for it. A tokenContext and its verifiedToken
+// are two allocations, because a Token must not keep the context alive.
 type tokenContext struct {
 	context.Context // of the request; nil until the request has passed
 
@@ -327,10 +361,10 @@ func (c *tokenContext) token() *Token {
 	if t := c.created.Load(); t != nil {
 		return t
 	}
-	rt := &requestToken{token: c.verified.token, verified: c.verified, request: c.request}
+	rt := &requestToken{verified: c.verified, request: c.request}
 	t := &rt.token
 	t.origin = rt
-	t.setLists(rt.listSpace[:], t.Audience, t.Scopes)
+	c.verified.readInto(t, rt.listSpace[:])
 	if !c.created.CompareAndSwap(nil, t) {
 		t = c.created.Load()
 	}
@@ -342,13 +376,13 @@ func (c *tokenContext) identity() (issuer, subject string) {
 	if t := c.created.Load(); t != nil {
 		return t.Issuer, t.Subject
 	}
-	return c.verified.token.Issuer, c.verified.token.Subject
+	return c.verified.issuer, c.verified.subject
 }
 
 // setRequest records that r passed with the token. Only then may a nested gate rely on
 // the proof that r has.
 func (c *tokenContext) setRequest(r *http.Request) {
-	c.request = identify(r)
+	c.request.set(r)
 	if c.verified.isBoundByProof() {
 		c.request.proof = proofOf(r)
 	}
@@ -399,27 +433,26 @@ func verifiedIn(ctx context.Context) *tokenContext {
 // A requestIdentity recognises a request. The zero value is the identity of no
 // request.
 type requestIdentity struct {
-	isSet  bool // false in the zero value
 	method string
 	host   string
-	uri    string
+	uri    string         // "" in the zero value
 	proof  *provenRequest // nil unless Confirm accepted a proof that may be used only once
 }
 
-// identify returns the identity of r, without proof.
-func identify(r *http.Request) requestIdentity {
-	i := requestIdentity{isSet: true, method: r.Method, host: r.Host, uri: r.RequestURI}
+// set makes i the identity of r, without proof.
+func (i *requestIdentity) set(r *http.Request) {
+	i.method, i.host, i.uri, i.proof = r.Method, r.Host, r.RequestURI, nil
 	if i.uri == "" && r.URL != nil { // not from a server
 		i.uri = r.URL.String()
 	}
-	return i
 }
 
 // matches reports whether i is the identity of r, whatever the proofs are.
 func (i *requestIdentity) matches(r *http.Request) bool {
-	current := identify(r)
+	var current requestIdentity
+	current.set(r)
 	current.proof = i.proof
-	return *i == current
+	return i.uri != "" && *i == current
 }
 
 // A provenRequest has what identifies a request with a DPoP proof (RFC 9449), beside

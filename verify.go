@@ -59,7 +59,7 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 		if keyFound, err := v.checkKey(ctx, known); err != nil {
 			return nil, false, err
 		} else if keyFound {
-			return known, false, v.claims.checkTimes(&known.token, now)
+			return known, false, v.claims.checkTimes(known, now)
 		}
 		// The source no longer has the key, or has it under another ID.
 	}
@@ -85,10 +85,10 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 		return nil, false, err
 	}
 	r := &rememberedToken{verifiedToken: verified}
-	r.validFrom, r.validUntil = v.claims.validWindow(&verified.token)
+	r.validFrom, r.validUntil = v.claims.validWindow(verified)
 	// The token is cloned because it may be a part of a longer header, and because
 	// some servers reuse the memory of a header for the next request.
-	v.tokens.put(strings.Clone(token), hash, r, func(old *rememberedToken) bool { return v.claims.expired(&old.token, now) })
+	v.tokens.put(strings.Clone(token), hash, r, func(old *rememberedToken) bool { return v.claims.expired(old.verifiedToken, now) })
 	return verified, false, nil
 }
 
@@ -102,27 +102,29 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 	if err != nil {
 		return nil, notDecoded("", s.token)
 	}
-	headerText := token[:len(segments.Header)]
+	headerText := token[:len(segments.Header())]
 	headerHash := maphash.String(hashSeed, headerText)
 	remembered := v.headers.find(headerText, headerHash)
-	h, err := v.decode(s, &segments, remembered)
+	h, err := v.decode(s, segments, remembered)
 	if err != nil {
 		return nil, err
 	}
 	// Scan checks the JSON of the claims and finds where each member is. Before the
 	// signature is verified only iss is read.
 	issuer := ""
+	var members []jsonobj.Field
 	if !v.anyIssuer {
-		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
+		if members, err = s.scanner.Scan(s.payload); err != nil {
 			return nil, malformedClaims(s.payload, err)
 		}
-		if issuer, err = v.readIssuer(s); err != nil {
+		if issuer, err = v.readIssuer(s.payload, members); err != nil {
 			return nil, err
 		}
 	}
-	keys, other, err := v.fittingKeys(ctx, issuer, h)
-	signed := signedText{token[:len(segments.SigningInput)], segments.SigningInput, s.signature}
-	key := signed.matchingKey(keys[:])
+	keys, other, err := v.appendFittingKeys(ctx, s.keys[:0], issuer, h)
+	input := segments.SigningInput()
+	signed := signedText{token[:len(input)], input, s.signature}
+	key := signed.matchingKey(keys)
 	if key == nil && err == nil {
 		key, err = v.recheck(ctx, issuer, h, signed, keys, other)
 	}
@@ -135,15 +137,15 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		v.headers.put(strings.Clone(headerText), headerHash, h, nil)
 	}
 	if v.anyIssuer {
-		if s.members, err = jsonobj.Scan(s.payload, s.members[:0]); err != nil {
+		if members, err = s.scanner.Scan(s.payload); err != nil {
 			return nil, malformedClaims(s.payload, err)
 		}
 	}
-	verified, err = v.claims.read(string(s.payload), s.members, h)
+	verified, facts, err := v.claims.read(string(s.payload), members, h, s.list[:0])
 	if err != nil {
 		return nil, err
 	}
-	if err := v.claims.check(verified, issuer, now); err != nil {
+	if err := v.claims.check(verified, facts, issuer, now); err != nil {
 		return nil, err
 	}
 	verified.family, verified.key = v.family, key
@@ -153,18 +155,18 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 
 // decode decodes the segments of s.token into s and returns the header: remembered, or
 // what it reads if remembered is nil.
-func (v *verifier) decode(s *scratch, segments *jws.Compact, remembered *header) (_ *header, err error) {
+func (v *verifier) decode(s *scratch, segments jws.Compact, remembered *header) (_ *header, err error) {
 	// All three segments are validated before any of them is used. A remembered
 	// header was validated before it was remembered.
 	if remembered == nil {
-		if s.header, err = jws.AppendDecoded(s.header[:0], segments.Header); err != nil {
+		if s.header, err = jws.AppendDecoded(s.header[:0], segments.Header()); err != nil {
 			return nil, notDecoded("header", s.token)
 		}
 	}
-	if s.payload, err = jws.AppendDecoded(s.payload[:0], segments.Payload); err != nil {
+	if s.payload, err = jws.AppendDecoded(s.payload[:0], segments.Payload()); err != nil {
 		return nil, notDecoded("claims", s.token)
 	}
-	if s.signature, err = jws.AppendDecoded(s.signature[:0], segments.Signature); err != nil {
+	if s.signature, err = jws.AppendDecoded(s.signature[:0], segments.Signature()); err != nil {
 		return nil, notDecoded("signature", s.token)
 	}
 	if remembered == nil {
@@ -181,7 +183,7 @@ func (v *verifier) checkRemembered(ctx context.Context, r *rememberedToken, now 
 	if !keyFound || err != nil || !now.Before(r.validFrom) && now.Before(r.validUntil) {
 		return keyFound, err
 	}
-	return true, v.claims.checkTimes(&r.token, now)
+	return true, v.claims.checkTimes(r.verifiedToken, now)
 }
 
 // checkKey checks that the issuer of a verified token is still trusted, which may change
@@ -189,7 +191,7 @@ func (v *verifier) checkRemembered(ctx context.Context, r *rememberedToken, now 
 func (v *verifier) checkKey(ctx context.Context, t *verifiedToken) (keyFound bool, err error) {
 	issuer := ""
 	if !v.anyIssuer {
-		issuer = t.token.Issuer
+		issuer = t.issuer
 		if v.trustIssuer != nil && !v.trustIssuer(issuer) {
 			return false, v.issuerRefused(issuer)
 		}
@@ -232,17 +234,17 @@ func (v *verifier) readHeader(data []byte) (*header, error) {
 // signature is verified, because iss says whose keys to use, and because a token of
 // a stranger must not make the key source fetch keys. claims.check compares the
 // result with the iss that was signed.
-func (v *verifier) readIssuer(s *scratch) (string, error) {
-	for i := range s.members {
-		m := &s.members[i]
-		if string(jsonobj.Name(s.payload, m)) != "iss" {
+func (v *verifier) readIssuer(payload []byte, members []jsonobj.Field) (string, error) {
+	for i := range members {
+		if string(jsonobj.Name(payload, &members[i])) != "iss" {
 			continue
 		}
+		value := members[i].Value
 		// Each byte takes at most six bytes in JSON, as in \u0061.
-		if len(jsonobj.Value(s.payload, m)) > 6*maxIssuerBytes+2 {
+		if len(jsonobj.Raw(payload, value)) > 6*maxIssuerBytes+2 {
 			return "", errIssuerForm
 		}
-		iss, ok := jsonobj.Text(s.payload, m)
+		iss, ok := jsonobj.Text(payload, value)
 		if !ok || len(iss) > maxIssuerBytes {
 			return "", errIssuerForm
 		}
@@ -277,16 +279,14 @@ func (v *verifier) trustedIssuer(iss []byte) (issuer string, ok bool) {
 // does not multiply the cost of a forged token.
 const maxKeysTried = 4
 
-// fittingKeys returns the keys of issuer that may have signed a token with header
-// h, followed by nil. other is a key with the right ID and another algorithm, or nil. err
-// is the error of the source.
-func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (keys [maxKeysTried]*Key, other *Key, err error) {
+// appendFittingKeys appends to keys, which is empty, the keys of issuer that may have
+// signed a token with header h. other is a key with the right ID and another algorithm,
+// or nil. err is the error of the source.
+func (v *verifier) appendFittingKeys(ctx context.Context, keys []*Key, issuer string, h *header) (_ []*Key, other *Key, err error) {
 	all, err := v.sourceKeys(ctx, issuer, h)
-	n := 0
 	for _, k := range all {
 		if k.fits(h.algorithm, h.KeyID) {
-			keys[n] = k
-			if n++; n == maxKeysTried {
+			if keys = append(keys, k); len(keys) == maxKeysTried {
 				break
 			}
 		} else if other == nil && k != nil && k.algorithm != nil && k.fits(k.algorithm, h.KeyID) {
@@ -297,21 +297,17 @@ func (v *verifier) fittingKeys(ctx context.Context, issuer string, h *header) (k
 }
 
 // recheck returns the key that verifies a token with header h, if the source has got it
-// since fittingKeys returned tried and other. Otherwise it returns the refusal of the token.
-// It is called at most once for a token. It has its own copy of the array of keys, so that
-// verifyNew does not allocate the array.
-func (v *verifier) recheck(ctx context.Context, issuer string, h *header, signed signedText, tried [maxKeysTried]*Key, other *Key) (*Key, error) {
-	n := 0
-	for n < maxKeysTried && tried[n] != nil {
-		n++
-	}
-	if n == 0 && other == nil {
+// since appendFittingKeys returned tried and other. Otherwise it returns the refusal of the
+// token. It is called at most once for a token.
+func (v *verifier) recheck(ctx context.Context, issuer string, h *header, signed signedText, tried []*Key, other *Key) (*Key, error) {
+	if len(tried) == 0 && other == nil {
 		return nil, unknownKey(h) // a source that can look again has done so for an unknown key
 	}
 	var more []*Key
 	if wanted := h.algorithm.signatureBytes(); v.rechecker != nil && (wanted == 0 || wanted == len(signed.signature)) {
-		for _, k := range v.rechecker.Recheck(ctx, issuer, h.KeyID, h.algorithm.name, tried[:n:n]) {
-			if !k.fits(h.algorithm, h.KeyID) || slices.ContainsFunc(tried[:n], k.Equal) {
+		// The source gets a clone, because the next verification uses the memory of tried.
+		for _, k := range v.rechecker.Recheck(ctx, issuer, h.KeyID, h.algorithm.name, slices.Clone(tried)) {
+			if !k.fits(h.algorithm, h.KeyID) || slices.ContainsFunc(tried, k.Equal) {
 				continue
 			}
 			if more = append(more, k); len(more) == maxKeysTried {
@@ -322,10 +318,10 @@ func (v *verifier) recheck(ctx context.Context, issuer string, h *header, signed
 	if key := signed.matchingKey(more); key != nil {
 		return key, nil
 	}
-	if n == 0 && len(more) == 0 {
+	if len(tried) == 0 && len(more) == 0 {
 		return nil, keyRefused(other, h)
 	}
-	return nil, signatureRefused(h, len(signed.signature), tried[:n:n], more)
+	return nil, signatureRefused(h, len(signed.signature), tried, more)
 }
 
 // sourceKeys returns the keys that the source has for a token with header h. Only an
@@ -380,7 +376,9 @@ type scratch struct {
 	header    []byte // decoded, like payload and signature
 	payload   []byte
 	signature []byte
-	members   []jsonobj.Field // of payload
+	scanner   jsonobj.Scanner // of payload
+	keys      [maxKeysTried]*Key
+	list      [4]string // memory for aud, if it is short
 }
 
 // The functions below return refusals whose texts say what came and what was wanted.

@@ -135,7 +135,7 @@ func nonceOf(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	payload, err := jws.AppendDecoded(nil, segments.Payload)
+	payload, err := jws.AppendDecoded(nil, segments.Payload())
 	if err != nil {
 		return ""
 	}

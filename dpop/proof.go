@@ -76,13 +76,13 @@ func (c *checker) read(text string) (*proof, error) {
 	if err != nil {
 		return nil, refused(func() string { return "the proof is no JWT: " + err.Error() })
 	}
-	p := &proof{client: c.clients.find(text[:len(segments.Header)])}
+	p := &proof{client: c.clients.find(text[:len(segments.Header())])}
 	if p.client == nil {
-		if err := p.readHeader(segments.Header, c.algorithms); err != nil {
+		if err := p.readHeader(segments.Header(), c.algorithms); err != nil {
 			return nil, err
 		}
 	}
-	payload, err := jws.AppendDecoded(nil, segments.Payload)
+	payload, err := jws.AppendDecoded(nil, segments.Payload())
 	if err != nil {
 		return nil, refusedText("the claims of the proof are not canonical base64url")
 	}

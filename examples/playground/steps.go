@@ -207,12 +207,12 @@ func (t *trace) malformedAt() string {
 	if err != nil || len(t.credential) > maxTokenBytes {
 		return "form"
 	}
-	for _, segment := range [][]byte{parts.Header, parts.Payload, parts.Signature} {
+	for _, segment := range [][]byte{parts.Header(), parts.Payload(), parts.Signature()} {
 		if _, err := jws.AppendDecoded(nil, segment); err != nil {
 			return "form"
 		}
 	}
-	header, _ := jws.AppendDecoded(nil, parts.Header)
+	header, _ := jws.AppendDecoded(nil, parts.Header())
 	if _, err := jws.ParseHeader(header); err != nil {
 		return "header"
 	}

@@ -16,15 +16,21 @@
 // names and strings with escapes, which are decoded into new memory.
 package jsonobj
 
-// Scan parses src as one JSON object and appends the positions of its members to dst, in the order
-// of src. It checks all of src, including nested values. If it returns an error, no position is
-// appended; the returned slice has the length of dst and may have more capacity.
-func Scan[T text](src T, dst []Field) ([]Field, error) {
-	p := parser[T]{src: src, fields: dst}
-	if err := p.document(); err != nil {
-		return p.fields[:len(dst)], err
+// A Scanner finds the members of objects. It has memory that it uses again for each object. The zero
+// Scanner is ready for use. A Scanner is not safe for concurrent use.
+type Scanner struct {
+	parser parser[[]byte]
+	names  names
+}
+
+// Scan parses src as one JSON object and returns the positions of its members, in the order of src. It
+// checks all of src, including nested values. The result is valid until Scan is called again.
+func (s *Scanner) Scan(src []byte) ([]Field, error) {
+	s.parser = parser[[]byte]{src: src, names: &s.names, fields: s.parser.fields[:0]}
+	if err := s.parser.document(); err != nil {
+		return nil, err
 	}
-	return p.fields, nil
+	return s.parser.fields, nil
 }
 
 // Parse parses src as Scan does and appends the members themselves to dst. If it returns an error,
@@ -39,7 +45,9 @@ func Parse[T text](src T, dst []Member[T]) ([]Member[T], error) {
 // Walk parses src as Parse does and calls visit for each member. If Walk returns an error, the
 // caller must discard everything that visit has received.
 func Walk[T text](src T, visit func(Member[T])) error {
-	p := parser[T]{src: src, visit: visit}
+	n := namesPool.Get().(*names)
+	defer namesPool.Put(n)
+	p := parser[T]{src: src, names: n, visit: visit}
 	return p.document()
 }
 
@@ -47,7 +55,9 @@ func Walk[T text](src T, visit func(Member[T])) error {
 // case. src must be an object that Scan accepts. Scan refuses such names in the outermost object
 // only: the names further inside are often data, such as client IDs.
 func Folds[T text](src T) bool {
-	p := parser[T]{src: src, foldAll: true, visit: func(Member[T]) {}}
+	n := namesPool.Get().(*names)
+	defer namesPool.Put(n)
+	p := parser[T]{src: src, names: n, foldAll: true, visit: func(Member[T]) {}}
 	return p.document() != nil
 }
 

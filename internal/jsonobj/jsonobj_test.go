@@ -26,26 +26,30 @@ func parse(t testing.TB, src string) ([]member, error) {
 		require.Equal(t, fromString[i], member{Name: string(m.Name), Value: string(m.Value)})
 	}
 	sameFields(t, src, fromString, err)
-	sameFields(t, []byte(src), fromString, err)
 	return fromString, err
 }
 
-// sameFields checks that Scan agrees with the result of Parse and appends to its argument.
-func sameFields[T string | []byte](t testing.TB, src T, members []member, parseErr error) {
+// sameFields checks that Scan agrees with the result of Parse, also after a refused object.
+func sameFields(t testing.TB, src string, members []member, parseErr error) {
 	t.Helper()
-	room, err := jsonobj.Scan(`{"room":0}`, nil)
-	require.NoError(t, err)
-	fields, err := jsonobj.Scan(src, room)
+	var scanner jsonobj.Scanner
+	_, err := scanner.Scan([]byte(`{"a":{"b":1,"b":2}}`))
+	require.ErrorIs(t, err, jsonobj.ErrDuplicate)
+	fields, err := scanner.Scan([]byte(src))
 	require.Equal(t, parseErr, err)
-	require.Len(t, fields, 1+len(members))
-	require.Equal(t, room[0], fields[0])
+	require.Len(t, fields, len(members))
 	for i, m := range members {
-		f := &fields[1+i]
-		require.Equal(t, m, member{Name: string(jsonobj.Name(src, f)), Value: string(jsonobj.Value(src, f))})
+		f := &fields[i]
+		require.Equal(t, m, member{Name: jsonobj.Name(src, f), Value: jsonobj.Raw(src, f.Value)})
 		want, isString := jsonobj.String(m.Value)
-		text, ok := jsonobj.Text(src, f)
+		text, ok := jsonobj.Text([]byte(src), f.Value)
 		require.Equal(t, isString, ok)
 		require.Equal(t, want, string(text))
+		require.False(t, f.Value.Before(f.Value))
+		if i > 0 {
+			require.True(t, fields[i-1].Value.Before(f.Value))
+			require.False(t, f.Value.Before(fields[i-1].Value))
+		}
 	}
 }
 
@@ -106,11 +110,12 @@ func TestParse_Appends(t *testing.T) {
 	assert.Equal(t, 4, cap(got), "the room given is used")
 }
 
-// A Field applies to a copy of the input and does not refer to the input.
+// A Span applies to a copy of the input and does not refer to the input.
 func TestScan_Copies(t *testing.T) {
 	t.Parallel()
 	src := []byte(`{"a":"b","\u0063":"\u0064"}`)
-	fields, err := jsonobj.Scan(src, nil)
+	var scanner jsonobj.Scanner
+	fields, err := scanner.Scan(src)
 	require.NoError(t, err)
 	kept := string(src)
 	clear(src)
@@ -119,19 +124,10 @@ func TestScan_Copies(t *testing.T) {
 		assert.Equal(t, want, jsonobj.Name(kept, &fields[i]))
 	}
 	for i, want := range []string{"b", "d"} {
-		text, ok := jsonobj.Text(kept, &fields[i])
+		text, ok := jsonobj.Text(kept, fields[i].Value)
 		assert.True(t, ok)
 		assert.Equal(t, want, text)
 	}
-}
-
-// Capacity allocated for a refused object is returned for the next object.
-func TestScan_KeepsRoom(t *testing.T) {
-	t.Parallel()
-	fields, err := jsonobj.Scan(strings.TrimSuffix(manyMembers(100), "}"), nil)
-	require.ErrorIs(t, err, jsonobj.ErrSyntax)
-	assert.Empty(t, fields)
-	assert.GreaterOrEqual(t, cap(fields), 100)
 }
 
 // Only the error of a duplicate has a part of the input.

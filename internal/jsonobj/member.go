@@ -45,38 +45,59 @@ type Member[T text] struct {
 	Value T // raw, without surrounding whitespace
 }
 
-// A Field is the position of a member in the input of Scan. It contains offsets rather than
-// pointers, so it also applies to a copy of the input.
+// A Field is the position of a member in the input of Scan.
 type Field struct {
-	nameStart, nameEnd   uint32 // without the quotes
-	valueStart, valueEnd uint32
-	nameEscaped          bool // the name has escapes
-	valueEscaped         bool // the value is a string with escapes
+	name  Span
+	Value Span
 }
+
+// A Span is the position of a name or a value in the input of Scan. It has offsets rather than
+// pointers, so it also applies to a copy of the input. The zero Span is the position of nothing.
+//
+// It is one number, because the compiler moves a struct of several small fields slowly.
+type Span uint64
+
+const (
+	maxLength = 1<<31 - 1 // of an input: offsets have 31 bits
+
+	hasEscapes  = 1 << 62 // a string has escapes
+	hasNonASCII = 1 << 63 // a string has characters beyond ASCII, without escapes
+)
+
+func newSpan(start, end int, flags Span) Span { return Span(start) | Span(end)<<31 | flags }
+
+func (s Span) start() int { return int(s & maxLength) }
+func (s Span) end() int   { return int(s >> 31 & maxLength) }
+
+// Before reports whether s starts before other.
+func (s Span) Before(other Span) bool { return s.start() < other.start() }
+
+// inner returns what a string of src has between its quotes.
+func inner[T text](src T, s Span) T { return src[s.start()+1 : s.end()-1] }
+
+// decoded is inner for a string with escapes, which it decodes.
+func decoded[T text](src T, s Span) T { return T(unescape(inner(src, s))) }
 
 // Name returns the name of the member without quotes and with escapes decoded. src is the input of
 // Scan or a copy of it.
 func Name[T text](src T, f *Field) T {
-	name := src[f.nameStart:f.nameEnd]
-	if f.nameEscaped {
-		return T(unescape(name))
+	if f.name&hasEscapes != 0 {
+		return decoded(src, f.name)
 	}
-	return name
+	return inner(src, f.name)
 }
 
-// Value returns the raw value of the member, without surrounding whitespace. src is the input of
-// Scan or a copy of it.
-func Value[T text](src T, f *Field) T { return src[f.valueStart:f.valueEnd] }
+// Raw returns a value without surrounding whitespace. src is the input of Scan or a copy of it.
+func Raw[T text](src T, value Span) T { return src[value.start():value.end()] }
 
-// Text returns the value of the member as a string with escapes decoded. ok is false if the value
-// is not a string. src is the input of Scan or a copy of it.
-func Text[T text](src T, f *Field) (t T, ok bool) {
-	if src[f.valueStart] != '"' {
+// Text returns a value as a string with escapes decoded. ok is false if the value is not a string.
+// src is the input of Scan or a copy of it.
+func Text[T text](src T, value Span) (t T, ok bool) {
+	switch {
+	case src[value.start()] != '"':
 		return t, false
+	case value&hasEscapes != 0:
+		return decoded(src, value), true
 	}
-	t = src[f.valueStart+1 : f.valueEnd-1]
-	if f.valueEscaped {
-		t = T(unescape(t))
-	}
-	return t, true
+	return inner(src, value), true
 }

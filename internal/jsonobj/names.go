@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// names detects duplicate names. hashes contains the hashes of the names of all objects that are
-// being parsed, from the outermost object to the innermost, and starts contains where in the input
-// each name starts. The other fields are buffers that are reused.
+// names detects duplicate names. open contains the members of all objects that are being parsed and
+// whose members nobody asked for, from the outermost object to the innermost. The other fields are
+// buffers that are reused.
 type names struct {
+	open   []Field
 	hashes []uint64
-	starts []uint32
-	table  []uint64 // buffer of duplicate
-	folded []byte   // buffer of foldedHash and exactHash
+	table  []uint64
+	folded []byte
 }
 
 var (
@@ -23,43 +23,117 @@ var (
 	seed      = maphash.MakeSeed()
 )
 
-// add adds a name with the given hash. start is the index of its first byte in the input.
-func (n *names) add(hash uint64, start uint32) {
-	n.hashes = append(n.hashes, hash)
-	n.starts = append(n.starts, start)
-}
+// fewNames is the greatest number of names that are compared with one another. More names are
+// hashed, so that the time stays linear for objects with thousands of members.
+const fewNames = 16
 
-// cut forgets all names but the first ones.
-func (n *names) cut(length int) {
-	n.hashes, n.starts = n.hashes[:length], n.starts[:length]
-}
-
-// exactHash returns a hash of name.
-func exactHash[T text](n *names, name T) uint64 {
-	n.folded = append(n.folded[:0], name...)
-	return maphash.Bytes(seed, n.folded)
-}
-
-// foldedHash returns a hash of name. Names that encoding/json would store in the same struct field
-// have the same hash. The seed is random, so nobody can choose names whose hashes collide.
-func foldedHash[T text](n *names, name T) uint64 {
-	n.folded = append(n.folded[:0], name...)
-	for i, c := range n.folded {
-		if c >= utf8.RuneSelf {
-			n.folded = appendFolded(n.folded[:i], name[i:])
-			break
-		}
-		n.folded[i] = lower(c)
+// duplicateIn returns a DuplicateError if two of members have the same name, and otherwise nil. With
+// fold, names that encoding/json would store in the same struct field are the same. src is the input.
+func duplicateIn[T text](src T, n *names, members []Field, fold bool) error {
+	i, j, compared := 0, 0, false
+	if len(members) <= fewNames {
+		i, j, compared = compareNames(src, members, fold)
 	}
-	return maphash.Bytes(seed, n.folded)
+	if !compared {
+		i, j = hashNames(src, n, members, fold)
+	}
+	if j == 0 {
+		return nil
+	}
+	first, second := Name(src, &members[i]), Name(src, &members[j])
+	return &DuplicateError{First: short(first), Second: short(second), Identical: string(first) == string(second)}
+}
+
+// compareNames returns the indexes of two members with the same name, the smaller first, or zeros if
+// there are none. compared is false if a name cannot be compared as it is written, or is so long that
+// comparing would take long.
+func compareNames[T text](src T, members []Field, fold bool) (first, second int, compared bool) {
+	var seen [4]uint64 // a bit set of lengths with first and last letters, whatever their case
+	for i := range members {
+		name := members[i].name
+		start, end := name.start(), name.end()
+		if name&(hasEscapes|hasNonASCII) != 0 || end-start > 64 {
+			return 0, 0, false
+		}
+		// In an empty name these are its quotes.
+		letters := uint(src[start+1]|0x20)*7 + uint(src[end-2]|0x20)*31
+		bucket := (letters + uint(end-start)*61) % 256
+		word, bit := &seen[bucket/64], uint64(1)<<(bucket%64)
+		if *word&bit != 0 {
+			for j, earlier := range members[:i] {
+				if sameName(src[earlier.name.start():earlier.name.end()], src[start:end], fold) {
+					return j, i, true
+				}
+			}
+		}
+		*word |= bit
+	}
+	return 0, 0, true
+}
+
+// sameName reports whether two plain names are the same.
+func sameName[T text](a, b T, fold bool) bool {
+	if !fold || len(a) != len(b) {
+		return string(a) == string(b)
+	}
+	for i := 0; i < len(a); i++ {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// hashNames is compareNames for any names. Equal names have equal hashes, so every duplicate is
+// detected. Two different names have the same hash with a probability of 2^-64; the object is then
+// refused in error. The seed is random, so nobody can choose names whose hashes collide.
+func hashNames[T text](src T, n *names, members []Field, fold bool) (first, second int) {
+	n.hashes = n.hashes[:0]
+	for i := range members {
+		n.folded = append(n.folded[:0], Name(src, &members[i])...)
+		if fold {
+			n.folded = foldInPlace(n.folded)
+		}
+		// Zero marks an empty slot of the table.
+		n.hashes = append(n.hashes, max(1, maphash.Bytes(seed, n.folded)))
+	}
+	size := 1
+	for size < 2*len(n.hashes) {
+		size <<= 1
+	}
+	if cap(n.table) < size {
+		n.table = make([]uint64, size)
+	}
+	table := n.table[:size]
+	clear(table)
+	for second, h := range n.hashes {
+		i := int(h & uint64(size-1))
+		for table[i] != 0 {
+			if table[i] == h {
+				return slices.Index(n.hashes, h), second
+			}
+			i = (i + 1) & (size - 1)
+		}
+		table[i] = h
+	}
+	return 0, 0
+}
+
+// foldInPlace returns name with each rune folded. The result may use the memory of name.
+func foldInPlace(name []byte) []byte {
+	for i, c := range name {
+		if c >= utf8.RuneSelf {
+			return appendFolded(name[:i], string(name[i:]))
+		}
+		name[i] = lower(c)
+	}
+	return name
 }
 
 // appendFolded appends the folded runes of name to dst.
-func appendFolded[T text](dst []byte, name T) []byte {
-	for i := 0; i < len(name); {
-		r, size := utf8.DecodeRuneInString(string(name[i:min(i+utf8.UTFMax, len(name))]))
+func appendFolded(dst []byte, name string) []byte {
+	for _, r := range name {
 		dst = utf8.AppendRune(dst, foldRune(r))
-		i += size
 	}
 	return dst
 }
@@ -87,75 +161,5 @@ func foldRune(r rune) rune {
 	}
 }
 
-// duplicateIn returns a DuplicateError if two names from index outer on have the same hash, and
-// otherwise nil. src is the input.
-func duplicateIn[T text](src T, n *names, outer int) error {
-	i, j := n.duplicate(n.hashes[outer:])
-	if j == 0 {
-		return nil
-	}
-	first, second := nameAt(src, n.starts[outer+i]), nameAt(src, n.starts[outer+j])
-	return &DuplicateError{First: short(first), Second: short(second), Identical: string(first) == string(second)}
-}
-
-// nameAt returns the name that starts at index start of src, with escapes decoded. src has the
-// closing quote.
-func nameAt[T text](src T, start uint32) T {
-	end, escaped := start, false
-	for ; src[end] != '"'; end++ {
-		if src[end] == '\\' {
-			escaped = true
-			end++
-		}
-	}
-	if escaped {
-		return T(unescape(src[start:end]))
-	}
-	return src[start:end]
-}
-
 // short returns a copy of name that is cut to 64 bytes.
 func short[T text](name T) string { return string([]byte(name[:min(len(name), 64)])) }
-
-// duplicate returns the indexes of two equal hashes, the smaller first, or zeros if all hashes are
-// different. Equal names have equal hashes, so every duplicate is detected. Two different names have
-// the same hash with a probability of 2^-64; the object is then refused in error.
-func (n *names) duplicate(hashes []uint64) (first, second int) {
-	if len(hashes) <= 16 {
-		var seen uint64 // a bit set, indexed by the low six bits of a hash
-		for i, h := range hashes {
-			bit := uint64(1) << (h & 63)
-			if seen&bit != 0 {
-				if first := slices.Index(hashes[:i], h); first >= 0 {
-					return first, i
-				}
-			}
-			seen |= bit
-		}
-		return 0, 0
-	}
-
-	// A hash table keeps the time linear for objects with thousands of members. Zero marks an empty
-	// slot, so the hash 0 becomes 1.
-	size := 1
-	for size < 2*len(hashes) {
-		size <<= 1
-	}
-	if cap(n.table) < size {
-		n.table = make([]uint64, size)
-	}
-	table := n.table[:size]
-	clear(table)
-	for second, h := range hashes {
-		h = max(h, 1)
-		i := int(h & uint64(size-1))
-		for table[i] != 0 {
-			if table[i] == h {
-				return slices.IndexFunc(hashes, func(other uint64) bool { return max(other, 1) == h }), second
-			}
-			i = (i + 1) & (size - 1)
-		}
-		table[i] = h
-	}
-	return 0, 0
-}

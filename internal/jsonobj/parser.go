@@ -10,7 +10,7 @@ package jsonobj
 //	go -C bench run ./own json jsonv2
 
 import (
-	"math"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -18,21 +18,19 @@ import (
 // parsed text. On a syntax error a method sets err and returns a negative index.
 type parser[T text] struct {
 	src     T
-	seen    *names          // to detect duplicate names; nil in find and elements, which only skip values
+	names   *names          // to detect duplicate names; nil in find and elements, which only skip values
 	foldAll bool            // letter case is ignored in inner objects too
 	visit   func(Member[T]) // is called for each member of the outermost object; nil: fields is used
-	fields  []Field         // the members of the outermost object
+	fields  []Field         // the members of the outermost object; only if visit is nil
 	err     error
 }
 
-// document parses one object that is all of src.
+// document parses one object that is all of src. names must be set.
 func (p *parser[T]) document() error {
-	if uint64(len(p.src)) > math.MaxUint32 {
-		return ErrSyntax // the offsets of a Field have 32 bits
+	if len(p.src) > maxLength {
+		return ErrSyntax
 	}
-	p.seen = namesPool.Get().(*names)
-	defer namesPool.Put(p.seen)
-	p.seen.cut(0)
+	p.names.open = p.names.open[:0]
 
 	i := skip(p.src, 0)
 	if !has(p.src, i, '{') {
@@ -51,20 +49,18 @@ func (p *parser[T]) find(name string) (value T, found bool, err error) {
 	if !has(p.src, i, '{') {
 		return value, false, ErrNotObject
 	}
-	i = skip(p.src, i+1)
-	for first := true; ; first = false {
-		var more bool
-		if i, more = p.next(i, first, '}'); !more {
-			return value, false, p.err
-		}
+	i, more := p.first(i+1, '}')
+	for more {
 		var f Field
-		if i = p.member(i, 1, &f); i < 0 {
-			return value, false, p.err
+		if f, i = p.member(i, 1); i < 0 {
+			break
 		}
 		if string(Name(p.src, &f)) == name {
-			return Value(p.src, &f), true, nil
+			return Raw(p.src, f.Value), true, nil
 		}
+		i, more = p.next(i, '}')
 	}
+	return value, false, p.err
 }
 
 // elements implements Elements.
@@ -72,18 +68,16 @@ func (p *parser[T]) elements(dst []T) (elements []T, ok bool) {
 	if !has(p.src, 0, '[') {
 		return dst, false
 	}
-	i := skip(p.src, 1)
-	for first := true; ; first = false {
-		var more bool
-		if i, more = p.next(i, first, ']'); !more {
-			return dst, i > 0
-		}
+	i, more := p.first(1, ']')
+	for more {
 		start := i
 		if i, _ = p.value(i, 1); i < 0 {
-			return dst, false
+			break
 		}
 		dst = append(dst, p.src[start:i])
+		i, more = p.next(i, ']')
 	}
+	return dst, i > 0
 }
 
 // fail records err and returns the index that means failure.
@@ -103,18 +97,31 @@ func skip[T text](src T, i int) int {
 // has reports whether the byte at index i is c.
 func has[T text](src T, i int, c byte) bool { return i < len(src) && src[i] == c }
 
-// next returns the index of the next element of an object or array, which follows a comma unless
-// the element is the first. If there are no more elements, next returns the index after the closing
-// bracket, and more is false. If first is true, i must be the index after any whitespace.
-func (p *parser[T]) next(i int, first bool, closing byte) (after int, more bool) {
-	if !first {
-		i = skip(p.src, i)
+// first returns the index of the first element of an object or array, or the index after the closing
+// bracket if there is none. i is the index after the opening bracket.
+func (p *parser[T]) first(i int, closing byte) (at int, more bool) {
+	i = skip(p.src, i)
+	if has(p.src, i, closing) {
+		return i + 1, false
 	}
+	return i, true
+}
+
+// next returns the index of the next element of an object or array, or the index after the closing
+// bracket if there is none. i is the index after an element.
+func (p *parser[T]) next(i int, closing byte) (at int, more bool) {
+	if i+1 < len(p.src) && p.src[i] == ',' && p.src[i+1] > ' ' { // the usual case
+		return i + 1, true
+	}
+	return p.nextSpaced(i, closing)
+}
+
+// nextSpaced is next where whitespace or the closing bracket may follow.
+func (p *parser[T]) nextSpaced(i int, closing byte) (at int, more bool) {
+	i = skip(p.src, i)
 	switch {
 	case has(p.src, i, closing):
 		return i + 1, false
-	case first:
-		return i, true
 	case has(p.src, i, ','):
 		return skip(p.src, i+1), true
 	}
@@ -122,20 +129,26 @@ func (p *parser[T]) next(i int, first bool, closing byte) (after int, more bool)
 }
 
 // member parses `"name": value` in an object at the given depth.
-func (p *parser[T]) member(i, depth int, f *Field) int {
-	f.nameStart = uint32(i) + 1
-	if i, f.nameEscaped = p.str(i); i < 0 {
-		return i
+func (p *parser[T]) member(i, depth int) (f Field, after int) {
+	start := i
+	i, flags := p.str(i)
+	if i < 0 {
+		return f, i
 	}
-	f.nameEnd = uint32(i) - 1
-	if i = skip(p.src, i); !has(p.src, i, ':') {
-		return p.fail(ErrSyntax)
+	f.name = newSpan(start, i, flags)
+	if i+1 < len(p.src) && p.src[i] == ':' && p.src[i+1] > ' ' { // the usual case
+		start = i + 1
+	} else {
+		if i = skip(p.src, i); !has(p.src, i, ':') {
+			return f, p.fail(ErrSyntax)
+		}
+		start = skip(p.src, i+1)
 	}
-	i = skip(p.src, i+1)
-	f.valueStart = uint32(i)
-	i, f.valueEscaped = p.value(i, depth)
-	f.valueEnd = uint32(i)
-	return i
+	if i, flags = p.value(start, depth); i < 0 {
+		return f, i
+	}
+	f.Value = newSpan(start, i, flags)
+	return f, i
 }
 
 // object parses an object at the given depth. The byte at i is the opening brace.
@@ -143,42 +156,35 @@ func (p *parser[T]) object(i, depth int) int {
 	if depth > MaxDepth {
 		return p.fail(ErrDepth)
 	}
-	var outer int
-	if p.seen != nil {
-		outer = len(p.seen.hashes)
+	// The members of an object are kept until its end, and those of the outermost object for
+	// the caller.
+	members := &p.fields
+	if p.names != nil && (depth > 1 || p.visit != nil) {
+		members = &p.names.open
 	}
-	i = skip(p.src, i+1)
-	for first := true; ; first = false {
-		var more bool
-		if i, more = p.next(i, first, '}'); !more {
-			break
-		}
+	before := len(*members)
+	i, more := p.first(i+1, '}')
+	for more {
 		var f Field
-		if i = p.member(i, depth, &f); i < 0 {
+		if f, i = p.member(i, depth); i < 0 {
 			return i
 		}
-		if p.seen != nil {
-			var hash uint64
-			if depth == 1 || p.foldAll {
-				hash = foldedHash(p.seen, Name(p.src, &f))
-			} else {
-				hash = exactHash(p.seen, Name(p.src, &f))
-			}
-			p.seen.add(hash, f.nameStart)
-			switch {
-			case depth > 1:
-			case p.visit != nil:
-				p.visit(Member[T]{Name: Name(p.src, &f), Value: Value(p.src, &f)})
-			default:
-				p.fields = append(p.fields, f)
-			}
+		if p.names != nil {
+			*members = append(*members, f)
 		}
+		if depth == 1 && p.visit != nil {
+			p.visit(Member[T]{Name: Name(p.src, &f), Value: Raw(p.src, f.Value)})
+		}
+		i, more = p.next(i, '}')
 	}
-	if p.seen != nil && i > 0 {
-		if err := duplicateIn(p.src, p.seen, outer); err != nil {
-			return p.fail(err)
-		}
-		p.seen.cut(outer)
+	if i < 0 || p.names == nil {
+		return i
+	}
+	if err := duplicateIn(p.src, p.names, (*members)[before:], depth == 1 || p.foldAll); err != nil {
+		return p.fail(err)
+	}
+	if members == &p.names.open {
+		p.names.open = p.names.open[:before]
 	}
 	return i
 }
@@ -188,40 +194,38 @@ func (p *parser[T]) array(i, depth int) int {
 	if depth > MaxDepth {
 		return p.fail(ErrDepth)
 	}
-	i = skip(p.src, i+1)
-	for first := true; ; first = false {
-		var more bool
-		if i, more = p.next(i, first, ']'); !more {
-			return i
-		}
+	i, more := p.first(i+1, ']')
+	for more {
 		if i, _ = p.value(i, depth); i < 0 {
-			return i
+			break
 		}
+		i, more = p.next(i, ']')
 	}
+	return i
 }
 
-// value parses a value in an object or array at the given depth. escaped reports whether the value
-// is a string with escapes.
-func (p *parser[T]) value(i, depth int) (after int, escaped bool) {
+// value parses a value in an object or array at the given depth. flags are those of a Span.
+func (p *parser[T]) value(i, depth int) (after int, flags Span) {
 	if i >= len(p.src) {
-		return p.fail(ErrSyntax), false
+		return p.fail(ErrSyntax), 0
 	}
-	switch p.src[i] {
-	case '"':
+	switch c := p.src[i]; {
+	case c == '"':
 		return p.str(i)
-	case '{':
-		return p.object(i, depth+1), false
-	case '[':
-		return p.array(i, depth+1), false
-	case 't':
-		return p.literal(i, "true"), false
-	case 'f':
-		return p.literal(i, "false"), false
-	case 'n':
-		return p.literal(i, "null"), false
-	default:
-		return p.number(i), false
+	case c-'0' <= 9 || c == '-':
+		return p.number(i), 0
+	case c == '[':
+		return p.array(i, depth+1), 0
+	case c == '{':
+		return p.object(i, depth+1), 0
+	case c == 't':
+		return p.literal(i, "true"), 0
+	case c == 'f':
+		return p.literal(i, "false"), 0
+	case c == 'n':
+		return p.literal(i, "null"), 0
 	}
+	return p.fail(ErrSyntax), 0
 }
 
 // literal parses true, false or null.
@@ -306,37 +310,50 @@ func magnitude[T text](whole, fraction T) int {
 	return -1 << 30
 }
 
-// str parses a string with its quotes. escaped reports whether the string has escapes.
-func (p *parser[T]) str(i int) (after int, escaped bool) {
+// str parses a string with its quotes. flags are those of a Span.
+func (p *parser[T]) str(i int) (after int, flags Span) {
 	src := p.src
 	if !has(src, i, '"') {
-		return p.fail(ErrSyntax), false
+		return p.fail(ErrSyntax), 0
 	}
-	for i++; ; {
-		for i < len(src) && plain[src[i]] {
-			i++
+	for i++; i+8 <= len(src); i += 8 {
+		if special := notPlain(word(src, i)); special != 0 {
+			i += bits.TrailingZeros64(special) / 8
+			if src[i] == '"' { // the usual case
+				return i + 1, 0
+			}
+			break
 		}
-		if i == len(src) {
-			return p.fail(ErrSyntax), false
-		}
+	}
+	return p.rest(i)
+}
+
+// rest parses the rest of a string from index i on, which is inside of it.
+func (p *parser[T]) rest(i int) (after int, flags Span) {
+	src := p.src
+	for i < len(src) {
 		switch c := src[i]; {
+		case plain[c]:
+			i++
 		case c == '"':
-			return i + 1, escaped
+			return i + 1, flags
 		case c == '\\':
 			n := escape(src[i:])
 			if n == 0 {
-				return p.fail(escapeError(src[i:])), false
+				return p.fail(escapeError(src[i:])), 0
 			}
-			escaped = true
+			flags |= hasEscapes
 			i += n
 		case c < ' ':
-			return p.fail(ErrSyntax), false
+			return p.fail(ErrSyntax), 0
 		default:
 			r, n := utf8.DecodeRuneInString(string(src[i:min(i+utf8.UTFMax, len(src))]))
 			if r == utf8.RuneError && n == 1 {
-				return p.fail(ErrUTF8), false
+				return p.fail(ErrUTF8), 0
 			}
+			flags |= hasNonASCII
 			i += n
 		}
 	}
+	return p.fail(ErrSyntax), 0
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -246,4 +247,53 @@ func TestParse_Depth(t *testing.T) {
 		_, err = parse(t, strings.Repeat(`{"a":`, 1e6))
 		assert.ErrorIs(t, err, jsonobj.ErrDepth)
 	})
+}
+
+// Input that ends early is refused, wherever it ends.
+func TestParse_EndsEarly(t *testing.T) {
+	t.Parallel()
+	src := `{"a" : [-1, 2.5e-10, "\u00e9\ud83d\ude00", true], "b":{"c":null, "\u00e9":-12345678901234567890, "d":[]}, "e":false}`
+	_, err := parse(t, src)
+	require.NoError(t, err)
+	for end := range len(src) {
+		_, err := parse(t, src[:end])
+		assert.Error(t, err, src[:end])
+	}
+}
+
+// Strings are parsed eight bytes at a time. Each byte is accepted or refused at each place
+// among these, and near the end of the input, as encoding/json does. So is each byte in a number.
+func TestParse_EveryByteAtEveryPlace(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{`{"a":"%s"}`, `{"%s":1}`, `{"a":"%s","after":"something after it"}`, `{"%s":1,"after":"something after it"}`} {
+		for size := range 20 {
+			for at := range size {
+				for b := range 256 {
+					text := []byte(strings.Repeat("x", size))
+					text[at] = byte(b)
+					src := fmt.Sprintf(format, text)
+					_, err := jsonobj.Parse(src, nil)
+					if want := json.Valid([]byte(src)) && utf8.ValidString(src); want != (err == nil) {
+						t.Errorf("%q: %v", src, err)
+					}
+				}
+			}
+		}
+	}
+	for _, format := range []string{`{"a":%s}`, `{"a":%s,"b":"something after it"}`, `{"a":[%s]}`} {
+		for size := 1; size < 20; size++ {
+			for at := range size {
+				for b := range 256 {
+					number := []byte(strings.Repeat("7", size))
+					number[at] = byte(b)
+					src := fmt.Sprintf(format, number)
+					var value map[string]any
+					want := json.Unmarshal([]byte(src), &value) == nil // fails for a number beyond a float64
+					if _, err := jsonobj.Parse(src, nil); want != (err == nil) {
+						t.Errorf("%q: %v", src, err)
+					}
+				}
+			}
+		}
+	}
 }

@@ -17,6 +17,25 @@ var plain = func() (set [256]bool) {
 	return set
 }()
 
+// word returns the eight bytes at index i of src, the first in the low bits. The compiler makes one
+// load of it.
+func word[T text](src T, i int) uint64 {
+	b := src[i : i+8]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+// notPlain returns a word whose lowest bit that is set belongs to the first byte of w that is not
+// plain. It returns 0 if all eight are plain.
+//
+// Subtracting n from each byte sets the high bit of those that are less than n. It also borrows from
+// the byte after such a byte, so what it says of later bytes may be wrong.
+func notPlain(w uint64) uint64 {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := w^each*'"', w^each*'\\' // zero in place of that character
+	return (w | (w - each*' ') | (quote - each) | (backslash - each)) & high
+}
+
 // escape returns the length of the escape sequence at the start of src, or 0 if the sequence is
 // invalid. A surrogate pair is one sequence. A lone surrogate is invalid: it is no character, and
 // parsers differ in the replacement for it (RFC 8259 section 8.2).

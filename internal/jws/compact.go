@@ -11,15 +11,27 @@ import (
 
 // A Compact is a token split into its segments, which are still encoded.
 type Compact struct {
-	Header, Payload, Signature []byte
-	SigningInput               []byte // header, dot, payload: the bytes that were signed
+	token         []byte
+	first, second int // where the dots are
 }
+
+// Header returns the first segment.
+func (c Compact) Header() []byte { return c.token[:c.first] }
+
+// Payload returns the second segment.
+func (c Compact) Payload() []byte { return c.token[c.first+1 : c.second] }
+
+// Signature returns the third segment.
+func (c Compact) Signature() []byte { return c.token[c.second+1:] }
+
+// SigningInput returns the bytes that were signed: header, dot, payload.
+func (c Compact) SigningInput() []byte { return c.token[:c.second] }
 
 // Split splits token at its dots. It returns a SegmentsError unless token consists of three
 // non-empty segments of base64url characters. The segments are slices of token.
 func Split(token []byte) (Compact, error) {
 	c, err := Cut(token)
-	if err != nil || !inAlphabet(c.Header) || !inAlphabet(c.Payload) || !inAlphabet(c.Signature) {
+	if err != nil || !inAlphabet(c.Header()) || !inAlphabet(c.Payload()) || !inAlphabet(c.Signature()) {
 		return Compact{}, segmentsError(token)
 	}
 	return c, nil
@@ -65,16 +77,12 @@ func Cut(token []byte) (c Compact, err error) {
 	if second <= first+1 || second == len(token)-1 {
 		return c, ErrSegments
 	}
-	c.Header = token[:first]
-	c.Payload = token[first+1 : second]
-	c.Signature = token[second+1:]
-	c.SigningInput = token[:second]
-	return c, nil
+	return Compact{token, first, second}, nil
 }
 
 // LooksLikeToken reports whether s is three segments of base64url of which the first is the start
 // of a JSON object, as in "eyJhbGciOi". It is for log messages and decides nothing.
 func LooksLikeToken[T string | []byte](s T) bool {
 	c, err := Split([]byte(s))
-	return err == nil && bytes.HasPrefix(c.Header, []byte("eyJ"))
+	return err == nil && bytes.HasPrefix(c.Header(), []byte("eyJ"))
 }

@@ -14,7 +14,7 @@ import (
 // surrogates, depth, the range of numbers, and duplicate names.
 type parser[T text] struct {
 	src     T
-	seen    *names
+	names   *names
 	foldAll bool
 	visit   func(Member[T])
 	fields  []Field
@@ -22,7 +22,7 @@ type parser[T text] struct {
 }
 
 func (p *parser[T]) open() error {
-	if uint64(len(p.src)) > math.MaxUint32 {
+	if len(p.src) > maxLength {
 		return ErrSyntax
 	}
 	src := []byte(p.src)
@@ -38,9 +38,7 @@ func (p *parser[T]) document() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	p.seen = namesPool.Get().(*names)
-	defer namesPool.Put(p.seen)
-	p.seen.cut(0)
+	p.names.open = p.names.open[:0]
 	if start, err := p.d.Token(); err != nil || start != json.Delim('{') {
 		return ErrNotObject
 	}
@@ -66,7 +64,7 @@ func (p *parser[T]) find(name string) (value T, found bool, err error) {
 			return value, false, err
 		}
 		if string(Name(p.src, &f)) == name {
-			return Value(p.src, &f), true, nil
+			return Raw(p.src, f.Value), true, nil
 		}
 	}
 	if _, err := p.d.Token(); err != nil {
@@ -98,41 +96,35 @@ func (p *parser[T]) offset() int { return int(p.d.InputOffset()) }
 
 // object reads an object after its opening brace.
 func (p *parser[T]) object(depth int) error {
-	outer := 0
-	if p.seen != nil {
-		outer = len(p.seen.hashes)
+	members := &p.fields
+	if p.names != nil && (depth > 1 || p.visit != nil) {
+		members = &p.names.open
 	}
+	before := len(*members)
 	for p.d.More() {
 		var f Field
 		if err := p.member(depth, &f); err != nil {
 			return err
 		}
-		if p.seen == nil {
+		if p.names == nil {
 			continue
 		}
-		var hash uint64
-		if depth == 1 || p.foldAll {
-			hash = foldedHash(p.seen, Name(p.src, &f))
-		} else {
-			hash = exactHash(p.seen, Name(p.src, &f))
-		}
-		p.seen.add(hash, f.nameStart)
-		switch {
-		case depth > 1:
-		case p.visit != nil:
-			p.visit(Member[T]{Name: Name(p.src, &f), Value: Value(p.src, &f)})
-		default:
-			p.fields = append(p.fields, f)
+		*members = append(*members, f)
+		if depth == 1 && p.visit != nil {
+			p.visit(Member[T]{Name: Name(p.src, &f), Value: Raw(p.src, f.Value)})
 		}
 	}
 	if _, err := p.d.Token(); err != nil {
 		return ErrSyntax
 	}
-	if p.seen != nil {
-		if err := duplicateIn(p.src, p.seen, outer); err != nil {
-			return err
-		}
-		p.seen.cut(outer)
+	if p.names == nil {
+		return nil
+	}
+	if err := duplicateIn(p.src, p.names, (*members)[before:], depth == 1 || p.foldAll); err != nil {
+		return err
+	}
+	if members == &p.names.open {
+		p.names.open = p.names.open[:before]
 	}
 	return nil
 }
@@ -146,43 +138,43 @@ func (p *parser[T]) member(depth int, f *Field) (err error) {
 		return ErrSyntax
 	}
 	end := p.offset()
-	f.nameStart, f.nameEnd = uint32(start)+1, uint32(end)-1
-	if f.nameEscaped, err = escapes(p.src[start:end]); err != nil {
+	flags, err := flagsOf(p.src[start:end])
+	if err != nil {
 		return err
 	}
+	f.name = newSpan(start, end, flags)
 	start = skip(p.src, end)
 	if start < len(p.src) && p.src[start] == ':' {
 		start = skip(p.src, start+1)
 	}
-	f.valueStart = uint32(start)
-	f.valueEscaped, err = p.value(depth, start)
-	f.valueEnd = uint32(p.offset())
+	flags, err = p.value(depth, start)
+	f.Value = newSpan(start, p.offset(), flags)
 	return err
 }
 
 // value reads the value that begins at start.
-func (p *parser[T]) value(depth, start int) (escaped bool, err error) {
+func (p *parser[T]) value(depth, start int) (flags Span, err error) {
 	token, err := p.d.Token()
 	if err != nil {
-		return false, ErrSyntax
+		return 0, ErrSyntax
 	}
 	switch token := token.(type) {
 	case json.Delim:
 		if depth++; depth > MaxDepth {
-			return false, ErrDepth
+			return 0, ErrDepth
 		}
 		if token == '{' {
-			return false, p.object(depth)
+			return 0, p.object(depth)
 		}
-		return false, p.array(depth)
+		return 0, p.array(depth)
 	case string:
-		return escapes(p.src[start:p.offset()])
+		return flagsOf(p.src[start:p.offset()])
 	case json.Number:
 		if tooLarge(string(token)) {
-			return false, ErrNumber
+			return 0, ErrNumber
 		}
 	}
-	return false, nil
+	return 0, nil
 }
 
 func (p *parser[T]) array(depth int) error {

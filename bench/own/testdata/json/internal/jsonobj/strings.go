@@ -4,19 +4,23 @@ import (
 	"encoding/json"
 	"strconv"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // A text is the input of a function: a string or a byte slice.
 type text interface{ string | []byte }
 
-// escapes reports whether a quoted string that the decoder has accepted has
-// escapes. The decoder replaces a lone surrogate; escapes refuses it.
-func escapes[T text](quoted T) (found bool, err error) {
+// flagsOf returns the flags of a quoted string that the decoder has accepted.
+// The decoder replaces a lone surrogate; flagsOf refuses it.
+func flagsOf[T text](quoted T) (flags Span, err error) {
 	for i := 0; i < len(quoted); i++ {
+		if quoted[i] >= utf8.RuneSelf {
+			flags |= hasNonASCII
+		}
 		if quoted[i] != '\\' {
 			continue
 		}
-		found = true
+		flags |= hasEscapes
 		i++
 		if quoted[i] != 'u' {
 			continue
@@ -28,11 +32,11 @@ func escapes[T text](quoted T) (found bool, err error) {
 		}
 		if i+7 > len(quoted) || quoted[i+1] != '\\' || quoted[i+2] != 'u' ||
 			utf16.DecodeRune(high, hex4(quoted[i+3:])) == '\ufffd' {
-			return true, ErrSurrogate
+			return flags, ErrSurrogate
 		}
 		i += 6
 	}
-	return found, nil
+	return flags, nil
 }
 
 func hex4[T text](digits T) rune {

@@ -16,7 +16,7 @@ import (
 // that differ in case only, and does not report both. Depth and the range of numbers are checked here.
 type parser[T text] struct {
 	src     T
-	seen    *names
+	names   *names
 	foldAll bool
 	visit   func(Member[T])
 	fields  []Field
@@ -44,13 +44,11 @@ func (p *parser[T]) open() *decoder {
 }
 
 func (p *parser[T]) document() error {
-	if uint64(len(p.src)) > math.MaxUint32 {
+	if len(p.src) > maxLength {
 		return ErrSyntax
 	}
 	defer decoders.Put(p.open())
-	p.seen = namesPool.Get().(*names)
-	defer namesPool.Put(p.seen)
-	p.seen.cut(0)
+	p.names.open = p.names.open[:0]
 	if p.d.PeekKind() != '{' {
 		return ErrNotObject
 	}
@@ -77,7 +75,7 @@ func (p *parser[T]) find(name string) (value T, found bool, err error) {
 			return value, false, err
 		}
 		if string(Name(p.src, &f)) == name {
-			return Value(p.src, &f), true, nil
+			return Raw(p.src, f.Value), true, nil
 		}
 	}
 	if _, err := p.d.ReadToken(); err != nil {
@@ -126,41 +124,35 @@ func (p *parser[T]) object(depth int) error {
 	if _, err := p.d.ReadToken(); err != nil {
 		return p.refused()
 	}
-	outer := 0
-	if p.seen != nil {
-		outer = len(p.seen.hashes)
+	members := &p.fields
+	if p.names != nil && (depth > 1 || p.visit != nil) {
+		members = &p.names.open
 	}
+	before := len(*members)
 	for p.d.PeekKind() != '}' {
 		var f Field
 		if err := p.member(depth, &f); err != nil {
 			return err
 		}
-		if p.seen == nil {
+		if p.names == nil {
 			continue
 		}
-		var hash uint64
-		if depth == 1 || p.foldAll {
-			hash = foldedHash(p.seen, Name(p.src, &f))
-		} else {
-			hash = exactHash(p.seen, Name(p.src, &f))
-		}
-		p.seen.add(hash, f.nameStart)
-		switch {
-		case depth > 1:
-		case p.visit != nil:
-			p.visit(Member[T]{Name: Name(p.src, &f), Value: Value(p.src, &f)})
-		default:
-			p.fields = append(p.fields, f)
+		*members = append(*members, f)
+		if depth == 1 && p.visit != nil {
+			p.visit(Member[T]{Name: Name(p.src, &f), Value: Raw(p.src, f.Value)})
 		}
 	}
 	if _, err := p.d.ReadToken(); err != nil {
 		return p.refused()
 	}
-	if p.seen != nil {
-		if err := duplicateIn(p.src, p.seen, outer); err != nil {
-			return err
-		}
-		p.seen.cut(outer)
+	if p.names == nil {
+		return nil
+	}
+	if err := duplicateIn(p.src, p.names, (*members)[before:], depth == 1 || p.foldAll); err != nil {
+		return err
+	}
+	if members == &p.names.open {
+		p.names.open = p.names.open[:before]
 	}
 	return nil
 }
@@ -171,14 +163,13 @@ func (p *parser[T]) member(depth int, f *Field) error {
 		return p.refused()
 	}
 	end := p.offset()
-	f.nameStart, f.nameEnd = uint32(end-len(name))+1, uint32(end)-1
-	f.nameEscaped = bytes.IndexByte(name, '\\') >= 0
-	start, escaped, err := p.value(depth)
-	f.valueStart, f.valueEnd, f.valueEscaped = uint32(start), uint32(p.offset()), escaped
+	f.name = newSpan(end-len(name), end, flagsOf(name))
+	start, flags, err := p.value(depth)
+	f.Value = newSpan(start, p.offset(), flags)
 	return err
 }
 
-func (p *parser[T]) value(depth int) (start int, escaped bool, err error) {
+func (p *parser[T]) value(depth int) (start int, flags Span, err error) {
 	switch kind := p.d.PeekKind(); kind {
 	case '{', '[':
 		start = skip(p.src, p.offset())
@@ -186,19 +177,35 @@ func (p *parser[T]) value(depth int) (start int, escaped bool, err error) {
 			start = skip(p.src, start+1)
 		}
 		if kind == '{' {
-			return start, false, p.object(depth + 1)
+			return start, 0, p.object(depth + 1)
 		}
-		return start, false, p.array(depth + 1)
+		return start, 0, p.array(depth + 1)
 	default:
 		raw, err := p.d.ReadValue()
 		if err != nil {
-			return 0, false, p.refused()
+			return 0, 0, p.refused()
 		}
 		if kind == '0' && tooLarge(raw) {
-			return 0, false, ErrNumber
+			return 0, 0, ErrNumber
 		}
-		return p.offset() - len(raw), kind == '"' && bytes.IndexByte(raw, '\\') >= 0, nil
+		if kind == '"' {
+			flags = flagsOf(raw)
+		}
+		return p.offset() - len(raw), flags, nil
 	}
+}
+
+// flagsOf returns the flags of a string that the decoder has accepted.
+func flagsOf(quoted []byte) (flags Span) {
+	for _, c := range quoted {
+		switch {
+		case c == '\\':
+			flags |= hasEscapes
+		case c >= utf8.RuneSelf:
+			flags |= hasNonASCII
+		}
+	}
+	return flags
 }
 
 func (p *parser[T]) array(depth int) error {
