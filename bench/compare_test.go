@@ -110,7 +110,7 @@ func TestDifferences(t *testing.T) {
 		{name: "no key ID", header: map[string]any{"kid": nil}, acceptedBy: []string{"jwtgate", "jwtgate-cached", "jwtauth", "go-oidc", "auth0"}},
 		{name: "typ of a logout token", header: map[string]any{"typ": "logout+jwt"}, acceptedBy: []string{"jwtauth", "go-oidc", "auth0"}},
 		{name: "crit", header: map[string]any{"crit": []string{"urn:example"}, "urn:example": 1}, acceptedBy: []string{"auth0"}},
-		{name: "sub twice", twice: true, acceptedBy: all("jwtgate", "jwtgate-cached", "go-jose")},
+		{name: "sub twice", twice: true, acceptedBy: all("jwtgate", "jwtgate-cached", "go-jose", "jwx4")},
 		{name: "bound to a key", claims: map[string]any{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
 			acceptedBy: all("jwtgate", "jwtgate-cached", "auth0")},
 	} {

@@ -160,14 +160,17 @@ func describe(ctx context.Context, binary string, s *samples, o options) (descri
 	}
 	d.platform = fmt.Sprintf("%s/%s, %s", s.config["goos"], s.config["goarch"], info.GoVersion)
 
+	modules := s.modules()
 	out, err := output(ctx, "go", append([]string{"list", "-m", "-f", "{{.Version}}"}, modules...)...)
 	if err != nil {
 		return d, err
 	}
 	d.versions = []string{"jwtgate of this checkout"}
 	for i, version := range strings.Fields(string(out)) {
-		// github.com/golang-jwt/jwt/v5
-		name := path.Dir(strings.TrimPrefix(modules[i], "github.com/"))
+		name := strings.TrimPrefix(modules[i], "github.com/")
+		if dir, last := path.Split(name); strings.HasPrefix(version, last+".") { // v5 of golang-jwt/jwt/v5
+			name = strings.TrimSuffix(dir, "/")
+		}
 		d.versions = append(d.versions, name+" "+version)
 	}
 	return d, nil

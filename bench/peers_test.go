@@ -23,6 +23,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 	jwxjwt "github.com/lestrrat-go/jwx/v3/jwt"
+	mcpauth "github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,8 +33,8 @@ import (
 // leeway of 30 seconds, iss, aud, and a subject that is not empty.
 //
 // The comment of its function says which of these checks a library does not offer.
-// Duplicate claims are refused by jwtgate and go-jose only, and key-bound tokens by
-// jwtgate and auth0 only. TestDifferences has all differences.
+// Duplicate claims are refused by jwtgate, go-jose and jwx v4 only, and key-bound tokens
+// by jwtgate and auth0 only. TestDifferences has all differences.
 type peer struct {
 	name    string
 	handler func(testing.TB, string) http.Handler
@@ -50,6 +51,7 @@ var peers = []peer{
 	{name: "go-jose", handler: withGoJose},
 	{name: "go-oidc", handler: withGoOIDC, without: "HS256"}, // it verifies with public keys only
 	{name: "auth0", handler: withAuth0},
+	{name: "mcp", handler: withMCP},
 }
 
 // answer is what all guarded handlers do with the subject.
@@ -195,6 +197,27 @@ func withEchoJWT(_ testing.TB, alg string) http.Handler {
 		return nil
 	})
 	return e
+}
+
+// withMCP is RequireBearerToken of the MCP SDK. It has no parser of its own, so its
+// TokenVerifier calls the one of withGolangJWT.
+func withMCP(_ testing.TB, alg string) http.Handler {
+	parser, keyFunc := strictParser(alg)
+	verifier := func(_ context.Context, token string, _ *http.Request) (*mcpauth.TokenInfo, error) {
+		claims := new(jwt.RegisteredClaims)
+		_, err := parser.ParseWithClaims(token, claims, keyFunc)
+		if err == nil && claims.Subject == "" {
+			err = errors.New("no subject")
+		}
+		if err != nil {
+			return nil, errors.Join(mcpauth.ErrInvalidToken, err)
+		}
+		return &mcpauth.TokenInfo{UserID: claims.Subject, Expiration: claims.ExpiresAt.Time}, nil
+	}
+	guard := mcpauth.RequireBearerToken(verifier, &mcpauth.RequireBearerTokenOptions{ClockSkew: leeway})
+	return guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, mcpauth.TokenInfoFromContext(r.Context()).UserID)
+	}))
 }
 
 // jwxOptions returns the options of jwx that check the claims.

@@ -10,39 +10,47 @@ import (
 )
 
 // A library takes part in the comparison. name is its name in the benchmarks, label
-// its name in the report.
-type library struct{ name, label string }
+// its name in the report. Its version is that of modules.
+type library struct {
+	name, label string
+	modules     []string
+}
 
 var libraries = []library{
-	{"bare", "bare cryptography"},
-	{"bare-reset", "bare HMAC, keyed once"},
-	{"jwtgate", "jwtgate"},
-	{"jwtgate-cached", "jwtgate with CacheSize"},
-	{"golang-jwt", "golang-jwt by hand"},
-	{"echo-jwt", "echo-jwt in echo"},
-	{"go-jose", "go-jose by hand"},
-	{"go-oidc", "go-oidc by hand"},
-	{"jwx", "jwx by hand"},
-	{"jwtauth", "go-chi/jwtauth"},
-	{"auth0", "auth0/go-jwt-middleware"},
+	{name: "bare", label: "bare cryptography"},
+	{name: "bare-reset", label: "bare HMAC, keyed once"},
+	{name: "jwtgate", label: "jwtgate"},
+	{name: "jwtgate-cached", label: "jwtgate with CacheSize"},
+	{"golang-jwt", "golang-jwt by hand", []string{"github.com/golang-jwt/jwt/v5"}},
+	{"echo-jwt", "echo-jwt in echo", []string{"github.com/labstack/echo-jwt/v5", "github.com/labstack/echo/v5"}},
+	{"go-jose", "go-jose by hand", []string{"github.com/go-jose/go-jose/v4"}},
+	{"go-oidc", "go-oidc by hand", []string{"github.com/coreos/go-oidc/v3"}},
+	{"jwx", "jwx v3 by hand", []string{"github.com/lestrrat-go/jwx/v3"}},
+	{"jwx4", "jwx v4 by hand", []string{"github.com/lestrrat-go/jwx/v4"}},
+	{"jwtauth", "go-chi/jwtauth", []string{"github.com/go-chi/jwtauth/v5"}},
+	{"auth0", "auth0/go-jwt-middleware", []string{"github.com/auth0/go-jwt-middleware/v3"}},
+	{"mcp", "MCP go-sdk, golang-jwt", []string{"github.com/modelcontextprotocol/go-sdk"}},
 }
 
 // contextLabels name the context operations that every middleware needs.
 var contextLabels = []library{
-	{"WithContext", "r.WithContext"},
-	{"WithValue", "r.WithContext, context.WithValue"},
+	{name: "WithContext", label: "r.WithContext"},
+	{name: "WithValue", label: "r.WithContext, context.WithValue"},
 }
 
-// modules are the modules whose versions the report prints.
-var modules = []string{
-	"github.com/golang-jwt/jwt/v5",
-	"github.com/labstack/echo-jwt/v5",
-	"github.com/labstack/echo/v5",
-	"github.com/go-jose/go-jose/v4",
-	"github.com/coreos/go-oidc/v3",
-	"github.com/lestrrat-go/jwx/v3",
-	"github.com/go-chi/jwtauth/v5",
-	"github.com/auth0/go-jwt-middleware/v3",
+// modules returns the modules of the libraries that were measured.
+func (s *samples) modules() (modules []string) {
+	for _, l := range libraries {
+		if s.measured(l) {
+			modules = append(modules, l.modules...)
+		}
+	}
+	return modules
+}
+
+// measured reports whether l was measured. jwx4 needs Go 1.27.
+func (s *samples) measured(l library) bool {
+	return slices.ContainsFunc(algorithms, func(alg string) bool { return len(s.of(on(1, accept(alg, l.name)))) > 0 })
 }
 
 // algorithms are the algorithms in the comparison.
@@ -125,6 +133,9 @@ func scaling(t *tabwriter.Writer, s *samples) {
 	row(t, "TWO CORES: throughput of two cores, as a multiple of one core")
 	row(t, append([]string{""}, algorithms...)...)
 	for _, l := range libraries {
+		if !s.measured(l) {
+			continue
+		}
 		cells := []string{"  " + l.label}
 		for _, alg := range algorithms {
 			name := parallel(alg, l.name)
