@@ -24,25 +24,25 @@ const connections = 16
 // BenchmarkLoad measures a server on loopback that is never idle. Its clients run
 // in the same process, so they share the processors with the server.
 func BenchmarkLoad(b *testing.B) {
-	for _, guard := range loadGuards() {
-		b.Run("lib="+guard.name, func(b *testing.B) {
-			clients := newClients(b, guard.handler(b, loadAlgorithm))
-			b.ResetTimer()
-			start := time.Now()
-			latencies, err := clients.send(b.N)
-			elapsed := time.Since(start)
-			b.StopTimer()
-			require.NoError(b, err)
+	for _, alg := range loadAlgorithms {
+		for _, guard := range loadGuards() {
+			b.Run("alg="+alg+"/lib="+guard.name, func(b *testing.B) {
+				clients := newClients(b, guard.handler(b, alg), goodToken(alg))
+				b.ResetTimer()
+				start := time.Now()
+				latencies, err := clients.send(b.N)
+				elapsed := time.Since(start)
+				b.StopTimer()
+				require.NoError(b, err)
 
-			slices.Sort(latencies)
-			b.ReportMetric(float64(b.N)/elapsed.Seconds(), "req/s")
-			b.ReportMetric(float64(latencies[len(latencies)/2]), "p50-ns")
-			b.ReportMetric(float64(latencies[len(latencies)*99/100]), "p99-ns")
-		})
+				slices.Sort(latencies)
+				b.ReportMetric(float64(b.N)/elapsed.Seconds(), "req/s")
+				b.ReportMetric(float64(latencies[len(latencies)/2]), "p50-ns")
+				b.ReportMetric(float64(latencies[len(latencies)*99/100]), "p99-ns")
+			})
+		}
 	}
 }
-
-const loadAlgorithm = "RS256"
 
 // loadGuards returns some of the peers, and a handler without a guard.
 func loadGuards() []peer {
@@ -67,9 +67,9 @@ type client struct {
 	request []byte
 }
 
-// newClients starts a server and connects to it. Server and connections close when tb
+// newClients starts a server and connects to it. The clients send token. Server and connections close when tb
 // ends.
-func newClients(tb testing.TB, handler http.Handler) clients {
+func newClients(tb testing.TB, handler http.Handler, token string) clients {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute} // only stops a hang
@@ -80,7 +80,7 @@ func newClients(tb testing.TB, handler http.Handler) clients {
 		serving.Wait()
 	})
 
-	r := newRequest(goodToken(loadAlgorithm))
+	r := newRequest(token)
 	r.Host = listener.Addr().String()
 	var request bytes.Buffer
 	require.NoError(tb, r.Write(&request))
@@ -138,11 +138,13 @@ func (c *client) send() error {
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	for _, guard := range loadGuards() {
-		latencies, err := newClients(t, guard.handler(t, loadAlgorithm)).send(100)
-		require.NoError(t, err)
-		assert.Len(t, latencies, 100)
-		assert.Positive(t, slices.Min(latencies))
+	for _, alg := range loadAlgorithms {
+		for _, guard := range loadGuards() {
+			latencies, err := newClients(t, guard.handler(t, alg), goodToken(alg)).send(100)
+			require.NoError(t, err)
+			assert.Len(t, latencies, 100)
+			assert.Positive(t, slices.Min(latencies))
+		}
 	}
 }
 
@@ -155,6 +157,6 @@ func TestLoadNoticesARefusal(t *testing.T) {
 			return
 		}
 		answer(w, subject)
-	})).send(1)
+	}), "token").send(1)
 	assert.ErrorContains(t, err, "401")
 }

@@ -56,6 +56,9 @@ func (s *samples) measured(l library) bool {
 // algorithms are the algorithms in the comparison.
 var algorithms = []string{"HS256", "RS256", "ES256", "EdDSA"}
 
+// loadAlgorithms are the algorithms of the tokens that a server under load gets.
+var loadAlgorithms = []string{"HS256", "RS256"}
+
 // refusals are the bad tokens. A gate can refuse the first five before it verifies a
 // signature.
 var refusals = []string{"unknown-kid", "alg-none", "alg-confusion", "no-dots", "bad-base64", "forged", "expired"}
@@ -154,15 +157,22 @@ func (s *samples) contextScaling(what string) spread {
 }
 
 func load(t *tabwriter.Writer, s *samples) {
-	row(t, "LOAD: a server on loopback with RS256; its clients are in the same process")
-	row(t, "", "requests/s", "p50 µs", "p99 µs")
-	for _, l := range slices.Concat([]library{{name: "none", label: "no guard"}}, libraries) {
-		key := on(runtime.NumCPU(), "Load/lib="+l.name)
-		if len(s.of(key)) == 0 {
-			continue
+	row(t, "LOAD: a server on loopback; its clients are in the same process")
+	for _, alg := range loadAlgorithms {
+		row(t, alg, "requests/s", "of no guard", "p50 µs", "p99 µs")
+		for _, l := range slices.Concat([]library{{name: "none", label: "no guard"}}, libraries) {
+			key := under(alg, l.name)
+			if len(s.of(key)) == 0 {
+				continue
+			}
+			row(t, "  "+l.label, s.of(key).number("%.0f"), s.ratio(key, under(alg, "none")).multiple(), s.of(key.in("p50-ns")).micros(), s.of(key.in("p99-ns")).micros())
 		}
-		row(t, "  "+l.label, s.of(key.in("req/s")).number("%.0f"), s.of(key.in("p50-ns")).micros(), s.of(key.in("p99-ns")).micros())
 	}
+}
+
+// under returns the series of requests per second of a server under load.
+func under(alg, lib string) series {
+	return series{"Load/alg=" + alg + "/lib=" + lib, runtime.NumCPU(), "req/s"}
 }
 
 // limits prints the limits that jwtgate sets for its own time and memory, and whether
@@ -203,6 +213,18 @@ func limits(t *tabwriter.Writer, s *samples) {
 	}
 	for _, c := range contextLabels {
 		beside("throughput of two cores, "+c.label, s.contextScaling(c.name))
+	}
+
+	section("a server under load, HS256, throughput of the server without a guard")
+	for _, l := range []struct {
+		name, what string
+		limit      float64
+	}{{"jwtgate-cached", "token remembered", 0.97}, {"jwtgate", "token not remembered", 0.9}} {
+		key := under("HS256", l.name)
+		atLeast(l.what, l.limit, s.ratio(key, under("HS256", "none")))
+		for _, percentile := range []string{"p50", "p99"} {
+			beside("its "+percentile, s.ratio(key.in(percentile+"-ns"), under("HS256", "none").in(percentile+"-ns")))
+		}
 	}
 
 	section("refusals, as multiples of one HS256 acceptance by jwtgate")
