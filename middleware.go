@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jwtgate/jwtgate/internal/cache"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 	"github.com/jwtgate/jwtgate/internal/typednil"
 )
@@ -514,9 +515,12 @@ type outerToken struct {
 }
 
 // outerTokenOf returns the outerToken of r.
+//
+// A client that found two tokens with the same hash would gain nothing: the second would
+// be taken for the first, which is a valid token of that client.
 func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (outer outerToken) {
 	c := verifiedIn(r.Context())
-	if c == nil || c.verified.family != g.settings.verifier.family || c.verified.credentialHash != hashCredential(credential) {
+	if c == nil || c.verified.family != g.settings.verifier.family || c.verified.credentialHash != cache.Hash(credential) {
 		return outer
 	}
 	outer.context = c

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jwtgate/jwtgate/internal/cache"
 	"github.com/jwtgate/jwtgate/internal/charset"
 	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
@@ -293,8 +294,8 @@ func newSettings(o Options) (*settings, error) {
 	if len(p) > 0 {
 		return nil, errors.Join(p...)
 	}
-	v.headers = newCache[header](headerCacheSize)
-	v.tokens = newCache[rememberedToken](o.CacheSize)
+	v.headers = cache.New[header](headerCacheSize)
+	v.tokens = cache.New[rememberedToken](o.CacheSize)
 	v.scratch.New = func() any { return new(scratch) }
 	return s, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -242,7 +241,7 @@ type header struct {
 type verifiedToken struct {
 	family         *family
 	key            *Key   // verified the signature
-	credentialHash uint64 // of the whole token, keyed with hashSeed
+	credentialHash uint64 // of the whole token
 	header         *header
 	cnf            *confirmation // nil if the token has no cnf
 
@@ -321,14 +320,6 @@ func (v *verifiedToken) boundBy() string {
 func (v *verifiedToken) isBoundByProof() bool {
 	return v.cnf != nil && v.cnf.binding.method == dpopMethod
 }
-
-// hashSeed is random and known to this process only, so clients cannot choose tokens
-// with equal hashes. A client that found two such tokens would gain nothing: a nested
-// gate would take the second for the first, which is a valid token of that client.
-var hashSeed = maphash.MakeSeed()
-
-// hashCredential returns the hash of a whole token.
-func hashCredential(token string) uint64 { return maphash.String(hashSeed, token) }
 
 // A requestToken contains the Token of one request, and says from which verified
 // token and for which request it was made. It does not keep the request alive.

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/jwtgate/jwtgate/internal/cache"
 	"github.com/jwtgate/jwtgate/internal/jsonobj"
 	"github.com/jwtgate/jwtgate/internal/jws"
 	"github.com/jwtgate/jwtgate/internal/logtext"
@@ -47,8 +47,8 @@ type verifier struct {
 	claims        claimChecker
 	maxTokenBytes int
 
-	headers cache[header]
-	tokens  cache[rememberedToken]
+	headers cache.Cache[header]
+	tokens  cache.Cache[rememberedToken]
 	scratch sync.Pool // of *scratch
 }
 
@@ -66,14 +66,14 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 	if len(token) > v.maxTokenBytes {
 		return nil, false, tooLong(len(token), v.maxTokenBytes)
 	}
-	if !v.tokens.enabled() {
+	if !v.tokens.Enabled() {
 		verified, err = v.verifyNew(ctx, token, now)
 		return verified, false, err
 	}
 	// Only the last 32 bytes are hashed: they belong to the signature, which is
 	// unique and cannot be guessed.
-	hash := maphash.String(hashSeed, token[max(0, len(token)-32):])
-	if remembered := v.tokens.find(token, hash); remembered != nil {
+	hash := cache.Hash(token[max(0, len(token)-32):])
+	if remembered := v.tokens.Find(token, hash); remembered != nil {
 		if keyFound, err := v.checkRemembered(ctx, remembered, now); keyFound || err != nil {
 			return remembered.verifiedToken, true, err
 		}
@@ -86,9 +86,7 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 	}
 	r := &rememberedToken{verifiedToken: verified}
 	r.validFrom, r.validUntil = v.claims.validWindow(verified)
-	// The token is cloned because it may be a part of a longer header, and because
-	// some servers reuse the memory of a header for the next request.
-	v.tokens.put(strings.Clone(token), hash, r, func(old *rememberedToken) bool { return v.claims.expired(old.verifiedToken, now) })
+	v.tokens.Put(strings.Clone(token), hash, r, func(old *rememberedToken) bool { return v.claims.expired(old.verifiedToken, now) })
 	return verified, false, nil
 }
 
@@ -103,8 +101,8 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		return nil, notDecoded("", s.token)
 	}
 	headerText := token[:len(segments.Header())]
-	headerHash := maphash.String(hashSeed, headerText)
-	remembered := v.headers.find(headerText, headerHash)
+	headerHash := cache.Hash(headerText)
+	remembered := v.headers.Find(headerText, headerHash)
 	h, err := v.decode(s, segments, remembered)
 	if err != nil {
 		return nil, err
@@ -134,7 +132,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 
 	// From here on the token is known to be signed by a trusted key.
 	if remembered == nil {
-		v.headers.put(strings.Clone(headerText), headerHash, h, nil)
+		v.headers.Put(strings.Clone(headerText), headerHash, h, nil)
 	}
 	if v.anyIssuer {
 		if members, err = s.scanner.Scan(s.payload); err != nil {
@@ -149,7 +147,7 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 		return nil, err
 	}
 	verified.family, verified.key = v.family, key
-	verified.credentialHash = hashCredential(token)
+	verified.credentialHash = cache.Hash(token)
 	return verified, nil
 }
 
@@ -173,6 +171,15 @@ func (v *verifier) decode(s *scratch, segments jws.Compact, remembered *header) 
 		return v.readHeader(s.header)
 	}
 	return remembered, nil
+}
+
+// A rememberedToken is a verified token with the data that checkRemembered needs.
+type rememberedToken struct {
+	*verifiedToken
+
+	// Inside [validFrom, validUntil) the checks of the times cannot fail, so they
+	// are skipped. Outside they are made, because Leeway may still accept the token.
+	validFrom, validUntil time.Time
 }
 
 // checkRemembered makes the checks of a remembered token whose outcome may have

@@ -3,21 +3,17 @@ package dpop
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"hash/maphash"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/cache"
 	"github.com/jwtgate/jwtgate/internal/jwk"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 )
 
 // A client is the key of a client and the algorithm that it signs with. It is immutable.
 type client struct {
-	header     string // of its proofs, encoded
-	hash       uint64 // of header
 	thumbprint string // of the key, as in cnf.jkt
 	digest     [sha256.Size]byte
 	keys       []*jwtgate.Key // exactly one
@@ -75,48 +71,20 @@ func (c *client) proofID(jti string) [sha256.Size]byte {
 
 // clients remembers clients by the header of their proofs, which has the key. A known
 // client costs neither the parsing of the header nor that of the key. Only clients whose
-// signature was verified are remembered, so others cannot fill it. It has a fixed number
-// of places, in sets of clientWays.
-type clients struct {
-	places [clientSets][clientWays]atomic.Pointer[client]
-}
+// signature was verified are remembered, so others cannot fill it.
+type clients struct{ cache.Cache[client] }
 
 const (
-	clientSets     = 256
-	clientWays     = 4
+	maxClients     = 1024
 	maxHeaderBytes = 2 << 10 // of a header that is remembered
 )
 
-// clientSeed is random, so nobody can choose headers of one set.
-var clientSeed = maphash.MakeSeed()
-
 // find returns the client with the given header, or nil.
-func (c *clients) find(header string) *client {
-	hash := maphash.String(clientSeed, header)
-	set := &c.places[hash%clientSets]
-	for i := range set {
-		if found := set[i].Load(); found != nil && found.hash == hash && found.header == header {
-			return found
-		}
-	}
-	return nil
-}
+func (c *clients) find(header string) *client { return c.Find(header, cache.Hash(header)) }
 
 // remember remembers a client whose proof had the given header.
 func (c *clients) remember(header string, found *client) {
-	if len(header) > maxHeaderBytes {
-		return
+	if len(header) <= maxHeaderBytes {
+		c.Put(strings.Clone(header), cache.Hash(header), found, nil)
 	}
-	// Some servers reuse the memory of a header for the next request.
-	found.header = strings.Clone(header)
-	found.hash = maphash.String(clientSeed, header)
-	set := &c.places[found.hash%clientSets]
-	place := rand.IntN(clientWays)
-	for i := range set {
-		if old := set[i].Load(); old == nil || old.header == found.header {
-			place = i
-			break
-		}
-	}
-	set[place].Store(found)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/internal/cache"
 	"github.com/jwtgate/jwtgate/internal/logtext"
 	"github.com/jwtgate/jwtgate/internal/typednil"
 )
@@ -182,6 +183,7 @@ func newChecker(v *Verifier) (_ *checker, problems []error) {
 		problems = append(problems, fmt.Errorf("dpop.Verifier."+format, args...))
 	}
 	c := &checker{
+		clients: clients{cache.New[client](maxClients)},
 		maxAge:  cmp.Or(v.MaxAge, defaultMaxAge),
 		nonces:  newNonceMaker(v.NonceKeys),
 		replays: v.Replays,
