@@ -96,8 +96,7 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header, 
 		case "cnf":
 			t.cnf, err = c.bindings.readConfirmation(m.raw())
 		case "act":
-			t.act = m.value
-			_, err = m.actor()
+			t.actor, err = m.actor()
 		}
 		if err != nil {
 			return nil, f, err
@@ -389,7 +388,13 @@ func (m *claim) appendScopes(list []string) ([]string, error) {
 	if !ok {
 		return m.appendStrings(list, ErrClaim)
 	}
-	list = slices.Grow(list, strings.Count(s, " ")+1)
+	n := 0
+	for scope := range strings.SplitSeq(s, " ") {
+		if scope != "" {
+			n++
+		}
+	}
+	list = slices.Grow(list, n)
 	for scope := range strings.SplitSeq(s, " ") {
 		if scope != "" {
 			list = append(list, scope)

@@ -247,25 +247,24 @@ type verifiedToken struct {
 
 	issuer    string
 	subject   string
+	actor     string // sub of act
 	expires   time.Time
 	notBefore time.Time
 	issuedAt  time.Time
 
 	// claims is the JSON object, as it was signed. The values of the other claims are
 	// read from it. clientID is azp if there is no client_id.
-	claims                                  string
-	id, clientID, audience, scope, scp, act jsonobj.Span
+	claims                             string
+	id, clientID, audience, scope, scp jsonobj.Span
 }
 
 // readInto sets the fields of t. Its lists use the memory of space if that is large
 // enough. There are no errors, because claimChecker.read has checked all types.
 func (v *verifiedToken) readInto(t *Token, space []string) {
-	t.Issuer, t.Subject, t.ID, t.ClientID = v.issuer, v.subject, v.text(v.id), v.text(v.clientID)
+	t.Issuer, t.Subject, t.Actor = v.issuer, v.subject, v.actor
+	t.ID, t.ClientID = v.text(v.id), v.text(v.clientID)
 	t.Expires, t.NotBefore, t.IssuedAt = v.expires, v.notBefore, v.issuedAt
 	t.Type, t.Algorithm, t.KeyID = v.header.Type, v.header.Algorithm, v.header.KeyID
-	if v.act != 0 {
-		t.Actor, _ = v.claim(v.act).actor()
-	}
 	list := space[:0]
 	if v.audience != 0 {
 		list, _ = v.claim(v.audience).appendStrings(list, nil)

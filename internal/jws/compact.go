@@ -52,12 +52,13 @@ func segmentsError(token []byte) error {
 	if e.Segments != 3 {
 		return e // this says enough, and the token may have thousands of segments
 	}
-	i := 0
+	i, found := 0, false
 	for segment := range bytes.SplitSeq(token, []byte(".")) {
 		if i++; len(segment) == 0 && e.Empty == 0 {
 			e.Empty = i
 		}
-		if e.Character == 0 && !inAlphabet(segment) {
+		if !found && !inAlphabet(segment) {
+			found = true
 			at := slices.IndexFunc(segment, func(c byte) bool { return !inAlphabet([]byte{c}) })
 			e.Character, _ = utf8.DecodeRune(segment[at:])
 		}

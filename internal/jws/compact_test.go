@@ -125,6 +125,7 @@ func TestSplit_Errors(t *testing.T) {
 		{"bearer  a.b.c", `it starts with "Bearer "; wanted is the token alone`},
 		{"a.b.c\n", `it has the character "\n", which is not in base64url`},
 		{"a.b=.c", `it has the character "=", which is not in base64url`},
+		{"a.\x00b.c?", `it has the character "\x00", which is not in base64url`},
 		{"a.b.c\u00e9", `it has the character "\u00e9", which is not in base64url`},
 		{"a.b.c\xff", `it has the character "\ufffd", which is not in base64url`},
 	} {
