@@ -1,6 +1,6 @@
 // Bench compares jwtgate with other libraries, in one run on one machine. It also
 // reports whether jwtgate stays within the limits that it sets for its own time
-// and memory. A run takes about four minutes, during which the machine should be
+// and memory. A run takes about five minutes, during which the machine should be
 // idle:
 //
 //	go -C bench run .
