@@ -8,7 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -100,7 +99,6 @@ func publicForms(key crypto.PublicKey) []publicForm {
 	der := must(x509.MarshalPKIXPublicKey(key))
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	k := jwk(key)
-	thumbprint := sha256.Sum256([]byte(k.String()))
 	forms := append(pemForms("pkix", text),
 		publicForm{"pkix-der", der},
 		publicForm{"pkix-der-in-base64", []byte(base64.StdEncoding.EncodeToString(der))},
@@ -110,7 +108,7 @@ func publicForms(key crypto.PublicKey) []publicForm {
 		publicForm{"jwk-with-use", []byte(k.with("use", `"sig"`).String())},
 		publicForm{"jwk-set", []byte(`{"keys":[` + k.String() + `]}`)},
 		publicForm{"jwk-in-base64url", []byte(encode(k.String()))},
-		publicForm{"thumbprint-in-base64url", []byte(encode(thumbprint[:]))},
+		publicForm{"thumbprint-in-base64url", []byte(thumbprint(k))},
 	)
 	switch p := key.(type) {
 	case *rsa.PublicKey:
