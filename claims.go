@@ -388,15 +388,9 @@ func (m *claim) appendScopes(list []string) ([]string, error) {
 	if !ok {
 		return m.appendStrings(list, ErrClaim)
 	}
-	n := 0
-	for scope := range strings.SplitSeq(s, " ") {
-		if scope != "" {
-			n++
-		}
-	}
-	list = slices.Grow(list, n)
-	for scope := range strings.SplitSeq(s, " ") {
-		if scope != "" {
+	for s != "" {
+		var scope string
+		if scope, s, _ = strings.Cut(s, " "); scope != "" {
 			list = append(list, scope)
 		}
 	}
