@@ -14,8 +14,6 @@ package main
 import (
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
 	"flag"
 	"fmt"
 	"log"
@@ -24,8 +22,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -67,21 +65,12 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// In production the identity provider has the private key and signs the tokens.
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	signer := demo.NewSigner() // in production the identity provider signs the tokens
+	handler, err := newHandler(signer.PublicKey(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(public, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"iss": issuer, "aud": audience, "sub": "7d1c", "exp": time.Now().Add(time.Hour).Unix(),
-	}).SignedString(private)
-	if err != nil {
-		log.Fatal(err)
-	}
+	token := signer.Token(map[string]any{"iss": issuer, "aud": audience, "sub": "7d1c"})
 	fmt.Printf("curl -i http://%s/health\n", *addr)
 	fmt.Printf("curl -i http://%s/orders/1\n", *addr)
 	fmt.Printf("curl -i -H \"Authorization: Bearer %s\" http://%s/orders/1\n", token, *addr)

@@ -22,9 +22,6 @@
 package main
 
 import (
-	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,8 +30,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -88,21 +85,12 @@ func main() {
 	serviceAddr := flag.String("service", "127.0.0.1:9001", "`address` of the service")
 	flag.Parse()
 
-	// In production the identity provider has the private key and signs the tokens.
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	signer := demo.NewSigner() // in production the identity provider signs the tokens
+	handler, err := newHandler(keys.Public(signer.PublicKey()))
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(keys.Public(crypto.PublicKey(public)))
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"iss": issuer, "aud": audience, "sub": "7d1c", "exp": time.Now().Add(time.Hour).Unix(),
-	}).SignedString(private)
-	if err != nil {
-		log.Fatal(err)
-	}
+	token := signer.Token(map[string]any{"iss": issuer, "aud": audience, "sub": "7d1c"})
 	fmt.Println("curl -i http://127.0.0.1:8080/health")
 	fmt.Println("curl -i http://127.0.0.1:8080/me")
 	fmt.Printf("curl -i -H \"Authorization: Bearer %s\" http://127.0.0.1:8080/me\n", token)

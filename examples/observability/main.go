@@ -15,6 +15,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -43,6 +44,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -141,11 +143,11 @@ func run(ctx context.Context, out io.Writer, apiAddr, metricsAddr string, spans 
 	shutdownContext := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	}
-	issuer, err := startIssuer()
+	issuer, err := demo.StartIssuer()
 	if err != nil {
 		return err
 	}
-	defer issuer.close()
+	defer issuer.Close()
 
 	var tracers trace.TracerProvider = tracenoop.NewTracerProvider()
 	if spans {
@@ -161,7 +163,7 @@ func run(ctx context.Context, out io.Writer, apiAddr, metricsAddr string, spans 
 		}()
 		tracers = provider
 	}
-	service, err := newService(issuer.url, slog.Default(), tracers)
+	service, err := newService(issuer.URL, slog.Default(), tracers)
 	if err != nil {
 		return err
 	}
@@ -205,12 +207,9 @@ func newServer(handler http.Handler) *http.Server {
 }
 
 // printCurl prints requests for the reader to send.
-func printCurl(out io.Writer, api, metrics string, issuer *localIssuer) error {
-	token, err := issuer.token(nil)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, `The token is valid for an hour. The first request is allowed. The others are refused: no scope, no token, a bad token.
+func printCurl(out io.Writer, api, metrics string, issuer *demo.Issuer) error {
+	token := issuer.Token(map[string]any{"aud": audience, "sub": "alice", "scope": "orders:read", "jti": rand.Text()})
+	_, err := fmt.Fprintf(out, `The token is valid for an hour. The first request is allowed. The others are refused: no scope, no token, a bad token.
 
 curl -i -H "Authorization: Bearer %[3]s" %[1]s/orders
 

@@ -14,8 +14,6 @@ package main
 
 import (
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
 	"flag"
 	"fmt"
 	"html/template"
@@ -23,8 +21,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -85,21 +83,12 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// In production the identity provider has the private key and signs the tokens.
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	signer := demo.NewSigner() // in production the identity provider signs the tokens
+	handler, err := newHandler(signer.PublicKey())
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(public)
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"iss": issuer, "aud": audience, "sub": "7d1c", "exp": time.Now().Add(time.Hour).Unix(), "name": "Alice",
-	}).SignedString(private)
-	if err != nil {
-		log.Fatal(err)
-	}
+	token := signer.Token(map[string]any{"iss": issuer, "aud": audience, "sub": "7d1c", "name": "Alice"})
 	fmt.Printf("curl -i -H \"Authorization: Bearer %s\" http://%s/\n", token, *addr)
 
 	server := &http.Server{Addr: *addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -89,12 +90,12 @@ func main() {
 func run(ctx context.Context, out, logs io.Writer, once bool) error {
 	audit := &auditLog{Handler: slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelWarn})}
 	slog.SetDefault(slog.New(audit))
-	issuer, err := startIssuer()
+	issuer, err := demo.StartIssuer()
 	if err != nil {
 		return err
 	}
-	defer issuer.close()
-	handler, err := newHandler(issuer.url)
+	defer issuer.Close()
+	handler, err := newHandler(issuer.URL)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -58,10 +58,10 @@ func TestTable(t *testing.T) {
 // The log has the reason of a refusal, and the answer has not. The client gets the same answer for
 // two reasons.
 func TestReasonIsInTheLogOnly(t *testing.T) {
-	issuer, err := startIssuer()
+	issuer, err := demo.StartIssuer()
 	require.NoError(t, err)
-	defer issuer.close()
-	handler, err := newHandler(issuer.url)
+	defer issuer.Close()
+	handler, err := newHandler(issuer.URL)
 	require.NoError(t, err)
 	audit := &auditLog{Handler: slog.NewTextHandler(io.Discard, nil)}
 	slog.SetDefault(slog.New(audit))
@@ -69,13 +69,12 @@ func TestReasonIsInTheLogOnly(t *testing.T) {
 	var answers []http.Response
 	for _, test := range []struct {
 		reason  string
-		changes jwt.MapClaims
+		changes map[string]any
 	}{
-		{"audience", jwt.MapClaims{"aud": "https://mail.example.com"}},
-		{"issuer", jwt.MapClaims{"iss": "https://other.example.com"}},
+		{"audience", map[string]any{"aud": "https://mail.example.com"}},
+		{"issuer", map[string]any{"iss": "https://other.example.com"}},
 	} {
-		token, err := issuer.token(test.changes)
-		require.NoError(t, err)
+		token := tokenOf(issuer, test.changes)
 		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
@@ -91,9 +90,9 @@ func TestReasonIsInTheLogOnly(t *testing.T) {
 
 func TestTableReportsWrongRows(t *testing.T) {
 	t.Parallel()
-	issuer, err := startIssuer()
+	issuer, err := demo.StartIssuer()
 	require.NoError(t, err)
-	defer issuer.close()
+	defer issuer.Close()
 	server := httptest.NewServer(http.HandlerFunc(showSubject)) // without a gate
 	defer server.Close()
 
@@ -107,9 +106,9 @@ func TestTableReportsWrongRows(t *testing.T) {
 
 func TestTableWithoutServer(t *testing.T) {
 	t.Parallel()
-	issuer, err := startIssuer()
+	issuer, err := demo.StartIssuer()
 	require.NoError(t, err)
-	defer issuer.close()
+	defer issuer.Close()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	require.Error(t, printTable(t.Context(), io.Discard, server.URL, issuer, new(auditLog)))

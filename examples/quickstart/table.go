@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 )
 
 // A result is the response to a request, and what the server logged meanwhile.
@@ -35,19 +36,19 @@ const (
 // A trial is a request and its expected result.
 type trial struct {
 	method, path string
-	token        string        // describes the token in the table
-	claims       jwt.MapClaims // changes to the claims of a good token; nil: send no token
-	tampered     bool          // replace the signature with that of another token
+	token        string         // describes the token in the table
+	claims       map[string]any // changes to the claims of a good token; nil: send no token
+	tampered     bool           // replace the signature with that of another token
 	want         result
 }
 
 // trials returns the rows of the table.
 func trials() []trial {
-	good := jwt.MapClaims{}
-	past := jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()}
-	elsewhere := jwt.MapClaims{"aud": "https://mail.example.com"}
-	mallory := jwt.MapClaims{"sub": "mallory"}
-	writer := jwt.MapClaims{"scope": "orders:read orders:write"}
+	good := map[string]any{}
+	past := map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}
+	elsewhere := map[string]any{"aud": "https://mail.example.com"}
+	mallory := map[string]any{"sub": "mallory"}
+	writer := map[string]any{"scope": "orders:read orders:write"}
 	return []trial{
 		{"GET", "/", "none", nil, false, result{200, "", "", ""}},
 		{"GET", "/orders", "valid", good, false, result{200, "alice", "", ""}},
@@ -64,7 +65,7 @@ func trials() []trial {
 
 // printTable sends each request and prints the result. It returns an error that
 // lists the rows with an unexpected result.
-func printTable(ctx context.Context, out io.Writer, url string, issuer *localIssuer, log *auditLog) error {
+func printTable(ctx context.Context, out io.Writer, url string, issuer *demo.Issuer, log *auditLog) error {
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 
@@ -105,21 +106,15 @@ func dash(s string) string {
 }
 
 // send sends the request, with a new token unless t.claims is nil.
-func (t trial) send(ctx context.Context, client *http.Client, url string, issuer *localIssuer) (result, error) {
+func (t trial) send(ctx context.Context, client *http.Client, url string, issuer *demo.Issuer) (result, error) {
 	request, err := http.NewRequestWithContext(ctx, t.method, url+t.path, nil)
 	if err != nil {
 		return result{}, err
 	}
 	if t.claims != nil {
-		token, err := issuer.token(t.claims)
-		if err != nil {
-			return result{}, err
-		}
+		token := tokenOf(issuer, t.claims)
 		if t.tampered {
-			genuine, err := issuer.token(nil)
-			if err != nil {
-				return result{}, err
-			}
+			genuine := tokenOf(issuer, nil)
 			token = token[:strings.LastIndex(token, ".")] + genuine[strings.LastIndex(genuine, "."):]
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -140,13 +135,18 @@ func (t trial) send(ctx context.Context, client *http.Client, url string, issuer
 	return result{status: response.StatusCode, subject: body.Subject, challenge: response.Header.Get("WWW-Authenticate")}, nil
 }
 
+// tokenOf returns a token that lets alice read her orders. The claims in changes are added
+// or replaced.
+func tokenOf(issuer *demo.Issuer, changes map[string]any) string {
+	claims := map[string]any{"aud": audience, "sub": "alice", "scope": "orders:read"}
+	maps.Copy(claims, changes)
+	return issuer.Token(claims)
+}
+
 // printCurl prints requests for the reader to send.
-func printCurl(out io.Writer, url string, issuer *localIssuer) error {
-	token, err := issuer.token(jwt.MapClaims{"scope": "orders:read orders:write"})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, `
+func printCurl(out io.Writer, url string, issuer *demo.Issuer) error {
+	token := tokenOf(issuer, map[string]any{"scope": "orders:read orders:write"})
+	_, err := fmt.Fprintf(out, `
 The server keeps running, and logs here. Try it from another terminal. The token is valid for an hour:
 
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/orders

@@ -21,16 +21,14 @@ package main
 import (
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
 	"flag"
 	"fmt"
 	"log"
 	"net/http"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -82,21 +80,12 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.Parse()
 
-	// In production the identity provider has the private key and signs the tokens.
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	signer := demo.NewSigner() // in production the identity provider signs the tokens
+	handler, err := newHandler(signer.PublicKey(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(public, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"iss": issuer, "aud": audience, "sub": "7d1c", "exp": time.Now().Add(2 * time.Minute).Unix(),
-	}).SignedString(private)
-	if err != nil {
-		log.Fatal(err)
-	}
+	token := signer.Token(map[string]any{"iss": issuer, "aud": audience, "sub": "7d1c", "exp": time.Now().Add(2 * time.Minute).Unix()})
 	fmt.Printf("curl -N -H \"Authorization: Bearer %s\" http://%s/events\n", token, *addr)
 
 	// WriteTimeout would end the streams: each write has its own deadline instead.
