@@ -15,7 +15,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -30,10 +29,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/dpop"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -130,14 +128,10 @@ func run(ctx context.Context, out io.Writer, redisAddr, keyFile string, interval
 			"\tredis-server --port %s --bind %s --save \"\" --appendonly no", redisAddr, err, port, host)
 	}
 
-	// In production the identity provider has the private key and signs the tokens.
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
+	signer := demo.NewSigner() // in production the identity provider signs the tokens
 	audit := jwtgate.AuditLog(slog.Default())
 	options := jwtgate.Options{
-		Keys:      keys.Public(public),
+		Keys:      keys.Public(signer.PublicKey()),
 		Issuers:   []string{issuer},
 		Audiences: []string{audience},
 		CacheSize: 10_000, // saves the check of the token, not that of the proof
@@ -178,10 +172,14 @@ func run(ctx context.Context, out io.Writer, redisAddr, keyFile string, interval
 		return err
 	}
 	defer alice.http.CloseIdleConnections()
-	token, err := sign(private, "alice", alice)
+	thumbprint, err := alice.thumbprint()
 	if err != nil {
 		return err
 	}
+	token := signer.Token(map[string]any{
+		"iss": issuer, "aud": audience, "sub": "alice",
+		"cnf": map[string]string{"jkt": thumbprint}, // RFC 9449 section 6.1
+	})
 	if err := show(ctx, out, alice, token, addresses); err != nil {
 		return err
 	}
@@ -252,17 +250,4 @@ func report(out io.Writer, title string, response *http.Response, err error) err
 	}
 	_, err = fmt.Fprintf(out, "%-38s %d %s\n", title+":", response.StatusCode, cmp.Or(code, http.StatusText(response.StatusCode)))
 	return err
-}
-
-// sign returns a token like those of the identity provider, bound to the key of a client.
-func sign(key ed25519.PrivateKey, subject string, c *client) (string, error) {
-	thumbprint, err := c.thumbprint()
-	if err != nil {
-		return "", err
-	}
-	now := time.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"iss": issuer, "aud": audience, "sub": subject, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"cnf": map[string]string{"jkt": thumbprint}, // RFC 9449 section 6.1
-	}).SignedString(key)
 }

@@ -24,7 +24,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"flag"
@@ -37,8 +36,8 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/demo"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -179,13 +178,9 @@ func run(ctx context.Context, out io.Writer, addr, redisAddr string, patience ti
 			"\tredis-server --port %s --bind %s --save \"\" --appendonly no", redisAddr, err, port, host)
 	}
 
-	// In production the identity provider has the private key and signs the tokens.
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
+	signer := demo.NewSigner() // in production the identity provider signs the tokens
 	handler, err := newHandler(jwtgate.Options{
-		Keys:      keys.Public(public),
+		Keys:      keys.Public(signer.PublicKey()),
 		Issuers:   []string{issuer},
 		Audiences: []string{audience},
 		CacheSize: 10_000,
@@ -206,7 +201,7 @@ func run(ctx context.Context, out io.Writer, addr, redisAddr string, patience ti
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(listener) }()
 
-	if err = printCurl(out, "http://"+listener.Addr().String(), private); err == nil {
+	if err = printCurl(out, "http://"+listener.Addr().String(), signer); err == nil {
 		select {
 		case <-ctx.Done():
 		case err = <-stopped:
@@ -219,20 +214,15 @@ func run(ctx context.Context, out io.Writer, addr, redisAddr string, patience ti
 }
 
 // printCurl prints requests for the reader to send.
-func printCurl(out io.Writer, url string, private ed25519.PrivateKey) error {
-	phone, err := sign(private, "alice", "")
-	if err != nil {
-		return err
+func printCurl(out io.Writer, url string, signer *demo.Signer) error {
+	token := func(subject, scope string) string {
+		return signer.Token(map[string]any{
+			"iss": issuer, "aud": audience, "sub": subject, "scope": scope,
+			"jti": rand.Text(), "exp": time.Now().Add(maxAge).Unix(),
+		})
 	}
-	laptop, err := sign(private, "alice", "")
-	if err != nil {
-		return err
-	}
-	admin, err := sign(private, "root", "users:revoke")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, `Alice has two tokens. She signs out with the first token. Then the first token is refused:
+	phone, laptop, admin := token("alice", ""), token("alice", ""), token("root", "users:revoke")
+	_, err := fmt.Fprintf(out, `Alice has two tokens. She signs out with the first token. Then the first token is refused:
 
 curl -i -H "Authorization: Bearer %[2]s" %[1]s/account
 curl -i -X POST -H "Authorization: Bearer %[2]s" %[1]s/logout
@@ -252,13 +242,4 @@ curl -i -H "Authorization: Bearer %[4]s" %[1]s/articles
 Ctrl-C stops the server.
 `, url, phone, laptop, admin)
 	return err
-}
-
-// sign returns a token like those of the identity provider.
-func sign(key ed25519.PrivateKey, subject, scope string) (string, error) {
-	now := time.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"iss": issuer, "aud": audience, "sub": subject, "scope": scope,
-		"jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(maxAge).Unix(),
-	}).SignedString(key)
 }
