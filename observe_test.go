@@ -190,6 +190,30 @@ func TestObserve(t *testing.T) {
 	})
 }
 
+// A token is checked at the time at which it was found, also if the gate has read the clock before
+// to know how long the decision takes.
+func TestObserveDoesNotChangeTheTime(t *testing.T) {
+	t.Parallel()
+	for _, observe := range []func(context.Context, jwtgate.Event){nil, func(context.Context, jwtgate.Event) {}} {
+		for wait, status := range map[time.Duration]int{0: 200, 9 * time.Second: 200, 11 * time.Second: 401} {
+			synctest.Test(t, func(t *testing.T) {
+				gate := newGate(t, func(o *jwtgate.Options) {
+					o.Now, o.Leeway, o.Observe = nil, -1, observe
+					o.Extract = func(r *http.Request) (string, error) {
+						time.Sleep(wait)
+						return jwtgate.Bearer(r)
+					}
+				})
+				plain := newGate(t, func(o *jwtgate.Options) { o.Now, o.Leeway, o.Observe = nil, -1, observe })
+				start := time.Now()
+				r := request("GET", "Authorization: Bearer "+hs256Token(map[string]any{"iat": start.Unix(), "exp": start.Add(10 * time.Second).Unix()}))
+				assert.Equal(t, status, serve(gate.Handler(writeSubject), r).Code)
+				assert.Equal(t, status, serve(plain.Handler(writeSubject), r).Code)
+			})
+		}
+	}
+}
+
 func TestAuditLog(t *testing.T) {
 	var log bytes.Buffer
 	// acceptance 33: the audit log escapes values even if the slog handler does not.
