@@ -45,6 +45,9 @@ func (p *parser[T]) document() error {
 
 // find implements Find.
 func (p *parser[T]) find(name string) (value T, found bool, err error) {
+	if len(p.src) > maxLength {
+		return value, false, ErrSyntax
+	}
 	i := skip(p.src, 0)
 	if !has(p.src, i, '{') {
 		return value, false, ErrNotObject
