@@ -49,7 +49,7 @@ func newChallenges(realm, metadataURL string, b *bindings) (c challenges) {
 	return c
 }
 
-// append appends the challenges for a request that is refused to list. The error is in the
+// append appends to list the challenges for a refused request. The error is in the
 // challenge for the scheme of the request, and in all challenges if the request has none
 // of the schemes (RFC 6750 section 3, RFC 9449 section 7.2). code and description are the
 // results of describe. r may be nil.
@@ -64,7 +64,7 @@ func (c challenges) append(list []string, r *http.Request, e *Error, code, descr
 	}
 	for i := range c {
 		s := &c[i]
-		switch {
+		switch { // one concatenation for each challenge is one allocation
 		case used >= 0 && used != i:
 			list = append(list, s.start+scope+s.end)
 		case e.Code == "":

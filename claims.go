@@ -33,23 +33,24 @@ const (
 	defaultSubjectClaim = "sub"
 	maxSubjectBytes     = 1024
 	maxIssuerBytes      = 1024
-	maxSpan             = 315360000 // ten years: a smaller date is probably a duration
+	maxDuration         = 315360000 // ten years: a smaller date is probably a duration
 )
 
-// facts are what check needs to know of a token beside the verifiedToken.
-type facts struct {
+// checkedOnce has what check needs, and what a verifiedToken does not keep.
+type checkedOnce struct {
 	audience    []string
-	hasSub      bool // sub is a non-empty string; set under Options.RFC9068 only
-	hasClientID bool // client_id is a non-empty string
+	hasID       bool // jti is a string that is not empty, as client_id and sub below
+	hasClientID bool
+	hasSub      bool // set only under Options.RFC9068
 }
 
 // read checks the JSON types of the claims of payload and returns them as a
 // verifiedToken. The caller has verified the signature of payload, and sets family, key
-// and credentialHash. members are the result of Scan. The list in the facts uses the
-// memory of space if that is large enough.
-func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header, space []string) (*verifiedToken, facts, error) {
+// and credentialHash. members are the result of Scan. The list in the checkedOnce
+// uses the memory of space if that is large enough.
+func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header, space []string) (*verifiedToken, checkedOnce, error) {
 	t := &verifiedToken{claims: payload, header: h}
-	f := facts{audience: space[:0]}
+	f := checkedOnce{audience: space[:0]}
 	var authorizedParty jsonobj.Span
 	m := claim{payload: payload}
 	for i := range members {
@@ -73,15 +74,15 @@ func (c *claimChecker) read(payload string, members []jsonobj.Field, h *header, 
 		case "iat":
 			t.issuedAt, err = m.date()
 		case "jti":
-			t.id, _, err = m.stringOrNull()
+			t.id, f.hasID, err = m.stringSpan()
 		case "client_id":
-			t.clientID, f.hasClientID, err = m.stringOrNull()
+			t.clientID, f.hasClientID, err = m.stringSpan()
 		case "azp":
-			authorizedParty, _, err = m.stringOrNull()
+			authorizedParty, _, err = m.stringSpan()
 		case "scope":
-			t.scope, err = m.scopes(f.audience)
+			t.scope, err = m.scopesSpan(f.audience[len(f.audience):])
 		case "scp":
-			t.scp, err = m.scopes(f.audience)
+			t.scp, err = m.scopesSpan(f.audience[len(f.audience):])
 		case "sub":
 			if c.rfc9068 {
 				var sub string
@@ -112,7 +113,7 @@ var errEvents = refuse(ErrType, "the token has events: it is a security event or
 
 // check checks a token whose signature has been verified with a key of issuer. For a
 // remembered token only checkTimes is called again.
-func (c *claimChecker) check(t *verifiedToken, f facts, issuer string, now time.Time) error {
+func (c *claimChecker) check(t *verifiedToken, f checkedOnce, issuer string, now time.Time) error {
 	if err := c.checkTimes(t, now); err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (c *claimChecker) checkTimes(t *verifiedToken, now time.Time) error {
 // ends with text and limit, which name the option that limits the time.
 func (c *claimChecker) passed(name string, at, now time.Time, text string, limit time.Duration) error {
 	return refuseWith(ErrExpired, func() string {
-		if seconds := at.Unix(); 0 < seconds && seconds < maxSpan {
+		if seconds := at.Unix(); 0 < seconds && seconds < maxDuration {
 			return name + " is " + strconv.FormatInt(seconds, 10) + ", which looks like a duration; it must be the seconds since 1970"
 		}
 		return name + " was " + at.Format(time.RFC3339) + ", " + logtext.Duration(now.Sub(at)) + " ago" + text + logtext.Duration(limit)
@@ -264,7 +265,7 @@ func (c *claimChecker) otherType(h *jws.Header) error {
 
 // checkRFC9068 checks that client_id, iat, jti and sub are present (RFC 9068 section
 // 2.2). Their types and the claims iss, aud and exp have been checked before.
-func (c *claimChecker) checkRFC9068(t *verifiedToken, f facts) error {
+func (c *claimChecker) checkRFC9068(t *verifiedToken, f checkedOnce) error {
 	switch {
 	case !c.rfc9068:
 		return nil
@@ -272,7 +273,7 @@ func (c *claimChecker) checkRFC9068(t *verifiedToken, f facts) error {
 		return refuse(ErrClaim, "client_id is missing, and Options.RFC9068 requires it", "")
 	case t.issuedAt.IsZero():
 		return refuse(ErrClaim, "iat is missing, and Options.RFC9068 requires it", "")
-	case t.text(t.id) == "":
+	case !f.hasID:
 		return refuse(ErrClaim, "jti is missing, and Options.RFC9068 requires it", "")
 	case !f.hasSub:
 		return refuse(ErrClaim, "sub is missing, null or empty, and Options.RFC9068 requires it", "")
@@ -305,9 +306,9 @@ func (m *claim) string(sentinel error) (string, error) {
 // isNull reports whether the value is null.
 func (m *claim) isNull() bool { return m.raw() == "null" }
 
-// stringOrNull returns where the value is, and whether it is a string that is not
-// empty. It returns the zero Span for null, which counts as absent.
-func (m *claim) stringOrNull() (value jsonobj.Span, hasText bool, err error) {
+// stringSpan returns where the value is, and whether it is a string that is not empty.
+// It returns the zero Span for null, which counts as absent.
+func (m *claim) stringSpan() (value jsonobj.Span, hasText bool, err error) {
 	if m.isNull() {
 		return 0, false, nil
 	}
@@ -368,9 +369,9 @@ func (m *claim) appendStrings(list []string, sentinel error) ([]string, error) {
 	return list, nil
 }
 
-// scopes returns where the value of scope or scp is. It returns the zero Span for null,
-// which counts as absent. space is memory that it may overwrite.
-func (m *claim) scopes(space []string) (jsonobj.Span, error) {
+// scopesSpan returns where the value of scope or scp is. It returns the zero Span for
+// null, which counts as absent. space is empty; its memory is used to read a list.
+func (m *claim) scopesSpan(space []string) (jsonobj.Span, error) {
 	if m.isNull() {
 		return 0, nil
 	}

@@ -105,6 +105,8 @@ func TestTokenLists(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, audience, got.Audience, "%s", members)
 			require.Equal(t, scopes, got.Scopes, "%s", members)
+			_ = append(got.Audience, "appended")
+			require.Equal(t, scopes, got.Scopes, "the lists do not share memory")
 			for _, list := range [][]string{append(got.Audience, "changed"), append(got.Scopes, "changed")} {
 				for i := range list {
 					list[i] = "changed"

@@ -41,7 +41,7 @@ type settings struct {
 	observe  func(context.Context, Event)
 	now      func() time.Time
 
-	readsClockOnce bool // see currentTime
+	startIsCurrent bool // see currentTime
 }
 
 // Handler returns a handler that calls next for each request that passes, with the
@@ -518,8 +518,9 @@ type outerToken struct {
 
 // outerTokenOf returns the outerToken of r.
 //
-// A client that found two tokens with the same hash would gain nothing: the second would
-// be taken for the first, which is a valid token of that client.
+// Credentials are compared by their hashes. A client that found two tokens with the same
+// hash would gain nothing: the second would be taken for the first, which is a valid token
+// of that client.
 func (g *Gate) outerTokenOf(r *http.Request, credential string, by caller) (outer outerToken) {
 	c := verifiedIn(r.Context())
 	if c == nil || c.verified.family != g.settings.verifier.family || c.verified.credentialHash != cache.Hash(credential) {
@@ -633,11 +634,11 @@ func (s *settings) startTime() (start time.Time) {
 	return start
 }
 
-// currentTime returns the time to check a token at. start is the result of startTime,
-// which is used if it is the same: reading the clock takes a tenth of the time of a request
-// with a remembered token.
+// currentTime returns the time at which to check a token. start is the result of
+// startTime. currentTime returns it if the clock of Options cannot differ from it: reading
+// the clock takes a tenth of the time of a request with a remembered token.
 func (s *settings) currentTime(start time.Time) time.Time {
-	if s.readsClockOnce && !start.IsZero() {
+	if s.startIsCurrent && !start.IsZero() {
 		return start
 	}
 	return s.now()

@@ -286,7 +286,7 @@ func newSettings(o Options) (*settings, error) {
 	}
 	if s.now == nil {
 		s.now, v.family.now = time.Now, time.Now
-		s.readsClockOnce = o.Extract == nil // an Extractor may take long
+		s.startIsCurrent = o.Extract == nil // an Extractor may take long
 	}
 	s.resource = p.resource(o, s.bindings)
 	s.answerer.challenges = newChallenges(cmp.Or(o.Realm, defaultRealm), s.resource.metadataURL(), s.bindings)

@@ -270,7 +270,7 @@ func (v *verifiedToken) readInto(t *Token, space []string) {
 		list, _ = v.claim(v.audience).appendStrings(list, nil)
 	}
 	n := len(list)
-	first, second := v.scope, v.scp
+	first, second := v.scope, v.scp // in the order of the token; an absent one comes first
 	if second.Before(first) {
 		first, second = second, first
 	}
@@ -331,8 +331,8 @@ type requestToken struct {
 
 // A tokenContext is the context that a guarded handler gets. For a request with a
 // remembered token, the gate allocates only the tokenContext and the copy of the
-// request, and the Token if a handler asks for it. A tokenContext and its verifiedToken
-// are two allocations, because a Token must not keep the context alive.
+// request, and the Token if a handler asks for it. The verifiedToken is not a field by
+// value: a Token points to it, and would keep the context alive.
 type tokenContext struct {
 	context.Context // of the request; nil until the request has passed
 
@@ -425,7 +425,7 @@ func verifiedIn(ctx context.Context) *tokenContext {
 type requestIdentity struct {
 	method string
 	host   string
-	uri    string         // "" in the zero value
+	uri    string         // "": matches no request
 	proof  *provenRequest // nil unless Confirm accepted a proof that may be used only once
 }
 
@@ -437,7 +437,8 @@ func (i *requestIdentity) set(r *http.Request) {
 	}
 }
 
-// matches reports whether i is the identity of r, whatever the proofs are.
+// matches reports whether i is the identity of r, whatever the proofs are. Without a URI
+// it is the identity of no request.
 func (i *requestIdentity) matches(r *http.Request) bool {
 	var current requestIdentity
 	current.set(r)

@@ -86,7 +86,7 @@ func (v *verifier) verifyToken(ctx context.Context, token string, known *verifie
 	}
 	r := &rememberedToken{verifiedToken: verified}
 	r.validFrom, r.validUntil = v.claims.validWindow(verified)
-	v.tokens.Put(strings.Clone(token), hash, r, func(old *rememberedToken) bool { return v.claims.expired(old.verifiedToken, now) })
+	v.tokens.Put(token, hash, r, func(old *rememberedToken) bool { return v.claims.expired(old.verifiedToken, now) })
 	return verified, false, nil
 }
 
@@ -132,18 +132,18 @@ func (v *verifier) verifyNew(ctx context.Context, token string, now time.Time) (
 
 	// From here on the token is known to be signed by a trusted key.
 	if remembered == nil {
-		v.headers.Put(strings.Clone(headerText), headerHash, h, nil)
+		v.headers.Put(headerText, headerHash, h, nil)
 	}
 	if v.anyIssuer {
 		if members, err = s.scanner.Scan(s.payload); err != nil {
 			return nil, malformedClaims(s.payload, err)
 		}
 	}
-	verified, facts, err := v.claims.read(string(s.payload), members, h, s.list[:0])
+	verified, once, err := v.claims.read(string(s.payload), members, h, s.list[:0])
 	if err != nil {
 		return nil, err
 	}
-	if err := v.claims.check(verified, facts, issuer, now); err != nil {
+	if err := v.claims.check(verified, once, issuer, now); err != nil {
 		return nil, err
 	}
 	verified.family, verified.key = v.family, key

@@ -72,7 +72,7 @@ func (c *client) proofID(jti string) [sha256.Size]byte {
 // clients remembers clients by the header of their proofs, which has the key. A known
 // client costs neither the parsing of the header nor that of the key. Only clients whose
 // signature was verified are remembered, so others cannot fill it.
-type clients struct{ cache.Cache[client] }
+type clients struct{ remembered cache.Cache[client] }
 
 const (
 	maxClients     = 1024
@@ -80,11 +80,11 @@ const (
 )
 
 // find returns the client with the given header, or nil.
-func (c *clients) find(header string) *client { return c.Find(header, cache.Hash(header)) }
+func (c *clients) find(header string) *client { return c.remembered.Find(header, cache.Hash(header)) }
 
 // remember remembers a client whose proof had the given header.
 func (c *clients) remember(header string, found *client) {
 	if len(header) <= maxHeaderBytes {
-		c.Put(strings.Clone(header), cache.Hash(header), found, nil)
+		c.remembered.Put(header, cache.Hash(header), found, nil)
 	}
 }

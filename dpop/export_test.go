@@ -20,5 +20,5 @@ func Remembered(v *Verifier) int {
 	if err != nil {
 		return 0
 	}
-	return c.clients.Len()
+	return c.clients.remembered.Len()
 }

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 )
 
@@ -37,8 +38,7 @@ func New[T any](size int) Cache[T] {
 	return Cache[T]{places: make([]atomic.Pointer[entry[T]], size), ways: ways}
 }
 
-// Enabled reports whether c remembers anything. Find and Put must not be called if it
-// does not.
+// Enabled reports whether c has places. Otherwise Find and Put panic.
 func (c *Cache[T]) Enabled() bool { return c.ways > 0 }
 
 // Find returns the value of key, or nil. hash is the Hash of key or of a part of it.
@@ -56,8 +56,8 @@ func (c *Cache[T]) Find(key string, hash uint64) *T {
 // that has an older value of key, or whose value evictable reports to be useless. If
 // there is no such place, it uses a random place. evictable may be nil.
 //
-// Clone key if it is a part of a longer text, or of a header: some servers reuse the
-// memory of a header for the next request.
+// Put clones key: it may be a part of a longer text, or of a header whose memory the
+// server uses again.
 func (c *Cache[T]) Put(key string, hash uint64, value *T, evictable func(*T) bool) {
 	set := c.set(hash)
 	place := rand.IntN(len(set))
@@ -68,7 +68,7 @@ func (c *Cache[T]) Put(key string, hash uint64, value *T, evictable func(*T) boo
 			break
 		}
 	}
-	set[place].Store(&entry[T]{hash: hash, key: key, value: value})
+	set[place].Store(&entry[T]{hash: hash, key: strings.Clone(key), value: value})
 }
 
 // set returns the places for hash. The high bits of hash select them.
@@ -78,7 +78,7 @@ func (c *Cache[T]) set(hash uint64) []atomic.Pointer[entry[T]] {
 	return c.places[i : i+c.ways]
 }
 
-// Len returns the number of values that c remembers.
+// Len returns the number of values that c remembers. It is for tests.
 func (c *Cache[T]) Len() (n int) {
 	for i := range c.places {
 		if c.places[i].Load() != nil {

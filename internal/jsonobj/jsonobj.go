@@ -12,7 +12,7 @@
 // The package splits an object into its members and leaves the values raw. Callers decode only the
 // values they need.
 //
-// All functions accept a string or a byte slice. The results are slices of the input, except for
+// All functions but Scan accept a string or a byte slice. The results are slices of the input, except for
 // names and strings with escapes, which are decoded into new memory.
 package jsonobj
 

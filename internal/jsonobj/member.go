@@ -61,7 +61,7 @@ const (
 	maxLength = 1<<31 - 1 // of an input: offsets have 31 bits
 
 	hasEscapes  = 1 << 62 // a string has escapes
-	hasNonASCII = 1 << 63 // a string has characters beyond ASCII, without escapes
+	hasNonASCII = 1 << 63 // a string has characters beyond ASCII that are not escaped
 )
 
 func newSpan(start, end int, flags Span) Span { return Span(start) | Span(end)<<31 | flags }

@@ -8,14 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// names detects duplicate names. open contains the members of all objects that are being parsed and
-// whose members nobody asked for, from the outermost object to the innermost. The other fields are
-// buffers that are reused.
+// names has the memory for finding duplicate names.
 type names struct {
-	open   []Field
+	// open has the members of the objects that are being parsed, the outermost first. If
+	// visit is nil, those of the outermost object are in parser.fields instead.
+	open []Field
+
+	name   []byte // for hashNames, like the others
 	hashes []uint64
 	table  []uint64
-	folded []byte
 }
 
 var (
@@ -48,14 +49,16 @@ func duplicateIn[T text](src T, n *names, members []Field, fold bool) error {
 // there are none. compared is false if a name cannot be compared as it is written, or is so long that
 // comparing would take long.
 func compareNames[T text](src T, members []Field, fold bool) (first, second int, compared bool) {
-	var seen [4]uint64 // a bit set of lengths with first and last letters, whatever their case
+	// A bit for each hash of length, first and last letter, without case: names that are the
+	// same have the same bit.
+	var seen [4]uint64
 	for i := range members {
 		name := members[i].name
 		start, end := name.start(), name.end()
 		if name&(hasEscapes|hasNonASCII) != 0 || end-start > 64 {
 			return 0, 0, false
 		}
-		// In an empty name these are its quotes.
+		// For an empty name, both indexes are those of its quotes.
 		letters := uint(src[start+1]|0x20)*7 + uint(src[end-2]|0x20)*31
 		bucket := (letters + uint(end-start)*61) % 256
 		word, bit := &seen[bucket/64], uint64(1)<<(bucket%64)
@@ -90,12 +93,12 @@ func sameName[T text](a, b T, fold bool) bool {
 func hashNames[T text](src T, n *names, members []Field, fold bool) (first, second int) {
 	n.hashes = n.hashes[:0]
 	for i := range members {
-		n.folded = append(n.folded[:0], Name(src, &members[i])...)
+		n.name = append(n.name[:0], Name(src, &members[i])...)
 		if fold {
-			n.folded = foldInPlace(n.folded)
+			n.name = foldInPlace(n.name)
 		}
 		// Zero marks an empty slot of the table.
-		n.hashes = append(n.hashes, max(1, maphash.Bytes(seed, n.folded)))
+		n.hashes = append(n.hashes, max(1, maphash.Bytes(seed, n.name)))
 	}
 	size := 1
 	for size < 2*len(n.hashes) {
@@ -122,20 +125,18 @@ func hashNames[T text](src T, n *names, members []Field, fold bool) (first, seco
 // foldInPlace returns name with each rune folded. The result may use the memory of name.
 func foldInPlace(name []byte) []byte {
 	for i, c := range name {
-		if c >= utf8.RuneSelf {
-			return appendFolded(name[:i], string(name[i:]))
+		if c < utf8.RuneSelf {
+			name[i] = lower(c)
+			continue
 		}
-		name[i] = lower(c)
+		rest := string(name[i:])
+		name = name[:i]
+		for _, r := range rest {
+			name = utf8.AppendRune(name, foldRune(r))
+		}
+		break
 	}
 	return name
-}
-
-// appendFolded appends the folded runes of name to dst.
-func appendFolded(dst []byte, name string) []byte {
-	for _, r := range name {
-		dst = utf8.AppendRune(dst, foldRune(r))
-	}
-	return dst
 }
 
 // lower returns the lower case of an ASCII letter, and any other byte unchanged.

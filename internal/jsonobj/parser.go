@@ -119,7 +119,7 @@ func (p *parser[T]) next(i int, closing byte) (at int, more bool) {
 	return p.nextSpaced(i, closing)
 }
 
-// nextSpaced is next where whitespace or the closing bracket may follow.
+// nextSpaced is next for all other cases.
 func (p *parser[T]) nextSpaced(i int, closing byte) (at int, more bool) {
 	i = skip(p.src, i)
 	switch {
@@ -159,10 +159,11 @@ func (p *parser[T]) object(i, depth int) int {
 	if depth > MaxDepth {
 		return p.fail(ErrDepth)
 	}
-	// The members of an object are kept until its end, and those of the outermost object for
-	// the caller.
+	// duplicateIn needs all members of an object at its end. Those of the outermost object
+	// are also the result of Scan. find and elements set no names, and keep no members.
+	keep := p.names != nil
 	members := &p.fields
-	if p.names != nil && (depth > 1 || p.visit != nil) {
+	if keep && (depth > 1 || p.visit != nil) {
 		members = &p.names.open
 	}
 	before := len(*members)
@@ -172,7 +173,7 @@ func (p *parser[T]) object(i, depth int) int {
 		if f, i = p.member(i, depth); i < 0 {
 			return i
 		}
-		if p.names != nil {
+		if keep {
 			*members = append(*members, f)
 		}
 		if depth == 1 && p.visit != nil {
@@ -180,7 +181,7 @@ func (p *parser[T]) object(i, depth int) int {
 		}
 		i, more = p.next(i, '}')
 	}
-	if i < 0 || p.names == nil {
+	if i < 0 || !keep {
 		return i
 	}
 	if err := duplicateIn(p.src, p.names, (*members)[before:], depth == 1 || p.foldAll); err != nil {
@@ -232,11 +233,11 @@ func (p *parser[T]) value(i, depth int) (after int, flags Span) {
 }
 
 // literal parses true, false or null.
-func (p *parser[T]) literal(i int, word string) int {
-	if len(p.src)-i < len(word) || string(p.src[i:i+len(word)]) != word {
+func (p *parser[T]) literal(i int, want string) int {
+	if len(p.src)-i < len(want) || string(p.src[i:i+len(want)]) != want {
 		return p.fail(ErrSyntax)
 	}
-	return i + len(word)
+	return i + len(want)
 }
 
 // number parses a number of magnitude less than 1e308. Greater numbers are infinite to some parsers
@@ -331,7 +332,7 @@ func (p *parser[T]) str(i int) (after int, flags Span) {
 	return p.rest(i)
 }
 
-// rest parses the rest of a string from index i on, which is inside of it.
+// rest parses a string from index i on, which is behind its opening quote.
 func (p *parser[T]) rest(i int) (after int, flags Span) {
 	src := p.src
 	for i < len(src) {

@@ -28,8 +28,9 @@ func word[T text](src T, i int) uint64 {
 // notPlain returns a word whose lowest bit that is set belongs to the first byte of w that is not
 // plain. It returns 0 if all eight are plain.
 //
-// Subtracting n from each byte sets the high bit of those that are less than n. It also borrows from
-// the byte after such a byte, so what it says of later bytes may be wrong.
+// The high bit of a byte of w says that it is beyond ASCII. For an ASCII byte, subtracting n sets the
+// high bit if the byte is less than n. It also borrows from the next byte then, so what it says of
+// later bytes may be wrong.
 func notPlain(w uint64) uint64 {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^each*'"', w^each*'\\' // zero in place of that character

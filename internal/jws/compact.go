@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// A Compact is a token split into its segments, which are still encoded.
+// A Compact is a token split into its segments, which are still encoded. The zero Compact has none.
 type Compact struct {
 	token         []byte
 	first, second int // where the dots are
@@ -37,7 +37,7 @@ func Split(token []byte) (Compact, error) {
 	return c, nil
 }
 
-// segmentsError returns the error of a token that is not three segments.
+// segmentsError returns the error of a token that is not three segments of base64url.
 func segmentsError(token []byte) error {
 	const scheme = "bearer "
 	e := &SegmentsError{
@@ -52,16 +52,11 @@ func segmentsError(token []byte) error {
 	if e.Segments != 3 {
 		return e // this says enough, and the token may have thousands of segments
 	}
-	i, found := 0, false
-	for segment := range bytes.SplitSeq(token, []byte(".")) {
-		if i++; len(segment) == 0 && e.Empty == 0 {
-			e.Empty = i
-		}
-		if !found && !inAlphabet(segment) {
-			found = true
-			at := slices.IndexFunc(segment, func(c byte) bool { return !inAlphabet([]byte{c}) })
-			e.Character, _ = utf8.DecodeRune(segment[at:])
-		}
+	segments := bytes.Split(token, []byte("."))
+	e.Empty = 1 + slices.IndexFunc(segments, func(s []byte) bool { return len(s) == 0 })
+	if i := slices.IndexFunc(segments, func(s []byte) bool { return !inAlphabet(s) }); i >= 0 {
+		at := slices.IndexFunc(segments[i], func(c byte) bool { return !inAlphabet([]byte{c}) })
+		e.Character, _ = utf8.DecodeRune(segments[i][at:])
 	}
 	return e
 }
