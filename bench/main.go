@@ -27,7 +27,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -168,10 +167,8 @@ func describe(ctx context.Context, binary string, s *samples, o options) (descri
 	d.versions = []string{"jwtgate of this checkout"}
 	for i, version := range strings.Fields(string(out)) {
 		name := strings.TrimPrefix(modules[i], "github.com/")
-		if dir, last := path.Split(name); strings.HasPrefix(version, last+".") { // v5 of golang-jwt/jwt/v5
-			name = strings.TrimSuffix(dir, "/")
-		}
-		d.versions = append(d.versions, name+" "+version)
+		major, _, _ := strings.Cut(version, ".")
+		d.versions = append(d.versions, strings.TrimSuffix(name, "/"+major)+" "+version)
 	}
 	return d, nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // A library takes part in the comparison. name is its name in the benchmarks, label
-// its name in the report. Its version is that of modules.
+// its name in the report. The report prints the versions of modules.
 type library struct {
 	name, label string
 	modules     []string
@@ -48,7 +48,7 @@ func (s *samples) modules() (modules []string) {
 	return modules
 }
 
-// measured reports whether l was measured. jwx4 needs Go 1.27.
+// measured reports whether l was measured. jwx v4 is not, before Go 1.27.
 func (s *samples) measured(l library) bool {
 	return slices.ContainsFunc(algorithms, func(alg string) bool { return len(s.of(on(1, accept(alg, l.name)))) > 0 })
 }
@@ -161,17 +161,17 @@ func load(t *tabwriter.Writer, s *samples) {
 	for _, alg := range loadAlgorithms {
 		row(t, alg, "requests/s", "of no guard", "p50 µs", "p99 µs")
 		for _, l := range slices.Concat([]library{{name: "none", label: "no guard"}}, libraries) {
-			key := under(alg, l.name)
+			key := underLoad(alg, l.name)
 			if len(s.of(key)) == 0 {
 				continue
 			}
-			row(t, "  "+l.label, s.of(key).number("%.0f"), s.ratio(key, under(alg, "none")).multiple(), s.of(key.in("p50-ns")).micros(), s.of(key.in("p99-ns")).micros())
+			row(t, "  "+l.label, s.of(key).number("%.0f"), s.ratio(key, underLoad(alg, "none")).multiple(), s.of(key.in("p50-ns")).micros(), s.of(key.in("p99-ns")).micros())
 		}
 	}
 }
 
-// under returns the series of requests per second of a server under load.
-func under(alg, lib string) series {
+// underLoad returns the series of requests per second of a server under load.
+func underLoad(alg, lib string) series {
 	return series{"Load/alg=" + alg + "/lib=" + lib, runtime.NumCPU(), "req/s"}
 }
 
@@ -215,15 +215,15 @@ func limits(t *tabwriter.Writer, s *samples) {
 		beside("throughput of two cores, "+c.label, s.contextScaling(c.name))
 	}
 
-	section("a server under load, HS256, throughput of the server without a guard")
+	section("a server under load, HS256: throughput, of that without a guard")
 	for _, l := range []struct {
 		name, what string
 		limit      float64
 	}{{"jwtgate-cached", "token remembered", 0.97}, {"jwtgate", "token not remembered", 0.9}} {
-		key := under("HS256", l.name)
-		atLeast(l.what, l.limit, s.ratio(key, under("HS256", "none")))
+		key := underLoad("HS256", l.name)
+		atLeast(l.what, l.limit, s.ratio(key, underLoad("HS256", "none")))
 		for _, percentile := range []string{"p50", "p99"} {
-			beside("its "+percentile, s.ratio(key.in(percentile+"-ns"), under("HS256", "none").in(percentile+"-ns")))
+			beside(percentile+", of that without a guard", s.ratio(key.in(percentile+"-ns"), underLoad("HS256", "none").in(percentile+"-ns")))
 		}
 	}
 

@@ -9,6 +9,8 @@
 //
 // jwtgate.AuditLog is something else: it has one line for each decision of a gate, with the
 // whole reason of a refusal. Use it too.
+//
+// The parts to copy are newHandler and log.go.
 package main
 
 import (

@@ -6,7 +6,8 @@
 //	go -C examples/forwardauth run .
 //
 // starts the endpoint and a service, and prints curl lines for the proxy. Start one with
-// the configuration beside this file: nginx.conf, Caddyfile or traefik.yml. Copy from it too.
+// the configuration beside this file: nginx.conf, Caddyfile or traefik.yml. Copy from it, and
+// newHandler from here.
 // The test runs nginx and Caddy with these files. traefik.yml is not tested.
 //
 //   - Make sure that only the proxy can reach the services: they believe X-User.

@@ -10,6 +10,8 @@
 //
 // The last request is refused with 401. A gate does not treat a bad token as no
 // token: the user believes they are signed in and must learn that they are not.
+//
+// The parts to copy are newHandler and front.
 package main
 
 import (

@@ -14,6 +14,8 @@
 //	curl -i -H "Authorization: Bearer $TOKEN" -X POST http://127.0.0.1:8080/reports
 //
 // The last request is refused with 403: the token has the role but not the scope.
+//
+// The parts to copy are newHandler, me, and what they use.
 package main
 
 import (

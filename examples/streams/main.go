@@ -16,6 +16,8 @@
 //	new EventSource("/events")
 //
 // When a connection ends, get a new token, and open a new connection with it.
+//
+// Copy everything but main.
 package main
 
 import (

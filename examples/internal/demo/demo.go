@@ -1,9 +1,8 @@
-// Package demo takes the place of the identity provider for which the examples have none:
-// it signs access tokens. A service never does that.
+// Package demo signs access tokens for the examples, in place of an identity provider. A
+// service never signs access tokens.
 package demo
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -32,10 +31,10 @@ func NewSigner() *Signer {
 }
 
 // PublicKey returns the key that verifies the tokens.
-func (s *Signer) PublicKey() crypto.PublicKey { return s.private.Public() }
+func (s *Signer) PublicKey() ed25519.PublicKey { return s.private.Public().(ed25519.PublicKey) }
 
-// Token returns a token with claims. It is valid for an hour, unless claims has another
-// exp.
+// Token returns a token with claims, and with iat and an exp in an hour unless claims has
+// them. If claims cannot be written as JSON, it ends the program.
 func (s *Signer) Token(claims map[string]any) string {
 	now := time.Now()
 	all := jwt.MapClaims{"iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
@@ -44,7 +43,7 @@ func (s *Signer) Token(claims map[string]any) string {
 	token.Header["kid"] = keyID
 	signed, err := token.SignedString(s.private)
 	if err != nil {
-		log.Fatal(err) // claims cannot be encoded as JSON
+		log.Fatal(err)
 	}
 	return signed
 }
@@ -71,7 +70,7 @@ func StartIssuer() (*Issuer, error) {
 	mux.Handle("GET /jwks", document(map[string]any{
 		"keys": []map[string]string{{
 			"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": keyID,
-			"x": base64.RawURLEncoding.EncodeToString(i.private.Public().(ed25519.PublicKey)),
+			"x": base64.RawURLEncoding.EncodeToString(i.PublicKey()),
 		}},
 	}))
 	i.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
@@ -89,7 +88,7 @@ func document(content any) http.Handler {
 	})
 }
 
-// Token is like that of Signer, with the iss of i.
+// Token is like that of Signer, with the URL of i as iss unless claims has an iss.
 func (i *Issuer) Token(claims map[string]any) string {
 	all := map[string]any{"iss": i.URL}
 	maps.Copy(all, claims)
