@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -17,32 +16,19 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/jwtgate/jwtgate/jwttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// A buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
 // requests returns the lines of the access log, without their times.
-func (b *buffer) requests(t *testing.T) []map[string]any {
+func requests(t *testing.T, log *syncbuf.Buffer) []map[string]any {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	var lines []map[string]any
-	for line := range bytes.Lines(b.text.Bytes()) {
+	for line := range strings.Lines(log.String()) {
 		var record map[string]any
-		require.NoError(t, json.Unmarshal(line, &record))
+		require.NoError(t, json.Unmarshal([]byte(line), &record))
 		if record["msg"] == "request" {
 			for _, name := range []string{"time", "level", "msg", "duration"} {
 				delete(record, name)
@@ -83,11 +69,11 @@ func TestAccessLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var logged buffer
+			var logged syncbuf.Buffer
 			handler, err := newHandler(public, slog.New(slog.NewJSONHandler(&logged, nil)))
 			require.NoError(t, err)
 			send(t, handler, test.request, test.authorization)
-			lines := logged.requests(t)
+			lines := requests(t, &logged)
 			require.Len(t, lines, 1)
 			got, err := json.Marshal(lines[0])
 			require.NoError(t, err)
@@ -129,7 +115,7 @@ func TestUsersAreNotMixed(t *testing.T) {
 	for i := range 20 {
 		mux.Handle(fmt.Sprintf("GET /user-%d", i), gate.Handler(say("hello")))
 	}
-	var logged buffer
+	var logged syncbuf.Buffer
 	server := httptest.NewServer(accessLog(slog.New(slog.NewJSONHandler(&logged, nil)), mux))
 	var group sync.WaitGroup
 	for i := range 20 {
@@ -146,7 +132,7 @@ func TestUsersAreNotMixed(t *testing.T) {
 	}
 	group.Wait()
 	server.Close() // waits for the handlers
-	lines := logged.requests(t)
+	lines := requests(t, &logged)
 	require.Len(t, lines, 20)
 	for _, line := range lines {
 		assert.Equal(t, line["route"], fmt.Sprintf("GET /%s", line["sub"]))
@@ -173,9 +159,9 @@ func TestHandlers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var logged buffer
+			var logged syncbuf.Buffer
 			send(t, accessLog(slog.New(slog.NewJSONHandler(&logged, nil)), test.handler), "GET /", "")
-			lines := logged.requests(t)
+			lines := requests(t, &logged)
 			require.Len(t, lines, 1)
 			assert.EqualValues(t, test.status, lines[0]["status"])
 		})

@@ -26,6 +26,7 @@ import (
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/dpop"
+	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/jwtgate/jwtgate/jwttest"
 )
 
@@ -45,7 +46,7 @@ type service struct {
 type server struct {
 	*httptest.Server
 	handler atomic.Pointer[http.Handler]
-	logged  *buffer
+	logged  *syncbuf.Buffer
 
 	mu     sync.Mutex
 	events []jwtgate.Event
@@ -59,7 +60,7 @@ func serve(t *testing.T, addr string, patience time.Duration, nonceKeys ...[]byt
 	s := &service{t: t, issuer: jwttest.NewIssuer(t), replays: newReplays(addr, patience), now: time.Now()}
 	t.Cleanup(func() { _ = s.replays.close() })
 	for i := range s.servers {
-		s.servers[i] = &server{logged: &buffer{}}
+		s.servers[i] = &server{logged: &syncbuf.Buffer{}}
 		s.servers[i].Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			(*s.servers[i].handler.Load()).ServeHTTP(w, r)
 		}))
@@ -185,24 +186,6 @@ func (s *service) passed() (n int) {
 		}
 	}
 	return n
-}
-
-// A buffer is a bytes.Buffer that is safe for concurrent use.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 var oldKey, newKey = bytes.Repeat([]byte("o"), 32), bytes.Repeat([]byte("n"), 32)

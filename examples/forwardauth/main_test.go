@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -14,13 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/jwtgate/jwtgate/keys"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -123,24 +122,6 @@ http {
 	},
 }
 
-// A buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // start starts a proxy and returns its address. It skips the test if the proxy is not
 // installed.
 func start(t *testing.T, name string, s *site) string {
@@ -148,7 +129,7 @@ func start(t *testing.T, name string, s *site) string {
 	if _, err := exec.LookPath(name); err != nil {
 		t.Skipf("SKIPPED: this test starts %[1]s: %[2]v; install Debian's package %[1]s", name, err)
 	}
-	var output buffer
+	var output syncbuf.Buffer
 	for range 5 { // another process may take the port first
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)

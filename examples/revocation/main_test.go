@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/jwtgate/jwtgate/jwttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,7 +31,7 @@ type service struct {
 	issuer *jwttest.Issuer
 	list   *denyList
 	server *httptest.Server
-	logged *buffer
+	logged *syncbuf.Buffer
 
 	mu     sync.Mutex
 	events []jwtgate.Event
@@ -40,7 +40,7 @@ type service struct {
 // serve starts a service whose deny list is in the Redis at addr.
 func serve(t *testing.T, addr string, patience time.Duration, cacheSize int) *service {
 	t.Helper()
-	s := &service{t: t, issuer: jwttest.NewIssuer(t), list: newDenyList(addr, patience), logged: &buffer{}}
+	s := &service{t: t, issuer: jwttest.NewIssuer(t), list: newDenyList(addr, patience), logged: &syncbuf.Buffer{}}
 	t.Cleanup(func() { _ = s.list.close() })
 	options := s.issuer.Options()
 	options.CacheSize = cacheSize
@@ -95,24 +95,6 @@ func (s *service) last() (reason string, cached bool) {
 		reason = e.Reason()
 	}
 	return reason, event.Cached
-}
-
-// A buffer is a bytes.Buffer that is safe for concurrent use.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 const longPatience = 30 * time.Second // for tests in which nothing hangs
@@ -430,7 +412,7 @@ func TestClientHasGone(t *testing.T) {
 	t.Parallel()
 	list := newDenyList(startRedis(t).addr, longPatience)
 	defer list.close()
-	var logged buffer
+	var logged syncbuf.Buffer
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	now := time.Now()

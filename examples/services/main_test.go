@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -82,13 +82,13 @@ type system struct {
 	orders *interceptor // in front of back
 	front  *httptest.Server
 	back   *httptest.Server
-	logged *buffer
+	logged *syncbuf.Buffer
 }
 
 // start starts a system. lifetime is the lifetime of front's tokens.
 func start(t *testing.T, lifetime, patience time.Duration) *system {
 	t.Helper()
-	s := &system{t: t, logged: &buffer{}}
+	s := &system{t: t, logged: &syncbuf.Buffer{}}
 	s.token, s.orders = &interceptor{path: "/token"}, &interceptor{path: "/orders"}
 
 	server := httptest.NewUnstartedServer(s.token)
@@ -163,24 +163,6 @@ func (s *system) fetch(id, secret string, form url.Values) (status int, body map
 	require.NoError(s.t, json.NewDecoder(response.Body).Decode(&body))
 	assert.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
 	return response.StatusCode, body
-}
-
-// A buffer is a bytes.Buffer that is safe for concurrent use.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 const (
