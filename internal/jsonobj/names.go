@@ -31,11 +31,11 @@ const fewNames = 16
 // duplicateIn returns a DuplicateError if two of members have the same name, and otherwise nil. With
 // fold, names that encoding/json would store in the same struct field are the same. src is the input.
 func duplicateIn[T text](src T, n *names, members []Field, fold bool) error {
-	i, j, compared := 0, 0, false
+	i, j, ok := 0, 0, false
 	if len(members) <= fewNames {
-		i, j, compared = compareNames(src, members, fold)
+		i, j, ok = compareNames(src, members, fold)
 	}
-	if !compared {
+	if !ok {
 		i, j = hashNames(src, n, members, fold)
 	}
 	if j == 0 {
@@ -46,9 +46,9 @@ func duplicateIn[T text](src T, n *names, members []Field, fold bool) error {
 }
 
 // compareNames returns the indexes of two members with the same name, the smaller first, or zeros if
-// there are none. compared is false if a name cannot be compared as it is written, or is so long that
-// comparing would take long.
-func compareNames[T text](src T, members []Field, fold bool) (first, second int, compared bool) {
+// there are none. ok is false if it cannot tell: a name has escapes or characters beyond ASCII, or is
+// longer than 64 bytes. Comparing many long names would take too much time.
+func compareNames[T text](src T, members []Field, fold bool) (first, second int, ok bool) {
 	// A bit for each hash of length, first and last letter, without case: names that are the
 	// same have the same bit.
 	var seen [4]uint64
@@ -74,7 +74,7 @@ func compareNames[T text](src T, members []Field, fold bool) (first, second int,
 	return 0, 0, true
 }
 
-// sameName reports whether two plain names are the same.
+// sameName reports whether two names in ASCII are the same.
 func sameName[T text](a, b T, fold bool) bool {
 	if !fold || len(a) != len(b) {
 		return string(a) == string(b)
