@@ -26,6 +26,7 @@ import (
 
 	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/dpop"
+	"github.com/jwtgate/jwtgate/examples/internal/redistest"
 	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/jwtgate/jwtgate/jwttest"
 )
@@ -193,7 +194,7 @@ var oldKey, newKey = bytes.Repeat([]byte("o"), 32), bytes.Repeat([]byte("n"), 32
 // The servers accept each other's nonces and refuse each other's proofs.
 func TestTwoServers(t *testing.T) { // acceptance 77, 79
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	first := s.send(0, s.proof())
 	assert.Equal(t, http.StatusUnauthorized, first.status)
 	assert.Equal(t, "use_dpop_nonce", first.code)
@@ -224,7 +225,7 @@ func TestTwoServers(t *testing.T) { // acceptance 77, 79
 // A request that is refused for another reason uses no proof up.
 func TestRefusedRequestUsesNoProof(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	s.signIn(0)
 	proof := s.proof()
 	thief := s.issuer.Token(map[string]any{"sub": "eve"}) // not bound
@@ -236,7 +237,7 @@ func TestRefusedRequestUsesNoProof(t *testing.T) {
 // Of many requests with one proof at the same time, on both servers, one passes.
 func TestReplaysAtTheSameTime(t *testing.T) { // acceptance 79
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	s.signIn(0)
 	for range 5 {
 		proof := s.proof()
@@ -261,7 +262,7 @@ func TestReplaysAtTheSameTime(t *testing.T) { // acceptance 79
 // The memory is by key and jti: a client cannot use up the proofs of another.
 func TestSameIDOfTwoClients(t *testing.T) { // acceptance 79
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	s.signIn(0)
 	tokens, proofs := [2]string{}, [2]string{}
 	for i := range tokens {
@@ -289,7 +290,7 @@ func TestSameIDOfTwoClients(t *testing.T) { // acceptance 79
 // refused on the way. In the end, nonces of the old key are refused.
 func TestNonceKeyRotation(t *testing.T) { // acceptance 77
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	s.signIn(0)
 	madeWithOldKey := s.nonce
 	// The client uses the newest nonce of the last server for the next one.
@@ -337,7 +338,7 @@ func TestNonceKeyRotation(t *testing.T) { // acceptance 77
 // If a step of the rotation is left out, clients try more often, and nobody is locked out.
 func TestNonceKeyReplacedAtOnce(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	s.signIn(0)
 	s.start(1, newKey)
 	for _, i := range []int{0, 1, 0, 1, 1, 0} {
@@ -348,14 +349,14 @@ func TestNonceKeyReplacedAtOnce(t *testing.T) {
 func TestRedisDies(t *testing.T) { // acceptance 82
 	t.Parallel()
 	redis := startRedis(t)
-	s := serve(t, redis.addr, longPatience, oldKey)
+	s := serve(t, redis.Addr, longPatience, oldKey)
 	s.signIn(0)
 	require.Equal(t, http.StatusOK, s.get(1).status)
 	used := s.proof()
 	require.Equal(t, http.StatusOK, s.send(0, used).status)
 	before := s.passed()
 
-	redis.kill()
+	redis.Kill()
 	waiting := s.proof()
 	for i := range s.servers {
 		for _, proof := range []string{waiting, used, s.proof()} {
@@ -376,7 +377,7 @@ func TestRedisDies(t *testing.T) { // acceptance 82
 	}
 	assert.Equal(t, before, s.passed(), "nobody gets in")
 
-	redis.restart()
+	redis.Restart()
 	// After many failures go-redis tries to connect only once a second.
 	require.Eventually(t, func() bool { return s.get(0).status == http.StatusOK }, time.Minute, 10*time.Millisecond)
 	assert.Equal(t, http.StatusOK, s.get(1).status)
@@ -390,7 +391,7 @@ func TestRedisDies(t *testing.T) { // acceptance 82
 // If Redis accepts connections and never answers, a request waits no longer than patience.
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
-	s := serve(t, hangingServer(t), 50*time.Millisecond, oldKey)
+	s := serve(t, redistest.HangingServer(t), 50*time.Millisecond, oldKey)
 	s.take(s.send(0, s.proof()).nonce)
 	// Send more requests than the pool has connections.
 	var group sync.WaitGroup
@@ -406,7 +407,7 @@ func TestRedisHangs(t *testing.T) {
 func TestRedisClosesConnections(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
-	addr := serveConnections(t, func(c net.Conn) {
+	addr := redistest.ServeConnections(t, func(c net.Conn) {
 		connections.Add(1)
 		_ = c.Close()
 	})
@@ -422,7 +423,7 @@ func TestRedisClosesConnections(t *testing.T) {
 // Redis does not matter.
 func TestEntries(t *testing.T) {
 	t.Parallel()
-	replays := newReplays(startRedis(t).addr, longPatience)
+	replays := newReplays(startRedis(t).Addr, longPatience)
 	defer replays.close()
 	id := [32]byte{1, 2, 3}
 	until := time.Now().Add(150 * time.Second)
@@ -447,7 +448,7 @@ func TestEntries(t *testing.T) {
 // The Verifier keeps a proof in Redis until its nonce has ended, and longer.
 func TestProofsAreKept(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, oldKey)
+	s := serve(t, startRedis(t).Addr, longPatience, oldKey)
 	s.signIn(0)
 	keys, err := s.replays.client.Keys(t.Context(), "orders:proof:*").Result()
 	require.NoError(t, err)
@@ -464,7 +465,7 @@ func TestProofsAreKept(t *testing.T) {
 func TestClientHasGone(t *testing.T) {
 	t.Parallel()
 	// go-redis does not notice that a client has gone: it waits for as long as patience.
-	s := serve(t, hangingServer(t), time.Second, oldKey)
+	s := serve(t, redistest.HangingServer(t), time.Second, oldKey)
 	s.take(s.send(0, s.proof()).nonce)
 	ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer leave()
@@ -529,7 +530,7 @@ func TestProgram(t *testing.T) {
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, writer, redis.addr, file, time.Millisecond)
+		err := run(ctx, writer, redis.Addr, file, time.Millisecond)
 		writer.CloseWithError(err) // so that the scans below end if run fails
 		ended <- err
 	}()
@@ -552,9 +553,9 @@ func TestProgram(t *testing.T) {
 		assert.True(t, strings.HasSuffix(got[i], " "+want[i]), "%q, want %q", got[i], want[i])
 	}
 	until("200 orders of alice")
-	redis.kill()
+	redis.Kill()
 	until("503 Service Unavailable")
-	redis.restart()
+	redis.Restart()
 	until("200 orders of alice")
 	interrupt()
 	go func() { _, _ = io.Copy(io.Discard, reader) }() // run may write one more line
@@ -563,13 +564,13 @@ func TestProgram(t *testing.T) {
 
 func TestProgramFails(t *testing.T) {
 	t.Parallel()
-	addr := freeAddress(t)
+	addr := redistest.FreeAddress(t)
 	_, port, _ := strings.Cut(addr, ":")
 	err := run(t.Context(), io.Discard, addr, "", time.Second)
 	require.ErrorContains(t, err, "no Redis answers at "+addr)
 	require.ErrorContains(t, err, "redis-server --port "+port+" --bind 127.0.0.1 ")
 
-	err = run(t.Context(), io.Discard, hangingServer(t), "", time.Second)
+	err = run(t.Context(), io.Discard, redistest.HangingServer(t), "", time.Second)
 	require.ErrorContains(t, err, "no Redis answers at ")
 	err = run(t.Context(), io.Discard, "localhost", "", time.Second)
 	require.ErrorContains(t, err, "-redis: ")
@@ -580,4 +581,11 @@ func TestProgramFails(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	err = run(t.Context(), io.Discard, addr, file, time.Second)
 	require.ErrorContains(t, err, file+": no key")
+}
+
+// startRedis starts a Redis that writes each entry to disk before it answers, as the README
+// says.
+func startRedis(t *testing.T) *redistest.Server {
+	t.Helper()
+	return redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 }

@@ -44,7 +44,7 @@ func merge(claims, changes map[string]any) map[string]any {
 
 func TestBackChannelLogout(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 100)
+	s := serve(t, startRedis(t).Addr, longPatience, 100)
 	now := time.Now()
 	logout := func(changes map[string]any) map[string]any {
 		return merge(map[string]any{
@@ -114,7 +114,7 @@ func TestBackChannelLogout(t *testing.T) {
 
 func TestSecurityEvents(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 100)
+	s := serve(t, startRedis(t).Addr, longPatience, 100)
 	now := time.Now()
 	const disabled = "https://schemas.openid.net/secevent/risc/event-type/account-disabled"
 	typ := map[string]any{"typ": "secevent+jwt"}
@@ -175,7 +175,7 @@ func TestSecurityEvents(t *testing.T) {
 func TestMessagesInAnOutage(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
-	s := serve(t, redis.addr, longPatience, 0)
+	s := serve(t, redis.Addr, longPatience, 0)
 	event := s.issuer.Sign(map[string]any{"typ": "secevent+jwt"}, map[string]any{
 		"aud": eventAudience, "exp": nil, "sub_id": map[string]any{"format": "iss_sub", "iss": s.issuer.URL, "sub": "alice"},
 		"events": map[string]any{revokingEvents[0]: map[string]any{}},
@@ -193,7 +193,7 @@ func TestMessagesInAnOutage(t *testing.T) {
 	s.issuer.Down(503) // before its keys were fetched
 	outage()
 	s.issuer.Up()
-	redis.kill()
+	redis.Kill()
 	outage()
 	assert.NotContains(t, s.logged.String(), event)
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jwtgate/jwtgate"
+	"github.com/jwtgate/jwtgate/examples/internal/redistest"
 	"github.com/jwtgate/jwtgate/examples/internal/syncbuf"
 	"github.com/jwtgate/jwtgate/jwttest"
 	"github.com/stretchr/testify/assert"
@@ -104,7 +105,7 @@ func TestSignOut(t *testing.T) {
 	for name, cacheSize := range map[string]int{"no token is remembered": 0, "tokens are remembered": 100} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, startRedis(t).addr, longPatience, cacheSize)
+			s := serve(t, startRedis(t).Addr, longPatience, cacheSize)
 			phone, laptop := s.issuer.Token(nil), s.issuer.Token(nil)
 			for range 2 {
 				require.Equal(t, http.StatusOK, s.status("GET /account", phone))
@@ -132,7 +133,7 @@ func TestRevokedUser(t *testing.T) {
 	for name, cacheSize := range map[string]int{"no token is remembered": 0, "tokens are remembered": 100} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, startRedis(t).addr, longPatience, cacheSize)
+			s := serve(t, startRedis(t).Addr, longPatience, cacheSize)
 			now := time.Now()
 			admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 			older := s.issuer.Token(map[string]any{"iat": now.Add(-time.Minute)})
@@ -165,7 +166,7 @@ func TestRevokedUser(t *testing.T) {
 // A user's ID may contain any characters.
 func TestRevokedUserOfAnyName(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 0)
+	s := serve(t, startRedis(t).Addr, longPatience, 0)
 	admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 	for path, user := range map[string]string{
 		"a%2Fb": "a/b", "%2E%2E": "..", "*": "*", "%C3%BC": "ü", "a%0Ab": "a\nb", "%00": "\x00", "a%20b": "a b", "auth0%7C42": "auth0|42", "a+b": "a+b",
@@ -182,7 +183,7 @@ func TestRevokedUserOfAnyName(t *testing.T) {
 // Tokens that could not be revoked are refused.
 func TestTokensThatCouldNotBeRevoked(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 0)
+	s := serve(t, startRedis(t).Addr, longPatience, 0)
 	for name, test := range map[string]struct {
 		claims map[string]any
 		status int
@@ -209,7 +210,7 @@ func TestTokensThatCouldNotBeRevoked(t *testing.T) {
 // A revocation affects tokens of the same issuer only, whatever the IDs are.
 func TestIssuersApart(t *testing.T) {
 	t.Parallel()
-	list := newDenyList(startRedis(t).addr, longPatience)
+	list := newDenyList(startRedis(t).Addr, longPatience)
 	defer list.close()
 	now := time.Now()
 	token := func(issuer, id string) *jwtgate.Token {
@@ -240,7 +241,7 @@ func TestIssuersApart(t *testing.T) {
 // much longer.
 func TestEntriesExpire(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 0)
+	s := serve(t, startRedis(t).Addr, longPatience, 0)
 	remaining := func(key string) time.Duration {
 		t.Helper()
 		rest, err := s.list.client.PTTL(t.Context(), key).Result()
@@ -281,7 +282,7 @@ func TestEntriesExpire(t *testing.T) {
 
 func TestRevocationIsNotTakenBack(t *testing.T) {
 	t.Parallel()
-	list := newDenyList(startRedis(t).addr, longPatience)
+	list := newDenyList(startRedis(t).Addr, longPatience)
 	defer list.close()
 	now := time.Now()
 	token := &jwtgate.Token{Issuer: "i", ID: "1", Subject: "alice", IssuedAt: now}
@@ -296,7 +297,7 @@ func TestRevocationIsNotTakenBack(t *testing.T) {
 // If an entry cannot be parsed, the gates answer as in an outage.
 func TestUnreadableEntry(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 0)
+	s := serve(t, startRedis(t).Addr, longPatience, 0)
 	require.NoError(t, s.list.client.Set(t.Context(), userKey(s.issuer.URL, "alice"), "yesterday", time.Hour).Err())
 	assert.Equal(t, http.StatusServiceUnavailable, s.status("GET /account", s.issuer.Token(nil)))
 	assert.Equal(t, http.StatusOK, s.status("GET /articles", s.issuer.Token(nil)))
@@ -331,16 +332,16 @@ func testOutage(s *service, token string) {
 func TestRedisDies(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
-	s := serve(t, redis.addr, longPatience, 100)
+	s := serve(t, redis.Addr, longPatience, 100)
 	token := s.issuer.Token(nil)
 	for _, request := range []string{"GET /account", "GET /articles"} {
 		require.Equal(t, http.StatusOK, s.status(request, token), request)
 	}
 
-	redis.kill()
+	redis.Kill()
 	testOutage(s, token)
 
-	redis.restart()
+	redis.Restart()
 	// After many failures go-redis tries to connect only once a second.
 	require.Eventually(t, func() bool { return s.status("GET /account", token) == http.StatusOK }, time.Minute, 10*time.Millisecond)
 	for _, request := range []string{"GET /account", "POST /articles", "GET /articles"} {
@@ -357,8 +358,8 @@ func TestRedisDies(t *testing.T) {
 func TestRevocationFails(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
-	s := serve(t, redis.addr, longPatience, 0)
-	redis.kill()
+	s := serve(t, redis.Addr, longPatience, 0)
+	redis.Kill()
 	for name, handler := range map[string]http.Handler{
 		"logout":     logout(s.list, slog.New(slog.NewTextHandler(s.logged, nil))),
 		"revokeUser": revokeUser(s.list, slog.New(slog.NewTextHandler(s.logged, nil))),
@@ -381,7 +382,7 @@ func TestRevocationFails(t *testing.T) {
 // patience.
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
-	s := serve(t, hangingServer(t), 50*time.Millisecond, 0)
+	s := serve(t, redistest.HangingServer(t), 50*time.Millisecond, 0)
 	testOutage(s, s.issuer.Token(nil))
 
 	// Send more requests than the pool has connections.
@@ -399,7 +400,7 @@ func TestRedisHangs(t *testing.T) {
 func TestRedisClosesConnections(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
-	s := serve(t, serveConnections(t, func(c net.Conn) {
+	s := serve(t, redistest.ServeConnections(t, func(c net.Conn) {
 		connections.Add(1)
 		_ = c.Close()
 	}), longPatience, 0)
@@ -410,7 +411,7 @@ func TestRedisClosesConnections(t *testing.T) {
 // A disconnect of the client is not logged as an outage.
 func TestClientHasGone(t *testing.T) {
 	t.Parallel()
-	list := newDenyList(startRedis(t).addr, longPatience)
+	list := newDenyList(startRedis(t).Addr, longPatience)
 	defer list.close()
 	var logged syncbuf.Buffer
 	gone, leave := context.WithCancel(t.Context())
@@ -433,7 +434,7 @@ func TestClientHasGone(t *testing.T) {
 // users send requests at the same time.
 func TestConcurrently(t *testing.T) {
 	t.Parallel()
-	s := serve(t, startRedis(t).addr, longPatience, 16) // the cache holds fewer tokens than are in use
+	s := serve(t, startRedis(t).Addr, longPatience, 16) // the cache holds fewer tokens than are in use
 	admin := s.issuer.Token(map[string]any{"sub": "root", "scope": "users:revoke"})
 	var group sync.WaitGroup
 	for i := range 20 {
@@ -467,7 +468,7 @@ func TestProgram(t *testing.T) {
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, writer, "127.0.0.1:0", redis.addr, longPatience)
+		err := run(ctx, writer, "127.0.0.1:0", redis.Addr, longPatience)
 		writer.CloseWithError(err) // so that the scan below ends if run fails
 		ended <- err
 	}()
@@ -486,7 +487,7 @@ func TestProgram(t *testing.T) {
 	for i, status := range []int{200, 204, 401, 200, 204, 401} {
 		assert.Equal(t, status, answer(t, client, lines[i]), lines[i])
 	}
-	redis.kill()
+	redis.Kill()
 	for i, status := range []int{503, 200} {
 		assert.Equal(t, status, answer(t, client, lines[6+i]), lines[6+i])
 	}
@@ -513,15 +514,21 @@ func answer(t *testing.T, client *http.Client, line string) int {
 
 func TestProgramWithoutRedis(t *testing.T) {
 	t.Parallel()
-	addr := freeAddress(t)
+	addr := redistest.FreeAddress(t)
 	_, port, _ := strings.Cut(addr, ":")
 	err := run(t.Context(), io.Discard, "127.0.0.1:0", addr, patience)
 	require.ErrorContains(t, err, "no Redis answers at "+addr)
 	require.ErrorContains(t, err, "redis-server --port "+port+" --bind 127.0.0.1 ")
 
-	err = run(t.Context(), io.Discard, "127.0.0.1:0", hangingServer(t), patience)
+	err = run(t.Context(), io.Discard, "127.0.0.1:0", redistest.HangingServer(t), patience)
 	require.ErrorContains(t, err, "no Redis answers at ")
 
 	err = run(t.Context(), io.Discard, "127.0.0.1:0", "localhost", patience)
 	require.ErrorContains(t, err, "-redis: ")
+}
+
+// startRedis starts a Redis that keeps nothing on disk.
+func startRedis(t *testing.T) *redistest.Server {
+	t.Helper()
+	return redistest.Start(t, "--appendonly", "no")
 }
