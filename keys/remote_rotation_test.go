@@ -73,11 +73,14 @@ func TestRemote_RotationDuringAFetch(t *testing.T) {
 		server := newPipeServer(t, afterDelay(time.Second, serves(oneKeySet("1", edKey()))))
 		remote, _ := server.remote()
 		gate := newGate(t, remote)
+		start := time.Now()
 		var first sync.WaitGroup
 		first.Go(func() { assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, edKey(), "1"))) })
 		time.Sleep(time.Second / 2)
-		server.respond(serves(oneKeySet("2", otherEdKey())))
+		// The second fetch takes time, so that the first request gets the keys of the first fetch.
+		server.respond(afterDelay(time.Second, serves(oneKeySet("2", otherEdKey()))))
 		assert.Equal(t, 200, statusOf(t, gate, signEdDSA(t, otherEdKey(), "2")))
+		assert.Equal(t, 2*time.Second, time.Since(start), "the time of two fetches")
 		first.Wait()
 		assert.Equal(t, int64(2), server.fetches.Load())
 	})
