@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -273,7 +274,7 @@ func TestRecheck_Waiting(t *testing.T) {
 			limited := remote.Stats()[0].LimitedLookups
 			server.respond(afterDelay(time.Second, serves(oneKeySet("1", edKey()))))
 			var atOnce, later atomic.Int64
-			concurrently(1200, func(int) {
+			ask := func() {
 				start := time.Now()
 				assert.Equal(t, 401, statusOf(t, gate, forged))
 				if time.Since(start) == 0 {
@@ -282,7 +283,12 @@ func TestRecheck_Waiting(t *testing.T) {
 					later.Add(1)
 				}
 				assert.Equal(t, 200, statusOf(t, gate, good))
-			})
+			}
+			var first sync.WaitGroup
+			first.Go(ask)
+			synctest.Wait() // the fetch has begun, so the others want another one
+			concurrently(1199, func(int) { ask() })
+			first.Wait()
 			assert.Equal(t, int64(1000), later.Load())
 			assert.Equal(t, int64(200), atOnce.Load())
 			assert.Equal(t, limited+1199, remote.Stats()[0].LimitedLookups, "all but the one that started the fetch")
