@@ -281,6 +281,11 @@ func (f *File) check(ctx context.Context, missing bool) bool {
 	f.mu.Lock()
 	f.dropStale(now)
 	log := f.failureRecord(now)
+	f.mu.Unlock()
+	log() // before the new check can log that the file is usable again
+
+	f.mu.Lock()
+	now = time.Now()
 	timeout := checkTimeout
 	if f.current.Load() == nil {
 		missing = true // the keys may have become stale just now
@@ -296,7 +301,6 @@ func (f *File) check(ctx context.Context, missing bool) bool {
 		c = nil
 	}
 	f.mu.Unlock()
-	log()
 	if c == nil {
 		return true
 	}
