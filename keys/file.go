@@ -176,8 +176,11 @@ func (f *File) name() string {
 // content that cannot be read. Keys also returns the reason if the keys are older than
 // StaleFor allows.
 func (f *File) Keys(ctx context.Context, issuer, kid string) ([]*jwtgate.Key, error) {
+	// The age comes before the keys: a check that another request starts between them may
+	// take the keys out of use.
+	age := f.age()
 	found, known := f.current.Load().find(issuer, kid)
-	if !known || f.age() >= checkInterval {
+	if !known || age >= checkInterval {
 		done := f.check(ctx, !known)
 		s := f.current.Load()
 		if found, known = s.find(issuer, kid); !known {

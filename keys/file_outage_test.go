@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -396,6 +397,25 @@ func TestFile_Idle(t *testing.T) {
 		records := log.drain()
 		require.Len(t, records, 1)
 		assert.Contains(t, records[0], "level=ERROR")
+	})
+}
+
+// Of requests that come at the same moment after such a time, none gets an old key.
+func TestFile_IdleThenManyRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		file := newHangingFile(t, "0")
+		file.StaleFor = time.Second
+		newGate(t, file)
+		for i := range 500 {
+			replaceFile(t, file.Path, []byte(strconv.Itoa(i+1)))
+			time.Sleep(time.Minute)
+			concurrently(4, func(int) {
+				ks, err := file.Keys(t.Context(), issuer, strconv.Itoa(i))
+				assert.NoError(t, err)
+				assert.Empty(t, ks)
+			})
+		}
 	})
 }
 
