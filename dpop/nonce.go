@@ -119,9 +119,9 @@ func (m *nonceMaker) explain(given string, now time.Time) string {
 
 // nonceWanted returns the refusal of a proof without a good nonce (RFC 9449 section 9).
 func nonceWanted(explain func() string) error {
-	return &jwtgate.Error{Status: http.StatusUnauthorized, Code: "use_dpop_nonce", Err: &proofError{func() string {
+	return &jwtgate.Error{Status: http.StatusUnauthorized, Code: "use_dpop_nonce", Err: logtext.Explained(jwtgate.ErrProof, func() string {
 		return explain() + "; the answer has the wanted one in DPoP-Nonce"
-	}}}
+	})}
 }
 
 // nonceOf returns the nonce in the proof of r. It returns "" if there is none, or if the

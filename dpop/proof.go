@@ -34,16 +34,10 @@ type header struct {
 	jwk []byte // the JSON of jwk
 }
 
-// A proofError is why a proof is not accepted. Its text is built only when somebody asks
-// for it.
-type proofError struct{ explain func() string }
-
-func (p *proofError) Error() string { return jwtgate.ErrProof.Error() + ": " + p.explain() }
-func (p *proofError) Unwrap() error { return jwtgate.ErrProof }
-
-// refused returns the refusal of a proof (RFC 9449 section 7.1).
+// refused returns the refusal of a proof (RFC 9449 section 7.1). explain returns why the
+// proof is not accepted.
 func refused(explain func() string) error {
-	return &jwtgate.Error{Status: http.StatusUnauthorized, Code: "invalid_dpop_proof", Err: &proofError{explain}}
+	return &jwtgate.Error{Status: http.StatusUnauthorized, Code: "invalid_dpop_proof", Err: logtext.Explained(jwtgate.ErrProof, explain)}
 }
 
 func refusedText(text string) error { return refused(func() string { return text }) }

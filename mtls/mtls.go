@@ -54,7 +54,7 @@ func (v Verifier) Confirm(r *http.Request, _ *jwtgate.Token, value string) error
 	var text [43]byte
 	base64.RawURLEncoding.Encode(text[:], thumbprint[:])
 	if subtle.ConstantTimeCompare(text[:], []byte(value)) != 1 {
-		return &refusal{func() string { return mismatch(string(text[:]), value) }}
+		return refused(func() string { return mismatch(string(text[:]), value) })
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func (v Verifier) CheckConfirmer() (err error) {
 			err = fmt.Errorf("mtls.Verifier: Thumbprint panics for a request without a certificate (%.100v); it must return an error", p)
 		}
 	}()
-	if _, refused := v.thumbprint(&http.Request{URL: &url.URL{}, Header: http.Header{}}); refused == nil {
+	if _, err := v.thumbprint(&http.Request{URL: &url.URL{}, Header: http.Header{}}); err == nil {
 		return errors.New("mtls.Verifier: Thumbprint accepts a request without a certificate; it must return an error")
 	}
 	return nil
@@ -207,21 +207,21 @@ func cutPair(text string) (p pair, rest string, ok bool) {
 // and the gate may write it.
 func header(r *http.Request, name string) (string, error) {
 	if key := headermap.Misspelled(r.Header, name); key != "" {
-		return "", &refusal{func() string {
+		return "", refused(func() string {
 			return "the header map must have the key " + name + ", as http.Header.Set writes it, but an adapter wrote " + logtext.Quote(key)
-		}}
+		})
 	}
 	switch lines := r.Header[name]; {
 	case len(lines) > 1:
-		return "", &refusal{func() string {
+		return "", refused(func() string {
 			return fmt.Sprintf("the request has %d lines of %s, wanted is one; let the proxy replace what clients send", len(lines), name)
-		}}
+		})
 	case len(lines) == 0 || lines[0] == "":
-		return "", &refusal{func() string {
+		return "", refused(func() string {
 			return "the token is bound to a certificate, and the request has no " + name + ", which the proxy sends if the client has a certificate"
-		}}
+		})
 	case len(lines[0]) > maxHeaderBytes:
-		return "", &refusal{func() string { return fmt.Sprintf("%s has more than %d bytes", name, maxHeaderBytes) }}
+		return "", refused(func() string { return fmt.Sprintf("%s has more than %d bytes", name, maxHeaderBytes) })
 	default:
 		return lines[0], nil
 	}
@@ -231,14 +231,10 @@ func header(r *http.Request, name string) (string, error) {
 // up to a few kilobytes.
 const maxHeaderBytes = 64 << 10
 
-// A refusal is an ErrProof with details for the log. Its text is built only when somebody
-// asks for it.
-type refusal struct{ details func() string }
-
-func (r *refusal) Error() string { return jwtgate.ErrProof.Error() + ": " + r.details() }
-func (r *refusal) Unwrap() error { return jwtgate.ErrProof }
+// refused returns an ErrProof. explain returns the details for the log.
+func refused(explain func() string) error { return logtext.Explained(jwtgate.ErrProof, explain) }
 
 // refuse returns no thumbprint, and a refusal with the given details.
 func refuse(details string) ([sha256.Size]byte, error) {
-	return [sha256.Size]byte{}, &refusal{func() string { return details }}
+	return [sha256.Size]byte{}, refused(func() string { return details })
 }

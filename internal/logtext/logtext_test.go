@@ -96,3 +96,12 @@ func TestCutShowsNoToken(t *testing.T) {
 		}
 	}
 }
+
+func TestExplained(t *testing.T) {
+	t.Parallel()
+	kind, calls := errors.New("proof not accepted"), 0
+	err := logtext.Explained(kind, func() string { calls++; return "it is too old" })
+	assert.ErrorIs(t, err, kind)
+	assert.Zero(t, calls, "only the text needs the explanation")
+	assert.EqualError(t, err, "proof not accepted: it is too old")
+}
