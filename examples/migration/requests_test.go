@@ -133,7 +133,7 @@ func (s *signer) requests(claim string, user any) map[string]func(*http.Request)
 		"no `exp`":                              with("exp", nil),
 		"`exp` 0":                               with("exp", 0),
 		"`exp` as a string":                     with("exp", fmt.Sprint(now.Add(time.Hour).Unix())),
-		"`exp` 10 seconds ago":                  with("exp", now.Add(-10*time.Second).Unix()),
+		"`exp` 10 seconds ago":                  func(r *http.Request) { with("exp", time.Now().Add(-10*time.Second).Unix())(r) }, // signed when it is sent
 		"`exp` an hour ago":                     with("exp", now.Add(-time.Hour).Unix()),
 		"`nbf` an hour ahead":                   with("nbf", now.Add(time.Hour).Unix()),
 		"`iat` an hour ahead":                   with("iat", now.Add(time.Hour).Unix()),

@@ -452,7 +452,7 @@ func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	s := startExample(t, nil)
 	alice := client{service: s, token: s.token("alice", "notes:read"), version: v2025November}.initialize(t)
-	alice.token = demo.Token(secret, map[string]any{"aud": s.url, "scope": "notes:read", "exp": time.Now().Add(3*time.Second - leeway).Unix()})
+	alice.token = demo.Token(secret, map[string]any{"aud": s.url, "scope": "notes:read", "exp": time.Now().Add(10*time.Second - leeway).Unix()})
 	response := alice.send(t, "GET", "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	line, err := bufio.NewReader(response.Body).ReadString('\n')
