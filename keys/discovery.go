@@ -62,9 +62,8 @@ func (c client) discover(ctx context.Context, issuer string) (address string, er
 		return "", err
 	}
 	type answer struct {
-		form    int // index in addresses
-		jwksURI string
-		err     error
+		form            int // index in addresses
+		outcome[string]     // the jwks_uri
 	}
 	addresses := metadataAddresses(id)
 	failures := make([]error, 0, len(addresses))
@@ -88,27 +87,19 @@ func (c client) discover(ctx context.Context, issuer string) (address string, er
 		if end, ok := ctx.Deadline(); ok && len(failures) < len(addresses) {
 			impatience = time.After(time.Until(earlier(end, c.discoverBy)) / 5 * 3)
 		}
-		go func() {
-			// This error is reported if the client calls runtime.Goexit.
-			a := answer{form: form, err: errors.New("the client stopped its goroutine with runtime.Goexit")}
-			defer func() {
-				if r := recover(); r != nil { // the client may be the user's
-					a.err = fmt.Errorf("fetching panicked: %v", r)
-				}
-				answers <- a
-			}()
-			// Without keys to fetch, no request follows that would close the connection. An
-			// issuer without metadata must not leave one to Remote.Client at each fetch.
-			last := c.alone || form == len(addresses)-1 && !c.known
-			a.jwksURI, a.err = c.readMetadata(ctx, id, issuer, addresses[form], last)
-		}()
+		// Without keys to fetch, no request follows that would close the connection. An
+		// issuer without metadata must not leave one to Remote.Client at each fetch.
+		last := c.alone || form == len(addresses)-1 && !c.known
+		inBackground(
+			func() (string, error) { return c.readMetadata(ctx, id, issuer, addresses[form], last) },
+			func(o outcome[string]) { answers <- answer{form, o} })
 	}
 	for ask(); pending > 0; {
 		select {
 		case a := <-answers:
 			pending--
 			if a.err == nil {
-				return a.jwksURI, nil
+				return a.value, nil
 			}
 			failures[a.form] = a.err
 			if a.form < len(failures)-1 {

@@ -679,7 +679,7 @@ func TestRemote_MetadataClientPanics(t *testing.T) {
 		problem string
 	}{
 		{"panic", func() { panic("of the client") }, "fetching panicked: of the client"},
-		{"Goexit", runtime.Goexit, "the client stopped its goroutine with runtime.Goexit"},
+		{"Goexit", runtime.Goexit, "the client or Parse stopped its goroutine with runtime.Goexit"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -88,7 +88,7 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, kn
 	defer close()
 	c.pastCaches = pastCaches
 	if f.url != "" {
-		return f.read(f.request(ctx, c, f.url, last), last)
+		return f.read(f.request(ctx, c, f.url, last))
 	}
 	id, err := c.parseIssuer(issuer)
 	if err != nil {
@@ -106,7 +106,7 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, kn
 	}
 	if usable && known.fetchNext && elapsed(known.at, now) < f.freshFor {
 		known.fetchNext = false
-		result, err = f.read(f.request(ctx, c, known.jwksURI, last), last)
+		result, err = f.read(f.request(ctx, c, known.jwksURI, last))
 		if err == nil || ctx.Err() != nil {
 			result.fromKnown = true
 			return result, err
@@ -126,7 +126,7 @@ func (f *fetcher) fetch(ctx context.Context, issuer string, last fetchResult, kn
 // fetchDiscovered fetches the keys from the address that a discovery has just named.
 func (f *fetcher) fetchDiscovered(ctx context.Context, c client, jwksURI string, last fetchResult, known *discovery) (fetchResult, error) {
 	*known = discovery{jwksURI: jwksURI, at: time.Now()}
-	result, err := f.read(f.request(ctx, c, jwksURI, last), last)
+	result, err := f.read(f.request(ctx, c, jwksURI, last))
 	known.fetchNext = err != nil && ctx.Err() != nil
 	return result, err
 }
@@ -143,93 +143,60 @@ func (f *fetcher) usableFor(known *discovery, now time.Time) time.Duration {
 // answer unless discovery names another address. Discovery has three fifths of the time,
 // and longer only while the known address does not answer with keys.
 func (f *fetcher) discoverBeside(ctx context.Context, c client, issuer string, last fetchResult, known *discovery) (fetchResult, error) {
-	type discovered struct {
-		jwksURI string
-		err     error
-	}
 	var soon, late <-chan time.Time
 	if end, ok := ctx.Deadline(); ok {
 		left := time.Until(end)
 		soon, late = time.After(left/5), time.After(left/5*3)
 		c.discoverBy = time.Now().Add(left / 5 * 3)
 	}
-	discovering, cancelDiscovery := context.WithCancel(ctx)
-	asking, cancelAsking := context.WithCancel(ctx)
-	discoveries, documents := make(chan discovered, 1), make(chan document, 1)
-	discoveryEnds, documentEnds := false, true // nothing of it is in flight
+	discovering, asking := newAttempt[string](ctx), newAttempt[document](ctx)
 	// No request outlasts the fetch.
 	defer func() {
-		cancelDiscovery()
-		cancelAsking()
-		if !discoveryEnds {
-			<-discoveries
-		}
-		if !documentEnds {
-			<-documents
-		}
+		discovering.cancel()
+		asking.stop()
+		discovering.stop()
 	}()
-	go func() {
-		jwksURI, err := c.discover(discovering, issuer)
-		discoveries <- discovered{jwksURI, err}
-	}()
+	discovering.start(func(ctx context.Context) (string, error) { return c.discover(ctx, issuer) })
 	address := known.jwksURI
 	ask := func() {
-		soon, documentEnds = nil, false
-		go func() {
-			// This error is reported if the client calls runtime.Goexit.
-			d := document{err: errors.New("the client stopped its goroutine with runtime.Goexit")}
-			defer func() {
-				if r := recover(); r != nil { // the client may be the user's
-					d.err = fmt.Errorf("fetching panicked: %v", r)
-				}
-				documents <- d
-			}()
-			d = f.request(asking, c, address, last)
-		}()
+		soon = nil
+		asking.start(func(ctx context.Context) (document, error) { return f.request(ctx, c, address, last) })
 	}
-	asked, beside := false, false
+	beside := false
 	defer func() { known.beside = beside }()
-	var answer *discovered // of discovery
 	var result fetchResult // of the known address
 	var err error
-	read := false // result and err are set
 	for patient := true; ; {
+		discovered := discovering.ended && discovering.err == nil
+		hasKeys := asking.ended && err == nil
 		switch {
-		case answer != nil && answer.err == nil:
-			if answer.jwksURI != address || !asked {
-				cancelAsking()
-				return f.fetchDiscovered(ctx, c, answer.jwksURI, last, known)
-			}
-			*known = discovery{jwksURI: address, at: time.Now()}
-			if read {
-				known.fetchNext = err != nil && ctx.Err() != nil
-				return result, err
-			}
-		case read && err == nil && (answer != nil || !patient):
-			cancelDiscovery()
-			if answer == nil {
-				d := <-discoveries
-				answer, discoveryEnds = &d, true
-			}
-			result.fromKnown, result.discoveryErr = true, answer.err
+		case discovered && (discovering.value != address || !asking.started):
+			asking.cancel()
+			return f.fetchDiscovered(ctx, c, discovering.value, last, known)
+		case discovered && asking.ended:
+			*known = discovery{jwksURI: address, at: time.Now(), fetchNext: !hasKeys && ctx.Err() != nil}
+			return result, err
+		case hasKeys && (discovering.ended || !patient):
+			discovering.stop()
+			result.fromKnown, result.discoveryErr = true, discovering.err
 			return result, nil
-		case read && answer != nil:
-			if failed := new(discoveryError); errors.As(answer.err, &failed) {
+		case discovering.ended && asking.ended:
+			if failed := new(discoveryError); errors.As(discovering.err, &failed) {
 				return fetchResult{}, failed.with(address, err)
 			}
 			return fetchResult{}, err
-		case answer != nil && !asked:
-			asked = true
+		case discovering.ended && !asking.started:
 			ask()
 		}
 		select {
-		case d := <-discoveries:
-			answer, discoveryEnds = &d, true
-		case d := <-documents:
-			documentEnds, read = true, true
-			result, err = f.read(d, last)
+		case o := <-discovering.outcomes:
+			discovering.end(o)
+		case o := <-asking.outcomes:
+			asking.end(o)
+			// Parse is called here, so that there is one call at a time.
+			result, err = f.read(o.value, o.err)
 		case <-soon:
-			asked, beside = true, true
+			beside = true
 			ask()
 		case <-late:
 			patient = false
@@ -242,30 +209,30 @@ type document struct {
 	address string
 	etag    string // that was sent
 	answer  *response
-	err     error
+	last    fetchResult // of the last fetch that succeeded
 }
 
 // request requests the document at address.
-func (f *fetcher) request(ctx context.Context, c client, address string, last fetchResult) document {
+func (f *fetcher) request(ctx context.Context, c client, address string, last fetchResult) (document, error) {
+	d := document{address: address, last: last}
 	target, err := c.parseURL(address)
 	if err != nil {
-		return document{err: fmt.Errorf("the address %q of the keys is not accepted: %w", logtext.URL(address), err)}
+		return d, fmt.Errorf("the address %q of the keys is not accepted: %w", logtext.URL(address), err)
 	}
-	d := document{address: address}
 	if last.url == address {
 		d.etag = last.etag
 	}
-	d.answer, d.err = c.get(ctx, request{target: target, accept: "application/jwk-set+json, application/json", etag: d.etag, last: true})
-	return d
+	d.answer, err = c.get(ctx, request{target: target, accept: "application/jwk-set+json, application/json", etag: d.etag, last: true})
+	return d, err
 }
 
-// read reads a document.
-func (f *fetcher) read(d document, last fetchResult) (result fetchResult, err error) {
-	if d.err != nil {
-		return fetchResult{}, d.err
+// read reads a document. err is that of the request.
+func (f *fetcher) read(d document, err error) (fetchResult, error) {
+	if err != nil {
+		return fetchResult{}, err
 	}
-	r, shown := d.answer, logtext.URL(d.address)
-	result = fetchResult{url: d.address, etag: r.header.Get("Etag"), sum: sha256.Sum256(r.body)}
+	r, last, shown := d.answer, d.last, logtext.URL(d.address)
+	result := fetchResult{url: d.address, etag: r.header.Get("Etag"), sum: sha256.Sum256(r.body)}
 	if len(result.etag) > maxEtagBytes {
 		result.etag = ""
 	}

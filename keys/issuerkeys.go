@@ -325,8 +325,7 @@ func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
 		last.etag = ""
 	}
 	go func() {
-		// This error is reported if a callback, such as Parse, calls runtime.Goexit.
-		result, err := fetchResult{}, errors.New("the fetch did not end: a function that it called, such as Parse, stopped its goroutine with runtime.Goexit")
+		result, err := fetchResult{}, errGoexit // unless fetch returns
 		defer func() { k.finish(f, result, err) }()
 		ctx, end := f.begin(k.settings.timeout)
 		defer end()

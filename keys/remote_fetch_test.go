@@ -153,7 +153,7 @@ func TestRemote_BrokenClient(t *testing.T) {
 		reason string
 	}{
 		{"panics", func(*http.Request) (*http.Response, error) { panic("no client today") }, "no client today"},
-		{"ends its goroutine", func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, "the fetch did not end: a function that it called, such as Parse, stopped its goroutine"},
+		{"ends its goroutine", func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil }, "the client or Parse stopped its goroutine"},
 		{"fails with ErrSignature", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrSignature }, "bad signature"},
 		{"fails with an Error of status 401", func(*http.Request) (*http.Response, error) { return nil, &jwtgate.Error{Status: 401} }, "status 401"},
 		{"fails with ErrNoToken", func(*http.Request) (*http.Response, error) { return nil, jwtgate.ErrNoToken }, "no token"},
