@@ -44,6 +44,35 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// BenchmarkPairedLoad measures the ratio of the throughput with a guard to that without
+// one. Both servers run, and the clients turn to them alternately.
+func BenchmarkPairedLoad(b *testing.B) {
+	const batch = 1000 // requests
+	guards := loadGuards()
+	for _, p := range loadPairs {
+		b.Run(p.String(), func(b *testing.B) {
+			seconds := func(name string) func() float64 {
+				guard := guards[slices.IndexFunc(guards, func(g peer) bool { return g.name == name })]
+				clients := newClients(b, guard.handler(b, p.alg), goodToken(p.alg))
+				return func() float64 {
+					start := time.Now()
+					_, err := clients.send(batch)
+					require.NoError(b, err)
+					return time.Since(start).Seconds()
+				}
+			}
+			guarded, open := seconds(p.lib), seconds(p.to)
+			var with, without float64
+			for b.Loop() {
+				with += guarded()
+				without += open()
+			}
+			b.ReportMetric(without/with, pairedRatio)
+			b.ReportMetric(0, nanoseconds) // of both: not printed
+		})
+	}
+}
+
 // loadGuards returns some of the peers, and a handler without a guard.
 func loadGuards() []peer {
 	guards := []peer{{name: "none", handler: func(testing.TB, string) http.Handler {

@@ -83,7 +83,7 @@ func run(ctx context.Context, o options, report, progress io.Writer) (err error)
 	s := new(samples)
 	for round := range o.rounds {
 		fmt.Fprintf(progress, "round %d of %d\n", round+1, o.rounds)
-		// The benchmark of connections needs more time than the others.
+		// The benchmarks of connections need more time than the others.
 		out, err := measure(ctx, binary, o.benchtime.String(), (10 * o.benchtime).String())
 		if err != nil {
 			return err
@@ -112,9 +112,9 @@ func run(ctx context.Context, o options, report, progress io.Writer) (err error)
 // measure runs all benchmarks once and returns their output.
 func measure(ctx context.Context, binary, benchtime, loadtime string) (all []byte, err error) {
 	for _, of := range []struct{ pattern, benchtime, cpu string }{
-		{"^Benchmark(Context|Accept|Refuse|RefuseSize|Claims|DPoP|MTLS)$", benchtime, "1"},
+		{"^Benchmark(Context|Accept|Paired|Refuse|RefuseSize|Claims|DPoP|MTLS)$", benchtime, "1"},
 		{"^Benchmark(Context|Accept)Parallel$", benchtime, "1,2"},
-		{"^BenchmarkLoad$", loadtime, strconv.Itoa(runtime.NumCPU())},
+		{"^Benchmark(Paired)?Load$", loadtime, strconv.Itoa(runtime.NumCPU())},
 		{"^BenchmarkCache$", "1x", "1"},
 	} {
 		out, err := output(ctx, binary, "-test.run=^$", "-test.bench="+of.pattern, "-test.benchtime="+of.benchtime, "-test.cpu="+of.cpu)

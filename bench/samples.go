@@ -28,6 +28,7 @@ const (
 	nanoseconds = "ns/op"
 	allocations = "allocs/op"
 	allocated   = "B/op"
+	pairedRatio = "ratio"
 )
 
 // on returns the series of nanoseconds of a benchmark on the given number of processors.
