@@ -243,7 +243,8 @@ type Remote struct {
 	InsecureHTTP bool
 	// Parse returns the keys of a response. nil means that responses are JWK Sets.
 	// Parse is called on a goroutine of the Remote, and only if the response differs
-	// from that of the last successful fetch.
+	// from that of the last successful fetch. With several issuers, several goroutines may
+	// call it at once; for one issuer there is one call at a time.
 	Parse func([]byte) ([]*jwtgate.Key, error)
 	// Logger receives a record of the first fetch, of changed keys with the IDs that came
 	// and went, of recovery, and of each skipped key: once, and not for each request. It

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/jwtgate/jwtgate"
 	"github.com/jwtgate/jwtgate/keys"
 )
 
@@ -220,6 +221,35 @@ func TestRemote_KeysMoveWhileDiscoveryIsSlow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Parse need not be safe for concurrent use if there is one issuer.
+func TestRemote_ParsesOneAnswerAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newIssuerParts(t)
+		remote, _ := server.discoveringRemote()
+		var calls gauge
+		var parsed []string // without a lock, so that the race detector finds calls that overlap
+		secret := randomSecret(32)
+		remote.Parse = func(content []byte) ([]*jwtgate.Key, error) {
+			calls.add(1)
+			defer calls.add(-1)
+			time.Sleep(time.Second)
+			parsed = append(parsed, string(content))
+			k, err := jwtgate.NewKey(string(content), "HS256", secret)
+			return []*jwtgate.Key{k}, err
+		}
+		server.setKeys(serves([]byte("before")))
+		require.NoError(t, remote.Refresh(t.Context(), server.url))
+
+		// The old address answers after a second. While its answer is parsed, discovery names another address.
+		server.setDiscovery(afterDelay(1500*time.Millisecond, serves(metadata(server.url, server.url+"/moved"))))
+		server.setKeys(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, strings.TrimPrefix(r.URL.Path, "/")) })
+		require.NoError(t, remote.Refresh(t.Context(), server.url))
+		assert.Equal(t, []string{"before", "jwks", "moved"}, parsed)
+		assert.Equal(t, int64(1), calls.most.Load())
+	})
 }
 
 // If the known address fails too, the error has all addresses.
