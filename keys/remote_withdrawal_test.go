@@ -49,8 +49,9 @@ func TestRemote_Withdrawal(t *testing.T) {
 				known, unknown, withoutID := signEdDSA(t, edKey(), "1"), signEdDSA(t, otherEdKey(), "2"), signEdDSA(t, edKey(), "")
 				require.Equal(t, 200, statusOf(t, gate, known))
 
-				server.respond(serves(tt.after))
+				synctest.Wait() // a request need not wait until the fetch is logged
 				log.drain()
+				server.respond(serves(tt.after))
 				refreshed(t, gate, known)
 				records := log.drain()
 				require.Len(t, records, 1)
