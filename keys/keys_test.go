@@ -249,11 +249,18 @@ func lookUp(t testing.TB, source jwtgate.KeySource, issuer, kid string) []string
 
 // concurrently calls f on n goroutines and returns when all calls have returned.
 func concurrently(n int, f func(i int)) {
-	var all sync.WaitGroup
+	// In a synctest bubble, Go may take a new WaitGroup for one of another bubble, and end the program
+	// (go.dev/issue/75285).
+	ended := make(chan struct{})
 	for i := range n {
-		all.Go(func() { f(i) })
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			f(i)
+		}()
 	}
-	all.Wait()
+	for range n {
+		<-ended
+	}
 }
 
 // A logBuffer is a writer for a text log. It is safe for concurrent use.
