@@ -45,14 +45,11 @@ func (a *attempt[T]) stop() {
 	}
 }
 
-// errGoexit is the error of a goroutine that the user's code has ended.
-var errGoexit = errors.New("the client or Parse stopped its goroutine with runtime.Goexit")
-
 // inBackground calls call on another goroutine, and then done there. call may call the
 // user's code. If that panics or calls runtime.Goexit, done gets an error.
 func inBackground[T any](call func() (T, error), done func(outcome[T])) {
 	go func() {
-		o := outcome[T]{err: errGoexit}
+		o := outcome[T]{err: errors.New("the client or Parse stopped its goroutine with runtime.Goexit")}
 		defer func() {
 			if r := recover(); r != nil {
 				o.err = fmt.Errorf("fetching panicked: %v", r)

@@ -324,13 +324,13 @@ func (k *issuerKeys) start(now time.Time, revalidate bool, search *search) {
 	if !revalidate || k.lastErr != nil {
 		last.etag = ""
 	}
-	go func() {
-		result, err := fetchResult{}, errGoexit // unless fetch returns
-		defer func() { k.finish(f, result, err) }()
-		ctx, end := f.begin(k.settings.timeout)
-		defer end()
-		result, err = k.settings.fetcher.fetch(ctx, k.issuer, last, &k.discovered, !revalidate)
-	}()
+	inBackground(
+		func() (fetchResult, error) {
+			ctx, end := f.begin(k.settings.timeout)
+			defer end()
+			return k.settings.fetcher.fetch(ctx, k.issuer, last, &k.discovered, !revalidate)
+		},
+		func(o outcome[fetchResult]) { k.finish(f, o.value, o.err) })
 }
 
 // urgency returns how soon a fetch gets a slot. With revalidate, the fetch is a due one. The
